@@ -1,0 +1,1 @@
+"""The language of the house: events and the values they carry. Data only; imports msgspec and nothing of ours."""

@@ -1,0 +1,355 @@
+"""Stream `task`: one task's life, written by the scheduler. Also the task file that people submit."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta as Constraint
+
+from contracts.message import Event
+from contracts.receipt import EvidenceRef, RepoVerification
+
+Priority: TypeAlias = Literal["urgent", "normal", "low"]
+Engine: TypeAlias = Literal["auto", "llm", "command", "repair", "patch", "noop"]
+Stage: TypeAlias = Literal["spec", "plan", "think", "implement", "verify", "review", "pr", "monitor"]
+STAGES: tuple[Stage, ...] = ("spec", "plan", "think", "implement", "verify", "review", "pr", "monitor")
+RiskClass: TypeAlias = Literal["low", "medium", "high"]
+
+Name = Annotated[str, Constraint(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Text = Annotated[str, Constraint(max_length=200_000)]
+ShellCommand = Annotated[str, Constraint(min_length=1, max_length=10_000)]
+
+
+class _Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class Monitor(_Value):
+    """How a change is watched after its pull request is open."""
+
+    #: A command that must exit 0 on a fresh checkout of the pull request.
+    smoke: ShellCommand | None = None
+    #: Seconds; 0 means one probe at once.
+    window_s: Annotated[int, Constraint(ge=0, le=30 * 86_400)] = 0
+
+
+class Verify(_Value):
+    """The commands that judge a tree."""
+
+    build: ShellCommand | None = None
+    test: ShellCommand | None = None
+    audit: ShellCommand | None = None
+
+
+class RepoSpec(_Value):
+    """One repository of a task."""
+
+    name: Name
+    #: Any git URL or path.
+    url: Annotated[str, Constraint(min_length=1, max_length=4_096)]
+    #: Branch, tag or commit.
+    base: Annotated[str, Constraint(min_length=1, max_length=512)] = "HEAD"
+    #: Run in every fresh checkout before anything else.
+    setup: Annotated[str, Constraint(max_length=10_000)] | None = None
+    #: For this repository's commands; absolute directories named here are mounted read-only.
+    env: dict[str, str] = msgspec.field(default_factory=dict)
+    #: Existing tests that the change may edit: paths or glob patterns.
+    may_change_tests: tuple[str, ...] = ()
+    monitor: Monitor = msgspec.field(default_factory=Monitor)
+    verify: Verify = msgspec.field(default_factory=Verify)
+    #: Commands that must fail on the base and pass on the change.
+    fail_to_pass: tuple[ShellCommand, ...] = ()
+    #: Test ids that fail on the base and may go on failing.
+    known_failures: tuple[str, ...] = ()
+    #: Path of the JUnit XML report that the test commands write; needed for runners other than pytest.
+    report: str | None = None
+
+
+class Budget(_Value):
+    """Hard ceilings of one task."""
+
+    tokens: Annotated[int, Constraint(ge=0)] = 10_000
+    memory_mb: Annotated[int, Constraint(ge=16, le=65_536)] = 100
+    wall_s: Annotated[int, Constraint(ge=1, le=86_400)] = 900
+
+
+class TaskSpec(_Value):
+    """A task as submitted: the task file, with patches inlined."""
+
+    title: Annotated[str, Constraint(min_length=1, max_length=500)]
+    repos: Annotated[tuple[RepoSpec, ...], Constraint(min_length=1, max_length=16)]
+    key: Name | None = None
+    body: Text = ""
+    engine: Engine = "auto"
+    #: For engine `patch`: one text, or one text for each repository name.
+    patch: str | dict[str, str] | None = None
+    priority: Priority = "normal"
+    depends_on: Annotated[tuple[str, ...], Constraint(max_length=64)] = ()
+    queue: Name = "default"
+    budget: Budget = msgspec.field(default_factory=Budget)
+    synthetic: bool = False
+
+
+class BaseRef(msgspec.Struct, frozen=True, kw_only=True):
+    """A tree that a task must build on because a dependency's change is in it."""
+
+    repo_url: str
+    #: Task whose pull request it is.
+    task_id: str
+    commit: str
+    #: Branch of the pull request, named in the stacked one.
+    branch: str
+    pull_request: str = ""
+
+
+class PlannedRepo(msgspec.Struct, frozen=True, kw_only=True):
+    """What the plan says about one repository."""
+
+    repo: str
+    base_commit: str
+    #: Files the change will touch.
+    files: tuple[str, ...]
+    verification: tuple[str, ...]
+    rollback: str
+    #: SHA-256 of the patch for engine `patch`; the content by which two plans differ.
+    patch_digest: str = ""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """How a task is going to be solved, and how it will be judged."""
+
+    approach: str
+    repos: tuple[PlannedRepo, ...]
+    risk: RiskClass
+    #: Hash of the plan's content; equal digests are the same plan.
+    digest: str
+
+
+class Specification(msgspec.Struct, frozen=True, kw_only=True):
+    """What the spec stage made of a task."""
+
+    #: Commands that must fail on the base and pass on the change, with their repository.
+    acceptance: tuple[tuple[str, str], ...]
+    risk: RiskClass
+    #: Reasons for the risk class.
+    risk_reasons: tuple[str, ...] = ()
+    #: Open questions; not empty means that the specification is ambiguous.
+    ambiguities: tuple[str, ...] = ()
+    #: Base commit of each repository, by name.
+    bases: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class RepoChange(msgspec.Struct, frozen=True, kw_only=True):
+    """The commit that the implement stage made in one repository."""
+
+    repo: str
+    base_commit: str
+    commit: str
+    tree: str
+    files: tuple[str, ...]
+    diff: EvidenceRef | None = None
+
+
+class AxisScore(msgspec.Struct, frozen=True, kw_only=True):
+    """One axis of the review rubric: 0 to 4 from a measured fact, or None where the fact is missing."""
+
+    axis: str
+    score: int | None
+    fact: str
+
+
+class ReviewReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The rubric, scored from measured facts."""
+
+    scores: tuple[AxisScore, ...]
+    tree: str
+
+
+class PullRequestRef(msgspec.Struct, frozen=True, kw_only=True):
+    """One pull request of a task."""
+
+    repo: str
+    repo_url: str
+    number: int
+    branch: str
+    base: str
+    commit: str
+    tree: str
+    url: str
+    draft: bool = False
+
+
+class PlanDelta(msgspec.Struct, frozen=True, kw_only=True):
+    """How the next plan differs from the one that failed, and which failure it answers."""
+
+    loop: int
+    #: What is different, in a sentence.
+    different: str
+    #: Evidence or problem codes that it answers.
+    answers: tuple[str, ...]
+    #: Signature of what failed, so that the same attempt is not made twice.
+    signature: str
+
+
+class StageInput(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a stage needs to know; a stage reads nothing else of the task."""
+
+    spec: TaskSpec
+    bases: tuple[BaseRef, ...] = ()
+    specification: Specification | None = None
+    plan: Plan | None = None
+    delta: PlanDelta | None = None
+    thoughts: tuple[str, ...] = ()
+    changes: tuple[RepoChange, ...] = ()
+    verifications: tuple[RepoVerification, ...] = ()
+    review: ReviewReport | None = None
+    pull_requests: tuple[PullRequestRef, ...] = ()
+    #: Gates that approved so far: `gate:verdict`, quoted in the pull request.
+    approvals: tuple[str, ...] = ()
+    draft: bool = False
+
+
+class _Task(Event, frozen=True, kw_only=True):
+    stream: ClassVar[str] = "task"
+    task_id: str
+
+
+class TaskSubmitted(_Task, frozen=True, kw_only=True):
+    """A task was accepted."""
+
+    spec: TaskSpec
+    submitted_at: datetime
+    #: Ids of the tasks it depends on (keys already resolved).
+    depends_on: tuple[str, ...] = ()
+    #: SHA-256 of the request body, for idempotent submission.
+    request_digest: str = ""
+
+
+class TaskAdmitted(_Task, frozen=True, kw_only=True):
+    """A task got a slot; its base contains what it depends on."""
+
+    bases: tuple[BaseRef, ...] = ()
+
+
+class StageRequested(_Task, frozen=True, kw_only=True):
+    """A stage shall be run: one attempt."""
+
+    run_id: str
+    stage: Stage
+    #: Numbered per task and stage, never reset.
+    attempt: int
+    input: StageInput
+    #: A resumption or transient retry of work that failed for reasons outside the task; not counted as an attempt.
+    retry: int = 0
+
+
+class StageSkipped(_Task, frozen=True, kw_only=True):
+    """A stage was left out, with its reason."""
+
+    stage: Stage
+    reason: str
+
+
+class GateRequested(_Task, frozen=True, kw_only=True):
+    """A gate shall judge the plan or the change."""
+
+    review_id: str
+    gate: int
+    #: How often this gate was asked about this task.
+    round: int
+    stage: Stage
+    #: The judged content: what `StageInput` holds after the stage.
+    subject: StageInput
+
+
+class StageCancelRequested(_Task, frozen=True, kw_only=True):
+    """A running stage shall be stopped: its process tree killed, its worktree removed."""
+
+    run_id: str
+    reason: str
+
+
+class TaskCancelRequested(_Task, frozen=True, kw_only=True):
+    """Somebody asked to cancel a task."""
+
+    actor: str
+    reason: str = ""
+
+
+class TaskParked(_Task, frozen=True, kw_only=True):
+    """A task waits without holding a slot."""
+
+    reason: str
+    #: Who or what can end the wait.
+    owner: str
+    #: What ends it.
+    wake_up: str
+
+
+class TaskUnparked(_Task, frozen=True, kw_only=True):
+    """What a parked task waited for has happened; it is queued again."""
+
+    reason: str
+
+
+class MonitorWaitStarted(_Task, frozen=True, kw_only=True):
+    """The change is watched; the next probe comes with a timer."""
+
+    until: datetime
+    next_probe: datetime
+
+
+class InfiniteLoopDetected(_Task, frozen=True, kw_only=True):
+    """A stage was attempted too often, or made no progress three times."""
+
+    stage: Stage
+    attempts: int
+    signature: str = ""
+
+
+class TaskRetried(_Task, frozen=True, kw_only=True):
+    """A person granted one more allowance; numbering goes on."""
+
+    actor: str
+
+
+class TaskDone(_Task, frozen=True, kw_only=True):
+    """The change is in a pull request, proven and approved."""
+
+    pull_requests: tuple[PullRequestRef, ...]
+    approvals: tuple[str, ...]
+
+
+class TaskCancelled(_Task, frozen=True, kw_only=True):
+    """A task ended because somebody wanted it to."""
+
+    actor: str
+    reason: str = ""
+
+
+class TaskGivenUp(_Task, frozen=True, kw_only=True):
+    """A task ended in an incident that a person can act on."""
+
+    incident_id: str
+    reason: str
+
+
+TaskEvent: TypeAlias = (
+    TaskSubmitted
+    | TaskAdmitted
+    | StageRequested
+    | StageSkipped
+    | GateRequested
+    | StageCancelRequested
+    | TaskCancelRequested
+    | TaskParked
+    | TaskUnparked
+    | MonitorWaitStarted
+    | InfiniteLoopDetected
+    | TaskRetried
+    | TaskDone
+    | TaskCancelled
+    | TaskGivenUp
+)

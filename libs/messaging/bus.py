@@ -1,0 +1,126 @@
+"""The bus's port: publishing what was committed, and durable consumers that hand it on.
+
+BusError
+├── BusUnavailableError   not reachable, or a publish was not confirmed in time: the outbox keeps the event
+└── RefusedError          the server refused a publish or subscription: permissions or topology are wrong
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+
+from contracts.message import Recorded
+
+
+class BusError(Exception):
+    """The bus failed."""
+
+
+class BusUnavailableError(BusError):
+    """The bus could not be reached or did not confirm in time."""
+
+
+class RefusedError(BusError):
+    """The bus refused what this service is not declared to do."""
+
+
+class ConsumerSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One durable pull consumer, `<service>-<handler>`."""
+
+    durable: str
+    #: Subjects it takes, from the annotation of its handler.
+    filters: tuple[str, ...]
+    #: Deliveries of one message before it is a dead letter; counts failed decisions only.
+    max_deliver: int = 8
+    #: Seconds after which an unacknowledged message is delivered again.
+    ack_wait_s: float = 5.0
+    max_ack_pending: int = 512
+
+
+class Delivery(Protocol):
+    """One message in a consumer's hands."""
+
+    @property
+    def recorded(self) -> Recorded:
+        """The event; decoded once."""
+        ...
+
+    @property
+    def attempts(self) -> int:
+        """How often it has been delivered, this time included."""
+        ...
+
+    async def ack(self) -> None:
+        """Tell the bus that the effect is committed."""
+        ...
+
+    async def nak(self, delay_s: float = 0.0) -> None:
+        """Ask for it again, after a delay."""
+        ...
+
+    async def in_progress(self) -> None:
+        """Ask for more time."""
+        ...
+
+    async def term(self) -> None:
+        """Take it away for good; the dead letter has been written before."""
+        ...
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that was given up, with its reason."""
+
+    id: str
+    consumer: str
+    reason: str
+    attempts: int
+    at: datetime
+    #: None when the message could not be decoded; then `raw` holds what came.
+    event_id: str = ""
+    stream: str = ""
+    type: str = ""
+    version: int = 0
+    raw: str = ""
+
+
+class Bus(Protocol):
+    """What the bus does; `libs/testing/buscase.py` is the test that every implementation passes."""
+
+    async def publish(self, events: Sequence[Recorded]) -> list[Recorded]:
+        """Publish events in order, pipelined, and return those that the bus confirmed (a prefix per stream).
+
+        `Nats-Msg-Id` is the event id. Raises RefusedError; a bus that is down confirms nothing.
+        """
+        ...
+
+    async def fetch(self, consumer: str, batch: int, timeout_s: float) -> list[Delivery]:
+        """Take up to `batch` messages from a durable, waiting up to `timeout_s` for the first.
+
+        An undecodable message is dead-lettered and terminated here, and never returned.
+        """
+        ...
+
+    async def dead_letter(self, delivery: Delivery, consumer: str, reason: str, at: datetime) -> None:
+        """Write the dead letter, then terminate the message, in this order."""
+        ...
+
+    async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
+        """List dead letters, newest first."""
+        ...
+
+    async def lag(self, consumer: str) -> tuple[int, int]:
+        """Return (pending, unacknowledged) messages of a durable."""
+        ...
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the connection is up and no permission violation has been seen since it came up."""
+        ...
+
+    async def close(self) -> None:
+        """Drain and disconnect."""
+        ...
