@@ -1,0 +1,100 @@
+"""Streams `loop` and `incident`: what is done about failures, written by resolution."""
+
+from __future__ import annotations
+
+from typing import ClassVar, TypeAlias
+
+from contracts.message import Event
+from contracts.receipt import EvidenceRef, Problem
+from contracts.stage import FailureClass
+from contracts.task import PlanDelta, RepoChange, RepoSpec, Stage
+
+
+class _Loop(Event, frozen=True, kw_only=True):
+    stream: ClassVar[str] = "loop"
+    task_id: str
+
+
+class LoopOpened(_Loop, frozen=True, kw_only=True):
+    """A verify, review or gate failed: the way back to the plan begins."""
+
+    #: 1, 2, 3 …, never reset.
+    loop: int
+    stage: Stage
+    kind: FailureClass
+    #: Blocker label of architecture section 6, or the failure's code.
+    label: str
+    #: Equal for equal causes on different tasks.
+    fingerprint: str
+    #: Equal for equal attempts on this task.
+    signature: str
+    findings: tuple[Problem, ...] = ()
+
+
+class PlanDeltaRecorded(_Loop, frozen=True, kw_only=True):
+    """The next plan is different in content; the scheduler goes back to `plan`."""
+
+    delta: PlanDelta
+
+
+class StageRetryAdvised(_Loop, frozen=True, kw_only=True):
+    """A transient failure: the same run again after a wait; not an attempt."""
+
+    run_id: str
+    stage: Stage
+    retry: int
+    #: Seconds.
+    after_s: float
+
+
+class LoopClosed(_Loop, frozen=True, kw_only=True):
+    """The step that had failed has passed."""
+
+    loop: int
+    stage: Stage
+
+
+class LoopExhausted(_Loop, frozen=True, kw_only=True):
+    """Nothing more can be tried by the machine."""
+
+    loop: int
+    reason: str
+    incident_id: str
+
+
+class _Incident(Event, frozen=True, kw_only=True):
+    stream: ClassVar[str] = "incident"
+    key: ClassVar[str] = "incident_id"
+    incident_id: str
+    task_id: str
+
+
+class IncidentOpened(_Incident, frozen=True, kw_only=True):
+    """A task is given up; all that is needed to reproduce the failure."""
+
+    title: str
+    stage: Stage
+    reason: str
+    label: str
+    findings: tuple[Problem, ...]
+    repos: tuple[RepoSpec, ...]
+    #: Base commits by repository name.
+    bases: dict[str, str]
+    changes: tuple[RepoChange, ...]
+    #: Commands that failed: (repository name, command).
+    commands: tuple[tuple[str, str], ...]
+    evidence: tuple[EvidenceRef, ...]
+
+
+class IncidentFiled(_Incident, frozen=True, kw_only=True):
+    """The MRFC directory is written."""
+
+    ends: ClassVar[bool] = True
+    #: Relative to the data directory.
+    path: str
+    #: Whether its script can reproduce the failure by itself.
+    reproducible: bool
+
+
+LoopEvent: TypeAlias = LoopOpened | PlanDeltaRecorded | StageRetryAdvised | LoopClosed | LoopExhausted
+IncidentEvent: TypeAlias = IncidentOpened | IncidentFiled

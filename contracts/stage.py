@@ -1,0 +1,113 @@
+"""Stream `run`: one attempt of one stage, written by the stage-runner."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, TypeAlias
+
+import msgspec
+
+from contracts.message import Event
+from contracts.receipt import CommandReceipt, EvidenceRef, Problem, RepoVerification
+from contracts.task import Plan, PullRequestRef, RepoChange, ReviewReport, Specification, Stage
+
+FailureClass: TypeAlias = Literal["transient", "persistent", "impossible", "environmental"]
+
+
+class StageOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a stage found out or made; only the fields of its stage are set."""
+
+    specification: Specification | None = None
+    plan: Plan | None = None
+    thoughts: tuple[str, ...] = ()
+    changes: tuple[RepoChange, ...] = ()
+    verifications: tuple[RepoVerification, ...] = ()
+    review: ReviewReport | None = None
+    pull_requests: tuple[PullRequestRef, ...] = ()
+    #: Monitor's smoke commands.
+    probes: tuple[CommandReceipt, ...] = ()
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a stage failed: structured, so that nobody has to read logs by substring."""
+
+    kind: FailureClass
+    #: Closed vocabulary per stage, for example `patch_does_not_apply`.
+    code: str
+    #: A sentence that names cause and remedy.
+    detail: str
+    #: The repository concerned, if it is one.
+    repo: str = ""
+    problems: tuple[Problem, ...] = ()
+
+
+class _Run(Event, frozen=True, kw_only=True):
+    stream: ClassVar[str] = "run"
+    key: ClassVar[str] = "run_id"
+    run_id: str
+    task_id: str
+    stage: Stage
+    attempt: int
+
+
+class StageStarted(_Run, frozen=True, kw_only=True):
+    """A replica works on a run; its message on the bus is done with."""
+
+    replica: str
+    epoch: int
+
+
+class StageResumed(_Run, frozen=True, kw_only=True):
+    """A run whose replica died goes on under a new lease; not a new attempt."""
+
+    replica: str
+    epoch: int
+    reason: str
+
+
+class EffectIntended(_Run, frozen=True, kw_only=True):
+    """Something is about to be done to the outside world."""
+
+    #: Idempotency key.
+    effect: str
+    kind: Literal["push", "open_pull_request", "update_pull_request"]
+    target: str
+    detail: str
+
+
+class EffectSettled(_Run, frozen=True, kw_only=True):
+    """What became of an effect: done by us, found already done, or refused."""
+
+    effect: str
+    outcome: Literal["done", "adopted", "refused", "reverted"]
+    reference: str
+
+
+class StageCompleted(_Run, frozen=True, kw_only=True):
+    """A stage did its work."""
+
+    ends: ClassVar[bool] = True
+    output: StageOutput
+    evidence: tuple[EvidenceRef, ...] = ()
+    duration_s: float
+
+
+class StageFailed(_Run, frozen=True, kw_only=True):
+    """A stage could not do its work, or the work was judged wrong by measurement."""
+
+    ends: ClassVar[bool] = True
+    failure: Failure
+    output: StageOutput = StageOutput()
+    evidence: tuple[EvidenceRef, ...] = ()
+    duration_s: float
+
+
+class StageCancelled(_Run, frozen=True, kw_only=True):
+    """A stage was stopped: its processes are gone, its worktree is removed, its effects are reconciled."""
+
+    ends: ClassVar[bool] = True
+    reason: str
+
+
+StageEvent: TypeAlias = (
+    StageStarted | StageResumed | EffectIntended | EffectSettled | StageCompleted | StageFailed | StageCancelled
+)
