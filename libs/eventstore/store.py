@@ -1,9 +1,11 @@
 """The record's port: append, read, inbox, outbox, timers and leases, as every implementation keeps them.
 
 EventStoreError
-├── ConflictError            an expected version was not the stream's version
+├── ConflictError            an expected version was not the stream's (or document's) version
 ├── StaleLeaseError          the epoch named in the append is not the lease's epoch
 ├── DuplicateDeliveryError   the inbox has moved past the message
+├── UnrecordableError        an event holds what the record could not give back as it was
+├── ChainBrokenError         a stored event is not the one that was appended
 └── StoreUnavailableError    the record could not be reached, or the outcome of a call is unknown
 """
 
@@ -46,6 +48,22 @@ class DuplicateDeliveryError(EventStoreError):
         self.consumer, self.stream = consumer, stream
 
 
+class UnrecordableError(EventStoreError):
+    """An event cannot be recorded as it is: a bug or unchecked input of its writer, never a matter of trying again."""
+
+    def __init__(self, stream: str, reason: str) -> None:
+        super().__init__(f"an event for {stream} cannot be recorded: {reason}")
+        self.stream, self.reason = stream, reason
+
+
+class ChainBrokenError(EventStoreError):
+    """A stream's hashes do not fit its contents: an event was changed, removed or put in."""
+
+    def __init__(self, stream: str, version: int) -> None:
+        super().__init__(f"the hash chain of {stream} breaks at version {version}")
+        self.stream, self.version = stream, version
+
+
 class StoreUnavailableError(EventStoreError):
     """The record could not be reached; whether the call took effect is unknown."""
 
@@ -53,6 +71,7 @@ class StoreUnavailableError(EventStoreError):
 class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event to be appended; version and hashes are given by the append."""
 
+    #: A UUID in its usual form (lower case, hyphens); unique in the whole record.
     id: str
     event: Event
     meta: Meta
@@ -120,6 +139,29 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime
 
 
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of a read model: disposable, rebuilt from the record."""
+
+    view: str
+    key: str
+    #: JSON.
+    data: bytes
+    version: int
+    #: What lists are ordered by, newest (greatest) first.
+    sort: str = ""
+
+
+class DocumentWrite(msgspec.Struct, frozen=True, kw_only=True):
+    """Replaces a document behind the version that the writer has read (0: it does not exist yet)."""
+
+    view: str
+    key: str
+    before: int
+    #: JSON; None removes it.
+    data: bytes | None
+    sort: str = ""
+
+
 class Append(msgspec.Struct, frozen=True, kw_only=True):
     """All that becomes true at once, or not at all."""
 
@@ -130,8 +172,8 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     timers: tuple[Timer, ...] = ()
     clear_timers: tuple[TimerClear, ...] = ()
     lease: LeaseClaim | None = None
-    #: Rows of read models written in the same transaction: (statement name, arguments); see `projection.py`.
-    rows: tuple[tuple[str, tuple[object, ...]], ...] = ()
+    #: Documents of read models written in the same transaction.
+    documents: tuple[DocumentWrite, ...] = ()
 
 
 class Cursor(msgspec.Struct, frozen=True, kw_only=True, order=True):
@@ -147,16 +189,20 @@ class Store(Protocol):
     async def append(self, append: Append) -> tuple[Recorded, ...]:
         """Make an append true and return what was recorded, in order.
 
-        Raises ConflictError, StaleLeaseError, DuplicateDeliveryError (nothing was written in any of these cases),
-        StoreUnavailableError (outcome unknown).
+        Raises StaleLeaseError, DuplicateDeliveryError, ConflictError (a head or document has moved on, or an event's id
+        is taken), UnrecordableError (nothing was written in any of these cases), StoreUnavailableError (outcome unknown).
         """
         ...
 
-    async def read_stream(self, stream: str, after: int = 0, *, types: Sequence[str] = (), upto: int = 0) -> list[Recorded]:
+    async def read_stream(
+        self, stream: str, after: int = 0, *, types: Sequence[str] = (), upto: int = 0
+    ) -> list[Recorded]:
         """Read a stream's events with version > `after` (and ≤ `upto` if given), only of `types` if given, in order."""
         ...
 
-    async def read_all(self, after: Cursor, *, limit: int = 500, categories: Sequence[str] = ()) -> list[Recorded]:
+    async def read_all(
+        self, after: Cursor, *, limit: int = 500, categories: Sequence[str] = ()
+    ) -> list[Recorded]:
         """Read events of finished transactions in (xid, position) order; none can appear before the last one later."""
         ...
 
@@ -168,8 +214,14 @@ class Store(Protocol):
         """Find an event by id."""
         ...
 
-    async def heads(self, category: str, *, open_only: bool = False, limit: int = 1000, after: str = "") -> list[StreamHead]:
-        """List streams of a category, newest first by default of creation; `after` pages on from a stream's name."""
+    async def verify(self, stream: str) -> StreamHead:
+        """Recompute a stream's hash chain from the stored bytes and return its head. Raises ChainBrokenError."""
+        ...
+
+    async def heads(
+        self, category: str, *, open_only: bool = False, limit: int = 1000, after: str = ""
+    ) -> list[StreamHead]:
+        """List streams of a category, the last created first; `after` pages on from a stream's name."""
         ...
 
     async def handled(self, consumer: str, stream: str) -> int:
@@ -209,6 +261,14 @@ class Store(Protocol):
 
     async def leases(self) -> list[Lease]:
         """List all leases with their state by the record's clock."""
+        ...
+
+    async def document(self, view: str, key: str) -> Document | None:
+        """Read one document of a read model."""
+        ...
+
+    async def documents(self, view: str, *, limit: int = 100, before: str = "") -> list[Document]:
+        """List a read model, greatest `sort` first, `before` a sort value to page on."""
         ...
 
     def tail(self, after: Cursor) -> AsyncIterator[Recorded]:

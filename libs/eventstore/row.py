@@ -1,0 +1,167 @@
+"""An event as it is stored: JSON bytes, hashes as hex. Sealing an append and reading it back are the same everywhere."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from contracts.message import Meta, Recorded, Registry, stream_of, wire_type
+from libs.eventstore.hashing import as_written, event_hash, holds, in_utc
+from libs.eventstore.store import Append, ChainBrokenError, NewEvent, StreamHead, UnrecordableError
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One stored event."""
+
+    id: str
+    stream: str
+    version: int
+    type: str
+    schema_version: int
+    #: JSON.
+    data: bytes
+    #: JSON.
+    meta: bytes
+    recorded_at: datetime
+    prev_hash: str
+    hash: str
+    position: int = 0
+    xid: int = 0
+
+
+class Sealed(msgspec.Struct, frozen=True, kw_only=True):
+    """An append made ready: its events in order, and where each stream stands afterwards."""
+
+    append: Append
+    rows: tuple[Row, ...]
+    #: (before, after) for each stream of the append.
+    heads: tuple[tuple[StreamHead, StreamHead], ...]
+
+    def recorded(self, positions: Iterable[int], xid: int) -> tuple[Recorded, ...]:
+        """Return what was recorded, once the places are known."""
+        news = (new for stream in self.append.streams for new in stream.events)
+        return tuple(
+            Recorded(
+                id=row.id,
+                stream=row.stream,
+                version=row.version,
+                type=row.type,
+                schema_version=row.schema_version,
+                event=new.event,
+                meta=new.meta,
+                recorded_at=row.recorded_at,
+                prev_hash=row.prev_hash,
+                hash=row.hash,
+                position=position,
+                xid=xid,
+            )
+            for new, row, position in zip(news, self.rows, positions, strict=True)
+        )
+
+
+def seal(append: Append, registry: Registry) -> Sealed:
+    """Encode and chain the events of an append. Raises UnrecordableError, ValueError."""
+    rows: list[Row] = []
+    heads: list[tuple[StreamHead, StreamHead]] = []
+    for stream in append.streams:
+        head = stream.head
+        for new in stream.events:
+            row = _row(head, new, registry)
+            rows.append(row)
+            head = StreamHead(stream=head.stream, version=row.version, hash=row.hash, ended=new.event.ends)
+        heads.append((stream.head, head))
+    names = {before.stream for before, _ in heads}
+    if len(names) < len(heads) or any(before.version == after.version for before, after in heads):
+        raise ValueError("an append names each of its streams once, with at least one event")
+    return Sealed(append=append, rows=tuple(rows), heads=tuple(heads))
+
+
+def decode_row(row: Row, registry: Registry) -> Recorded:
+    """Decode a stored event. Raises `msgspec.ValidationError`, naming the event, where known data does not fit."""
+    try:
+        event = registry.decode(row.type, row.data)
+    except msgspec.ValidationError as error:
+        error.add_note(f"{row.stream} version {row.version} ({row.type}, {row.id})")
+        raise
+    return Recorded(
+        id=row.id,
+        stream=row.stream,
+        version=row.version,
+        type=row.type,
+        schema_version=row.schema_version,
+        event=event,
+        meta=msgspec.json.decode(row.meta, type=Meta),
+        recorded_at=row.recorded_at,
+        prev_hash=row.prev_hash,
+        hash=row.hash,
+        position=row.position,
+        xid=row.xid,
+    )
+
+
+def verify_chain(head: StreamHead, rows: Iterable[Row], last: StreamHead | None) -> StreamHead:
+    """Recompute the hashes of a stream's rows behind `head`, up to `last` where the bookkeeping knows one.
+
+    Raises ChainBrokenError at the first version that does not fit; a stream that ends too early breaks behind its end.
+    """
+    for row in rows:
+        fits = row.stream == head.stream and row.version == head.version + 1 and row.prev_hash == head.hash
+        if not fits or row.hash != _hash(row, as_written(_parsed(row.data)), as_written(_parsed(row.meta))):
+            raise ChainBrokenError(head.stream, head.version + 1)
+        head = StreamHead(stream=head.stream, version=row.version, hash=row.hash)
+    if last is None:
+        return head
+    if (head.version, head.hash) != (last.version, last.hash):
+        raise ChainBrokenError(head.stream, head.version + 1)
+    return last
+
+
+def _row(head: StreamHead, new: NewEvent, registry: Registry) -> Row:
+    try:
+        if stream_of(new.event) != head.stream:
+            raise ValueError(f"{type(new.event).__name__} belongs to {stream_of(new.event)}")
+        if str(uuid.UUID(new.id)) != new.id:
+            raise ValueError(f"its id {new.id!r} is not a UUID in its usual form")
+        row = Row(
+            id=new.id,
+            stream=head.stream,
+            version=head.version + 1,
+            type=wire_type(type(new.event)),
+            schema_version=new.event.schema_version,
+            data=msgspec.json.encode(new.event),
+            meta=msgspec.json.encode(new.meta),
+            recorded_at=in_utc(new.recorded_at),
+            prev_hash=head.hash,
+            hash="",
+        )
+        # What cannot be read back would stop every reader of the record for good: better to refuse it here.
+        registry.decode(row.type, row.data)
+        data, meta = _parsed(row.data), _parsed(row.meta)
+        for json, value in ((row.data, data), (row.meta, meta)):
+            if b"\\u0000" in json and holds(value, "\0"):
+                raise ValueError("Postgres text cannot hold the character U+0000")
+        return msgspec.structs.replace(row, hash=_hash(row, data, meta))
+    except (ValueError, OverflowError) as error:
+        raise UnrecordableError(head.stream, f"{type(new.event).__name__}: {error}") from error
+
+
+def _hash(row: Row, data: Any, meta: Any) -> str:
+    return event_hash(
+        id_=row.id,
+        stream=row.stream,
+        version=row.version,
+        type_=row.type,
+        schema_version=row.schema_version,
+        data=data,
+        meta=meta,
+        recorded_at=row.recorded_at,
+        prev_hash=row.prev_hash,
+    )
+
+
+def _parsed(json: bytes) -> Any:
+    return msgspec.json.decode(json)
