@@ -264,6 +264,24 @@ class GateRequested(_Task, frozen=True, kw_only=True):
     subject: StageInput
 
 
+class GateAnswered(_Task, frozen=True, kw_only=True):
+    """A gate's verdict reached the task."""
+
+    review_id: str
+    gate: int
+    verdict: Literal["approve", "reject", "abstain", "error"]
+    #: Tree hashes of what was judged, by repository.
+    trees: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class ResolutionAwaited(_Task, frozen=True, kw_only=True):
+    """A stage failed or a gate refused: resolution decides how it goes on."""
+
+    stage: Stage
+    #: Run or review that failed.
+    cause: str
+
+
 class StageCancelRequested(_Task, frozen=True, kw_only=True):
     """A running stage shall be stopped: its process tree killed, its worktree removed."""
 
@@ -318,6 +336,7 @@ class TaskRetried(_Task, frozen=True, kw_only=True):
 class TaskDone(_Task, frozen=True, kw_only=True):
     """The change is in a pull request, proven and approved."""
 
+    ends: ClassVar[bool] = True
     pull_requests: tuple[PullRequestRef, ...]
     approvals: tuple[str, ...]
 
@@ -325,6 +344,7 @@ class TaskDone(_Task, frozen=True, kw_only=True):
 class TaskCancelled(_Task, frozen=True, kw_only=True):
     """A task ended because somebody wanted it to."""
 
+    ends: ClassVar[bool] = True
     actor: str
     reason: str = ""
 
@@ -332,6 +352,7 @@ class TaskCancelled(_Task, frozen=True, kw_only=True):
 class TaskGivenUp(_Task, frozen=True, kw_only=True):
     """A task ended in an incident that a person can act on."""
 
+    ends: ClassVar[bool] = True
     incident_id: str
     reason: str
 
@@ -342,6 +363,8 @@ TaskEvent: TypeAlias = (
     | StageRequested
     | StageSkipped
     | GateRequested
+    | GateAnswered
+    | ResolutionAwaited
     | StageCancelRequested
     | TaskCancelRequested
     | TaskParked

@@ -1,0 +1,1 @@
+"""Pure event sourcing: a decider and its fold."""

@@ -1,0 +1,1 @@
+"""Runs a `Service` value: connects, consumes, loads, decides, appends, acknowledges, serves, stops."""

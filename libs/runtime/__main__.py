@@ -1,0 +1,31 @@
+"""`python -m libs.runtime services.gate.app` runs the service that the module names, in the manner of uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import sys
+
+from libs.runtime.config import ConfigError, read
+from libs.runtime.runner import Runner
+from libs.telemetry.log import configure
+
+
+def main() -> int:
+    """Run one service process."""
+    if len(sys.argv) != 2:
+        print("usage: python -m libs.runtime MODULE   (a module with a value named `service`)", file=sys.stderr)
+        return 2
+    try:
+        config = read(os.environ)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    configure(config.service, (config.api_token, config.scrape_token, config.session_key, config.nats_password))
+    service = importlib.import_module(sys.argv[1]).service
+    return asyncio.run(Runner(service, config).run())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""What a process is told by its environment; read once, every missing name reported at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+
+class ConfigError(Exception):
+    """The environment lacks or garbles settings; the message names all of them."""
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings of one service process; the supervisor passes them as `AUTOPILOT_*` variables."""
+
+    service: str
+    data_dir: str
+    postgres_dsn: str
+    nats_url: str
+    nats_user: str
+    nats_password: str
+    http_port: int
+    api_token: str
+    scrape_token: str
+    session_key: str
+    http_host: str = "127.0.0.1"
+    replica: str = ""
+    #: Tasks that may hold a slot at once.
+    config_max_concurrent: int = 10
+    #: Stages that one stage-runner replica runs at once.
+    config_places: int = 4
+    #: Where alerts are posted; empty for the log only.
+    config_webhook_url: str = ""
+    #: Percent of the data directory's volume at which evidence pauses and resumes.
+    config_disk_pause_percent: float = 90.0
+    config_disk_resume_percent: float = 75.0
+    #: Seconds after which evidence is compressed.
+    config_compress_after_s: int = 3_600
+
+    @property
+    def data(self) -> Path:
+        """Return the data directory."""
+        return Path(self.data_dir)
+
+    @property
+    def holder(self) -> str:
+        """Name this replica, for leases."""
+        return self.replica or f"{self.service}-1"
+
+
+def read(environment: Mapping[str, str]) -> Config:
+    """Read the settings. Raises ConfigError that names everything missing or malformed."""
+    values: dict[str, str] = {}
+    missing: list[str] = []
+    for field in msgspec.structs.fields(Config):
+        variable = f"AUTOPILOT_{field.name.upper()}"
+        if variable in environment:
+            values[field.name] = environment[variable]
+        elif field.required:
+            missing.append(variable)
+    if missing:
+        raise ConfigError("missing in the environment: " + ", ".join(missing))
+    try:
+        return msgspec.convert(values, Config, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"malformed in the environment: {error}") from error

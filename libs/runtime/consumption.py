@@ -1,0 +1,126 @@
+"""From delivery to acknowledgement: inbox, gaps, handler, commit, outcome. The one place that catches everything."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Iterable
+
+import structlog
+
+from contracts.message import Recorded
+from libs.eventstore.store import DuplicateDeliveryError, InboxMark, StaleLeaseError, StoreUnavailableError
+from libs.messaging.bus import BusError, Delivery
+from libs.messaging.outcome import Done, Outcome, Reject, Retry, settle
+from libs.runtime.running import NotLeaderError, Running
+from libs.runtime.service import Consumer
+from libs.runtime.work import Work
+
+log = structlog.get_logger(__name__)
+
+BATCH = 64
+#: Seconds a fetch waits for its first message.
+FETCH_S = 1.0
+
+
+class Consumption:
+    """Feeds one durable of a running service to its handler, stream by stream in order."""
+
+    def __init__(self, running: Running, consumer: Consumer) -> None:
+        self._running, self._consumer = running, consumer
+        self.durable = consumer.durable(running.service.name)
+        self.handled = 0
+        self.failed = 0
+
+    async def run(self) -> None:
+        """Consume until cancelled. Raises StaleLeaseError when somebody else leads."""
+        while True:
+            if not await self.step(FETCH_S):
+                await asyncio.sleep(0)
+
+    async def step(self, timeout_s: float) -> int:
+        """Handle one batch and return its size. Different streams are handled at once, one stream in order."""
+        try:
+            deliveries = await self._running.bus.fetch(self.durable, BATCH, timeout_s)
+        except BusError as error:
+            log.warning("fetch_failed", durable=self.durable, error=str(error))
+            await asyncio.sleep(0.2)
+            return 0
+        streams: dict[str, list[Delivery]] = defaultdict(list)
+        for delivery in deliveries:
+            streams[delivery.recorded.stream].append(delivery)
+        await _all(self._stream(of_stream) for of_stream in streams.values())
+        return len(deliveries)
+
+    async def _stream(self, deliveries: list[Delivery]) -> None:
+        for place, delivery in enumerate(sorted(deliveries, key=lambda delivery: delivery.recorded.version)):
+            outcome = await self._handle(delivery.recorded)
+            await settle(
+                self._running.bus, delivery, self.durable, outcome, self._running.clock.now()
+            )
+            if isinstance(outcome, Retry):
+                # What follows in the same stream waits behind it: the inbox would hand it over first otherwise.
+                for later in deliveries[place + 1 :]:
+                    await later.nak(outcome.after_s)
+                return
+
+    async def _handle(self, recorded: Recorded) -> Outcome:
+        try:
+            before = await self._running.store.handled(self.durable, recorded.stream)
+            if recorded.version <= before:
+                return Done()
+            pending = [recorded]
+            if recorded.version > before + 1:
+                missed = await self._running.store.read_stream(
+                    recorded.stream, before, types=self._consumer.types, upto=recorded.version - 1
+                )
+                pending = [*missed, recorded]
+            for event in pending:
+                outcome = await self._perform(event, before)
+                if not isinstance(outcome, Done):
+                    return outcome
+                before = event.version
+            return Done()
+        except DuplicateDeliveryError:
+            return Done()
+        except (StaleLeaseError, NotLeaderError):
+            raise
+        except StoreUnavailableError as error:
+            return Retry(after_s=0.5, reason=str(error))
+        except Exception as error:
+            self.failed += 1
+            log.exception("handler_failed", durable=self.durable, event_id=recorded.id, type=recorded.type)
+            return Retry(after_s=1.0, reason=f"{type(error).__name__}: {error}")
+
+    async def _perform(self, event: Recorded, before: int) -> Outcome:
+        async def act(work: Work) -> Outcome | None:
+            return await self._consumer.handler(event if self._consumer.everything else event.event, work)
+
+        refusal: Outcome | None = None
+
+        async def guarded(work: Work) -> None:
+            nonlocal refusal
+            outcome = await act(work)
+            if isinstance(outcome, (Retry, Reject)):
+                refusal = outcome
+                raise _RefusedError
+
+        mark = InboxMark(consumer=self.durable, stream=event.stream, before=before, version=event.version)
+        try:
+            await self._running.perform(guarded, cause=event, inbox=mark)
+        except _RefusedError:
+            assert refusal is not None
+            return refusal
+        self.handled += 1
+        return Done()
+
+
+class _RefusedError(Exception):
+    """Leaves `perform` without a commit."""
+
+
+async def _all(jobs: Iterable[Awaitable[None]]) -> None:
+    """Wait for all, then raise the first error: no sibling is left running behind a cancelled fetch."""
+    for result in await asyncio.gather(*jobs, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result

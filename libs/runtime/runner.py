@@ -1,0 +1,166 @@
+"""Runs one `Service` value over Postgres and JetStream until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from contextlib import AsyncExitStack
+
+import structlog
+import uvicorn
+
+from libs.eventstore.outbox import Relay
+from libs.eventstore.postgres import PostgresStore
+from libs.eventstore.store import StaleLeaseError, Store, StoreUnavailableError
+from libs.messaging.bus import Bus
+from libs.messaging.jetstream import JetStreamBus
+from libs.runtime import http
+from libs.runtime.clock import RandomIds, SystemClock
+from libs.runtime.config import Config
+from libs.runtime.consumption import Consumption
+from libs.runtime.leadership import Leadership, LeaseLostError
+from libs.runtime.metrics import observe
+from libs.runtime.running import NotLeaderError, Running
+from libs.runtime.service import Service
+from libs.runtime.timekeeping import Timekeeping
+
+log = structlog.get_logger(__name__)
+
+#: Seconds that open HTTP requests get at the end.
+DRAIN_S = 2
+
+
+class Runner:
+    """Owns what a process needs and gives it back in reverse order."""
+
+    def __init__(self, service: Service, config: Config) -> None:
+        self._service, self._config = service, config
+        self._stopping = asyncio.Event()
+        self._leading = False
+
+    async def run(self) -> int:
+        """Serve until SIGTERM or SIGINT; returns the exit status. 3 means that the lease was lost."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        async with AsyncExitStack() as stack:
+            store = await PostgresStore.connect(self._config.postgres_dsn, self._service.registry)
+            stack.push_async_callback(store.close)
+            bus = await JetStreamBus.connect(
+                self._config.nats_url,
+                user=self._config.nats_user,
+                password=self._config.nats_password,
+                registry=self._service.registry,
+                service=self._service.name,
+            )
+            stack.push_async_callback(bus.close)
+            relay = Relay(self._service.name, store, bus)
+            running = Running(
+                self._service,
+                config=self._config,
+                store=store,
+                bus=bus,
+                clock=SystemClock(),
+                ids=RandomIds(),
+                publish=relay.publish,
+            )
+            if self._service.assemble is not None:
+                running.parts = await self._service.assemble(running)
+            return await self._serve(running, store, bus, relay)
+
+    async def _serve(self, running: Running, store: Store, bus: Bus, relay: Relay) -> int:
+        name = self._config.holder if self._service.lease_per_replica else self._service.name
+        leadership = Leadership(store, name, self._config.holder, time.monotonic)
+        server = _Server(running, lambda: self._not_ready(store, bus, leadership), self._config)
+        jobs = [
+            asyncio.create_task(server.serve(), name="http"),
+            asyncio.create_task(relay.run(), name="relay"),
+            asyncio.create_task(self._lead(running, leadership), name="lead"),
+        ]
+        stop = asyncio.create_task(self._stopping.wait(), name="stop")
+        done, _ = await asyncio.wait([*jobs, stop], return_when=asyncio.FIRST_COMPLETED)
+        status = 0
+        for job in done - {stop}:
+            error = job.exception()
+            if isinstance(error, (LeaseLostError, StaleLeaseError, NotLeaderError)):
+                log.warning("lease_lost", reason=str(error))
+                status = 3
+            else:
+                log.error("job_ended", job=job.get_name(), error=repr(error))
+                status = 1
+        running.stand_down()
+        server.should_exit = True
+        for job in (*jobs[1:], stop):
+            job.cancel()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*jobs, stop, return_exceptions=True), DRAIN_S + 1)
+        return status
+
+    async def _lead(self, running: Running, leadership: Leadership) -> None:
+        claim = await leadership.acquire()
+        # Folded state is read after the takeover has committed, never before.
+        running.lead(claim)
+        self._leading = True
+        timekeeping = Timekeeping(running)
+        consumptions = [Consumption(running, consumer) for consumer in self._service.consumes]
+        observe(running, consumptions)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(leadership.hold(claim))
+                group.create_task(timekeeping.run())
+                for consumption in consumptions:
+                    group.create_task(_persistent(consumption))
+                for worker in self._service.workers:
+                    group.create_task(worker(running))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from errors
+        finally:
+            self._leading = False
+
+    async def _not_ready(self, store: Store, bus: Bus, leadership: Leadership) -> dict[str, str]:
+        wrong: dict[str, str] = {}
+        try:
+            await store.ping()
+        except StoreUnavailableError as error:
+            wrong["record"] = str(error)
+        if not bus.healthy:
+            wrong["bus"] = "not connected, or a permission was refused; see the log"
+        if self._leading and not leadership.live:
+            wrong["lease"] = "could not be renewed"
+        if not self._leading:
+            wrong["lease"] = "held by another process; this one is a standby"
+        return wrong
+
+
+async def _persistent(consumption: Consumption) -> None:
+    while True:
+        try:
+            await consumption.run()
+        except StoreUnavailableError as error:
+            log.warning("record_unavailable", durable=consumption.durable, error=str(error))
+            await asyncio.sleep(0.5)
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without signal handlers of its own: the runner has them."""
+
+    def __init__(self, running: Running, ready: object, config: Config) -> None:
+        app = http.build(running, ready)  # type: ignore[arg-type]
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=config.http_host,
+                port=config.http_port,
+                log_level="warning",
+                access_log=False,
+                timeout_graceful_shutdown=DRAIN_S,
+                lifespan="off",
+            )
+        )
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]
+        """Leave signals to the runner."""
+        yield

@@ -1,0 +1,101 @@
+"""A service in motion: the value plus its store, bus, clock and lease, and the one way to get work done."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from contracts.message import Recorded
+from libs.eventstore.store import ConflictError, InboxMark, LeaseClaim, Store
+from libs.messaging.bus import Bus
+from libs.runtime.clock import Clock, Ids
+from libs.runtime.config import Config
+from libs.runtime.service import Service
+from libs.runtime.work import StateCache, Work
+
+T = TypeVar("T")
+
+#: How often a decision is taken again after somebody else was faster.
+MAX_CONFLICTS = 20
+
+
+class NotLeaderError(Exception):
+    """This process does not hold the lease of its service and decides nothing."""
+
+
+class Running:
+    """What handlers, workers and routes can reach. `perform` is the only way to the record."""
+
+    def __init__(
+        self,
+        service: Service,
+        *,
+        config: Config,
+        store: Store,
+        bus: Bus,
+        clock: Clock,
+        ids: Ids,
+        publish: Callable[[tuple[Recorded, ...]], Awaitable[None]],
+    ) -> None:
+        self.service, self.config = service, config
+        self.store, self.bus, self.clock, self.ids = store, bus, clock, ids
+        self.lease: LeaseClaim | None = None
+        #: What `Service.assemble` built.
+        self.parts: Any = None
+        #: Called when a commit has set timers, so that a sooner one is not slept through.
+        self.on_timer: Callable[[], None] = lambda: None
+        self._publish = publish
+        self._cache = StateCache()
+
+    async def perform(
+        self,
+        act: Callable[[Work], Awaitable[T]],
+        *,
+        cause: Recorded | None = None,
+        inbox: InboxMark | None = None,
+        actor: str = "",
+        synthetic: bool = False,
+    ) -> T:
+        """Run `act` on a unit of work and commit it; on a conflict, reload and decide again.
+
+        Raises NotLeaderError, StaleLeaseError, DuplicateDeliveryError, StoreUnavailableError, and whatever `act` raises;
+        nothing is recorded then.
+        """
+        for remaining in range(MAX_CONFLICTS, -1, -1):
+            if self.lease is None:
+                raise NotLeaderError(f"{self.config.holder} does not hold the lease of {self.service.name}")
+            work = Work(
+                service=self.service.name,
+                store=self.store,
+                clock=self.clock,
+                ids=self.ids,
+                cache=self._cache,
+                cause=cause,
+                actor=actor,
+                synthetic=synthetic,
+                lease=self.lease,
+                running=self,
+            )
+            result = await act(work)
+            try:
+                recorded = await work.commit(inbox)
+            except ConflictError:
+                if not remaining:
+                    raise
+                continue
+            if recorded:
+                await self._publish(recorded)
+            if work.sets_timers:
+                self.on_timer()
+            await work.committed()
+            return result
+        raise AssertionError("unreachable")
+
+    def lead(self, lease: LeaseClaim) -> None:
+        """Act under a lease from now on; whatever was folded before it may be stale."""
+        self._cache = StateCache()
+        self.lease = lease
+
+    def stand_down(self) -> None:
+        """Stop deciding."""
+        self.lease = None

@@ -1,0 +1,81 @@
+"""What a service is: a value. The runner does all the waiting."""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from contracts.message import Event, Registry, subject_filter, wire_type
+from libs.eventsourcing.decider import Decider
+from libs.messaging.bus import ConsumerSpec
+from libs.messaging.outcome import Outcome
+from libs.runtime.work import Work
+
+#: A handler takes the news and the unit of work; None means done.
+Handler = Callable[[Any, Work], Awaitable[Outcome | None]]
+#: A timer handler takes the timer's subject and the unit of work.
+TimerHandler = Callable[[str, Work], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """A handler as a durable consumer: name and filters come from the function."""
+
+    handler: Handler
+    #: Whether it sees every event instead of those named in its annotation.
+    everything: bool = False
+
+    @property
+    def events(self) -> tuple[type[Event], ...]:
+        """List the classes named by the annotation of the handler's first argument."""
+        if self.everything:
+            return ()
+        first = next(iter(inspect.signature(self.handler).parameters))
+        annotation = get_type_hints(self.handler)[first]
+        if get_origin(annotation) in (Union, types.UnionType):
+            return tuple(get_args(annotation))
+        return (annotation,)
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """List the wire types it takes; empty means all."""
+        return tuple(wire_type(event) for event in self.events)
+
+    def durable(self, service: str) -> str:
+        """Name the durable: `<service>-<handler>`."""
+        name = self.handler.__name__ if hasattr(self.handler, "__name__") else type(self.handler).__name__
+        return f"{service}-{name.replace('_', '-')}"
+
+    def spec(self, service: str) -> ConsumerSpec:
+        """Describe the durable for the bus's topology."""
+        filters = tuple(sorted(subject_filter(event) for event in self.events)) or ("autopilot.v1.>",)
+        return ConsumerSpec(durable=self.durable(service), filters=filters)
+
+
+@dataclass(frozen=True)
+class Service:
+    """Everything the runner has to know about a service."""
+
+    #: Public name, with dashes.
+    name: str
+    #: Decodes every event there is.
+    registry: Registry
+    owns: tuple[Decider[Any, Any], ...] = ()
+    consumes: tuple[Consumer, ...] = ()
+    timers: Mapping[str, TimerHandler] = field(default_factory=dict)
+    #: Builds what the handlers need beyond the work: adapters, executors. Called once, before anything is consumed.
+    assemble: Callable[[Any], Awaitable[Any]] | None = None
+    #: Builds the FastAPI router from the running context.
+    routes: Callable[[Any], Any] | None = None
+    #: Activities that run while this process holds the service's lease.
+    workers: tuple[Callable[[Any], Awaitable[None]], ...] = ()
+    #: The lease each process of the service needs: one for all (a leader) or one per replica.
+    lease_per_replica: bool = False
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """List the stream categories that this service writes."""
+        return tuple(decider.category for decider in self.owns)

@@ -1,0 +1,71 @@
+"""Delivers due timers of a service as ordinary work; only its leader does."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from libs.eventstore.store import ConflictError, StaleLeaseError, StoreUnavailableError, Timer
+from libs.runtime.running import NotLeaderError, Running
+from libs.runtime.work import Work
+
+log = structlog.get_logger(__name__)
+
+#: Seconds between looks when nothing is known to be due sooner.
+LOOK_S = 0.5
+
+
+class Timekeeping:
+    """The timer loop of one running service."""
+
+    def __init__(self, running: Running) -> None:
+        self._running = running
+        self._hint = asyncio.Event()
+        running.on_timer = self._hint.set
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        while True:
+            try:
+                await self.step()
+                due = await self._running.store.next_timer(self._running.service.name)
+            except StoreUnavailableError as error:
+                log.warning("timers_unreachable", error=str(error))
+                due = None
+            wait = LOOK_S
+            if due is not None:
+                wait = min(max((due - self._running.clock.now()).total_seconds(), 0.02), LOOK_S)
+            try:
+                await asyncio.wait_for(self._hint.wait(), wait)
+            except TimeoutError:
+                pass
+            self._hint.clear()
+
+    async def step(self) -> int:
+        """Deliver what is due now and return how many that were."""
+        service = self._running.service
+        due = await self._running.store.due_timers(service.name, self._running.clock.now())
+        for timer in due:
+            await self._deliver(timer)
+        return len(due)
+
+    async def _deliver(self, timer: Timer) -> None:
+        handler = self._running.service.timers.get(timer.kind)
+
+        async def act(work: Work) -> None:
+            work.clear_timer(timer.key)
+            if handler is None:
+                log.error("timer_without_handler", kind=timer.kind, key=timer.key)
+            else:
+                await handler(timer.subject, work)
+
+        try:
+            await self._running.perform(act)
+        except (StaleLeaseError, NotLeaderError, StoreUnavailableError):
+            raise
+        except ConflictError as error:
+            log.warning("timer_conflict", key=timer.key, error=str(error))
+        except Exception:
+            # The timer stays and is delivered again at the next look; others must not wait behind it.
+            log.exception("timer_failed", kind=timer.kind, key=timer.key)

@@ -1,0 +1,1 @@
+"""Seven services; each is a value that the runtime runs. They meet only in contracts."""

@@ -1,0 +1,1 @@
+"""Pure decisions of the scheduler: a task's walk, who holds a slot, the mode."""

@@ -1,0 +1,212 @@
+"""One task as its own events tell it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, TypeAlias, assert_never
+
+import msgspec
+
+from contracts.stage import StageCompleted, StageOutput
+from contracts.task import (
+    BaseRef,
+    GateAnswered,
+    GateRequested,
+    InfiniteLoopDetected,
+    MonitorWaitStarted,
+    PlanDelta,
+    PullRequestRef,
+    ResolutionAwaited,
+    Stage,
+    StageCancelRequested,
+    StageInput,
+    StageRequested,
+    StageSkipped,
+    TaskAdmitted,
+    TaskCancelled,
+    TaskCancelRequested,
+    TaskDone,
+    TaskEvent,
+    TaskGivenUp,
+    TaskParked,
+    TaskRetried,
+    TaskSpec,
+    TaskSubmitted,
+    TaskUnparked,
+)
+
+#: queued: waits for a slot · running: a stage is under way · gating: gates are asked · resolving: a failure is
+#: being looked at · waiting: between two probes of monitor · parked: waits for something named · cancelling ·
+#: suspending: its stage is being stopped by an emergency stop · the rest are ends.
+Phase: TypeAlias = Literal[
+    "none",
+    "queued",
+    "running",
+    "gating",
+    "resolving",
+    "waiting",
+    "parked",
+    "cancelling",
+    "suspending",
+    "done",
+    "cancelled",
+    "incident",
+]
+ENDS: frozenset[Phase] = frozenset({"done", "cancelled", "incident"})
+#: Attempts of any one stage before it counts as an infinite loop; architecture section 6.
+ATTEMPTS = 5
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """A task's state. What stages found out accumulates in `input`, which is what the next stage gets."""
+
+    task_id: str = ""
+    phase: Phase = "none"
+    input: StageInput | None = None
+    depends_on: tuple[str, ...] = ()
+    request_digest: str = ""
+    synthetic: bool = False
+    #: The stage that runs, ran last, or is gone on with after a wait.
+    stage: Stage = "spec"
+    run_id: str = ""
+    attempts: dict[Stage, int] = msgspec.field(default_factory=dict)
+    retry: int = 0
+    #: Allowances of attempts: one, and one more for every `retry` of a person.
+    allowance: int = 1
+    #: Whether a start goes on with `stage` where it was left instead of making a new attempt.
+    resume: bool = False
+    #: Gates asked and not answered: gate number to review id.
+    pending: dict[int, str] = msgspec.field(default_factory=dict)
+    rounds: dict[int, int] = msgspec.field(default_factory=dict)
+    #: Gates that approved, with the trees they judged.
+    approved: dict[int, dict[str, str]] = msgspec.field(default_factory=dict)
+    skipped: frozenset[Stage] = frozenset()
+    monitor_until: datetime | None = None
+    #: Who asked for the cancellation that is under way.
+    cancelled_by: str = ""
+    cancel_reason: str = ""
+    waits_for: str = ""
+    waits_on: str = ""
+    reason: str = ""
+    incident_id: str = ""
+
+    @property
+    def spec(self) -> TaskSpec:
+        """Return the task file."""
+        assert self.input is not None, "a task that was never submitted has no specification"
+        return self.input.spec
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether it is over."""
+        return self.phase in ENDS
+
+    @property
+    def pull_requests(self) -> tuple[PullRequestRef, ...]:
+        """List what it has opened."""
+        return self.input.pull_requests if self.input else ()
+
+
+def evolve(state: Task, event: TaskEvent) -> Task:
+    """Fold one event into the task."""
+    replace = msgspec.structs.replace
+    match event:
+        case TaskSubmitted():
+            return Task(
+                task_id=event.task_id,
+                phase="queued",
+                input=StageInput(spec=event.spec),
+                depends_on=event.depends_on,
+                request_digest=event.request_digest,
+                synthetic=event.spec.synthetic,
+            )
+        case TaskAdmitted(bases=bases):
+            return replace(state, input=_with(state, bases=bases or _bases(state)))
+        case StageRequested():
+            # A new plan voids what the gates said of the old one.
+            approved = {} if event.stage == "plan" else state.approved
+            return replace(
+                state,
+                phase="running",
+                approved=approved,
+                stage=event.stage,
+                run_id=event.run_id,
+                retry=event.retry,
+                attempts={**state.attempts, event.stage: event.attempt},
+                # The requested input holds all that is known, but for the patch text that most stages do not need.
+                input=replace(event.input, spec=state.spec),
+                pending={},
+                resume=False,
+            )
+        case GateAnswered(gate=gate, verdict=verdict):
+            pending = {key: value for key, value in state.pending.items() if key != gate}
+            approved = {**state.approved, gate: event.trees} if verdict == "approve" else state.approved
+            return replace(state, pending=pending, approved=approved)
+        case ResolutionAwaited():
+            return replace(state, phase="resolving", run_id="", pending={}, stage=event.stage)
+        case StageSkipped(stage=stage):
+            return replace(state, skipped=state.skipped | {stage})
+        case GateRequested(gate=gate):
+            return replace(
+                state,
+                phase="gating",
+                run_id="",
+                stage=event.stage,
+                pending={**state.pending, gate: event.review_id},
+                rounds={**state.rounds, gate: event.round},
+                input=replace(event.subject, spec=state.spec),
+            )
+        case StageCancelRequested():
+            return replace(state, phase="cancelling" if state.cancelled_by else "suspending")
+        case TaskCancelRequested(actor=actor, reason=reason):
+            return replace(state, cancelled_by=actor, cancel_reason=reason)
+        case TaskParked():
+            return replace(
+                state, phase="parked", reason=event.reason, waits_on=event.owner, waits_for=event.wake_up,
+                run_id="", pending={}, resume=state.stage in state.attempts,
+            )
+        case TaskUnparked():
+            return replace(state, phase="queued", reason="", waits_on="", waits_for="")
+        case MonitorWaitStarted(until=until):
+            return replace(state, phase="waiting", monitor_until=until, run_id="", resume=True)
+        case InfiniteLoopDetected():
+            return replace(state, phase="resolving", run_id="")
+        case TaskRetried():
+            fresh = StageInput(spec=state.spec, bases=_bases(state), pull_requests=state.pull_requests)
+            return replace(
+                state, phase="queued", stage="spec", allowance=state.allowance + 1, input=fresh, approved={},
+                run_id="", reason="", incident_id="", cancelled_by="", resume=False,
+            )
+        case TaskDone():
+            return replace(state, phase="done", run_id="")
+        case TaskCancelled(reason=reason):
+            return replace(state, phase="cancelled", run_id="", reason=reason)
+        case TaskGivenUp(incident_id=incident_id, reason=reason):
+            return replace(state, phase="incident", run_id="", reason=reason, incident_id=incident_id)
+        case _:
+            assert_never(event)
+
+
+def merged(state: Task, event: StageCompleted) -> StageInput:
+    """Add what a stage found out to what the next one gets."""
+    output: StageOutput = event.output
+    values = {
+        field: value
+        for field in ("specification", "plan", "thoughts", "changes", "verifications", "review", "pull_requests")
+        if (value := getattr(output, field))
+    }
+    return _with(state, **values)
+
+
+def with_delta(state: Task, delta: PlanDelta) -> StageInput:
+    """Go back to the plan: what was found out about the old change no longer counts."""
+    return _with(state, delta=delta, plan=None, thoughts=(), changes=(), verifications=(), review=None, approvals=())
+
+
+def _with(state: Task, **values: object) -> StageInput:
+    assert state.input is not None
+    return msgspec.structs.replace(state.input, **values)
+
+
+def _bases(state: Task) -> tuple[BaseRef, ...]:
+    return state.input.bases if state.input else ()

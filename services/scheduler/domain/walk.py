@@ -1,0 +1,388 @@
+"""How a task walks from stage to stage; every way forward and back is in this file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+import msgspec
+
+from contracts.gate import GateDecided
+from contracts.mode import Mode
+from contracts.resolution import IncidentFiled, LoopExhausted, PlanDeltaRecorded, StageRetryAdvised
+from contracts.stage import StageCancelled, StageCompleted, StageFailed
+from contracts.task import (
+    BaseRef,
+    GateAnswered,
+    GateRequested,
+    InfiniteLoopDetected,
+    MonitorWaitStarted,
+    ResolutionAwaited,
+    Stage,
+    StageCancelRequested,
+    StageInput,
+    StageRequested,
+    StageSkipped,
+    TaskAdmitted,
+    TaskCancelled,
+    TaskCancelRequested,
+    TaskDone,
+    TaskEvent,
+    TaskGivenUp,
+    TaskParked,
+    TaskRetried,
+    TaskSpec,
+    TaskSubmitted,
+    TaskUnparked,
+)
+from libs.eventsourcing.decider import Decider
+from services.scheduler.domain import state as states
+from services.scheduler.domain.state import ATTEMPTS, Task
+
+#: Gates asked after a stage; architecture section 6. All of one row are asked at once.
+GATES_AFTER: dict[Stage, tuple[int, ...]] = {"plan": (0,), "verify": (1, 2, 3), "review": (4, 5)}
+#: Rounds of one gate without a quorum before a person is asked.
+QUORUM_ROUNDS = 3
+#: Probes within a monitor window, and the bounds of the time between them in seconds.
+PROBES, PROBE_MIN_S, PROBE_MAX_S = 10, 5, 300
+
+
+class Submit(msgspec.Struct, frozen=True, kw_only=True):
+    """A task comes in."""
+
+    task_id: str
+    spec: TaskSpec
+    depends_on: tuple[str, ...]
+    request_digest: str
+    now: datetime
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True):
+    """The task got a slot."""
+
+    bases: tuple[BaseRef, ...] = ()
+
+
+News: TypeAlias = (
+    StageCompleted
+    | StageFailed
+    | StageCancelled
+    | GateDecided
+    | PlanDeltaRecorded
+    | LoopExhausted
+    | IncidentFiled
+    | StageRetryAdvised
+)
+
+
+class Observe(msgspec.Struct, frozen=True, kw_only=True):
+    """Something happened elsewhere that concerns this task."""
+
+    news: News
+    now: datetime
+    mode: Mode = "normal"
+
+
+class RetryStage(msgspec.Struct, frozen=True, kw_only=True):
+    """The wait after a transient failure is over."""
+
+    mode: Mode = "normal"
+
+
+class Park(msgspec.Struct, frozen=True, kw_only=True):
+    """Something the task needs is not there."""
+
+    reason: str
+    owner: str
+    wake_up: str
+
+
+class Unpark(msgspec.Struct, frozen=True, kw_only=True):
+    """What the task waited for is there."""
+
+    reason: str
+
+
+class Halt(msgspec.Struct, frozen=True, kw_only=True):
+    """An emergency stop: the running stage is stopped, the task waits for normal operation."""
+
+
+class Cancel(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody wants the task to end."""
+
+    actor: str
+    reason: str
+
+
+class Retry(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody grants one more allowance to a task that was given up or waits for a person."""
+
+    actor: str
+
+
+TaskCommand: TypeAlias = Submit | Start | Observe | RetryStage | Park | Unpark | Halt | Cancel | Retry
+
+
+def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
+    """Decide what a command means for a task; what is already so, or too late, is silence."""
+    match command:
+        case Submit():
+            if state.phase == "none":
+                yield TaskSubmitted(
+                    task_id=command.task_id,
+                    spec=command.spec,
+                    submitted_at=command.now,
+                    depends_on=command.depends_on,
+                    request_digest=command.request_digest,
+                )
+        case Start(bases=bases):
+            yield from _start(state, bases)
+        case Observe(news=news):
+            yield from _observe(command, news, state)
+        case RetryStage(mode=mode):
+            if state.phase == "resolving":
+                yield from _request(state, state.stage, _input(state), mode, again=True)
+        case Park(reason=reason, owner=owner, wake_up=wake_up):
+            if not state.ended and state.phase in ("queued", "waiting", "resolving", "gating"):
+                yield TaskParked(task_id=state.task_id, reason=reason, owner=owner, wake_up=wake_up)
+        case Unpark(reason=reason):
+            if state.phase == "parked":
+                yield TaskUnparked(task_id=state.task_id, reason=reason)
+        case Halt():
+            if state.phase == "running":
+                yield StageCancelRequested(task_id=state.task_id, run_id=state.run_id, reason="emergency stop")
+        case Cancel(actor=actor, reason=reason):
+            yield from _cancel(state, actor, reason)
+        case Retry(actor=actor):
+            if state.phase in ("incident", "cancelled"):
+                yield TaskRetried(task_id=state.task_id, actor=actor)
+            elif state.phase == "parked":
+                yield TaskUnparked(task_id=state.task_id, reason=f"retried by {actor}")
+
+
+def _start(state: Task, bases: tuple[BaseRef, ...]) -> Iterator[TaskEvent]:
+    if state.phase == "parked":
+        yield TaskUnparked(task_id=state.task_id, reason="what it waited for is there")
+    elif state.phase not in ("queued", "waiting"):
+        return
+    yield TaskAdmitted(task_id=state.task_id, bases=bases)
+    given = msgspec.structs.replace(_input(state), bases=bases or _input(state).bases)
+    yield from _request(state, state.stage, given, "normal", again=state.resume)
+
+
+def _observe(command: Observe, news: News, state: Task) -> Iterator[TaskEvent]:
+    mode = command.mode
+    match news:
+        case StageCompleted() | StageFailed() | StageCancelled() if news.run_id != state.run_id:
+            return  # of an earlier run
+        case StageCompleted() | StageFailed() | StageCancelled() if state.phase == "cancelling":
+            yield TaskCancelled(task_id=state.task_id, actor=state.cancelled_by, reason=state.cancel_reason)
+        case StageFailed() | StageCancelled() if state.phase == "suspending":
+            yield _halted(state)
+        case StageCompleted() if state.phase in ("running", "suspending"):
+            yield from _after_stage(command, news, state)
+        case StageFailed(stage=stage, run_id=run_id) if state.phase == "running":
+            yield ResolutionAwaited(task_id=state.task_id, stage=stage, cause=run_id)
+        case StageCancelled(stage=stage, run_id=run_id) if state.phase == "running":
+            yield ResolutionAwaited(task_id=state.task_id, stage=stage, cause=run_id)
+        case GateDecided():
+            yield from _after_gate(mode, news, state)
+        case PlanDeltaRecorded(delta=delta) if state.phase == "resolving":
+            yield from _request(state, "plan", states.with_delta(state, delta), mode)
+        case IncidentFiled(incident_id=incident_id) if state.phase == "resolving":
+            yield TaskGivenUp(task_id=state.task_id, incident_id=incident_id, reason=state.reason or "see the incident")
+        case _:
+            return
+
+
+def _after_stage(command: Observe, news: StageCompleted, state: Task) -> Iterator[TaskEvent]:
+    known = states.merged(state, news)
+    mode = command.mode
+    match news.stage:
+        case "spec":
+            yield from _request(state, "plan", known, mode)
+        case "plan" | "verify" | "review":
+            yield from _ask_gates(state, news.stage, known)
+        case "think":
+            yield from _request(state, "implement", known, mode)
+        case "implement":
+            yield from _request(state, "verify", known, mode)
+        case "pr":
+            yield from _request(state, "monitor", known, mode)
+        case "monitor":
+            yield from _after_probe(command, known, state)
+
+
+def _after_gate(mode: Mode, news: GateDecided, state: Task) -> Iterator[TaskEvent]:
+    if state.pending.get(news.gate) != news.review_id:
+        return  # of an earlier round, or the task has gone on
+    answered = GateAnswered(
+        task_id=state.task_id, review_id=news.review_id, gate=news.gate, verdict=news.verdict, trees=news.trees
+    )
+    yield answered
+    state = states.evolve(state, answered)
+    stage = state.stage
+    if news.verdict == "abstain":
+        if news.round < QUORUM_ROUNDS:
+            yield _gate_request(state, news.gate, stage, _input(state))
+        else:
+            yield TaskParked(
+                task_id=state.task_id,
+                reason=f"gate {news.gate} reached no quorum in {news.round} rounds",
+                owner="operator",
+                wake_up=f"autopilot retry {state.task_id}",
+            )
+    elif news.verdict != "approve":
+        yield ResolutionAwaited(task_id=state.task_id, stage=stage, cause=news.review_id)
+    elif not state.pending:
+        yield from _after_gates(mode, stage, state)
+
+
+def _after_gates(mode: Mode, stage: Stage, state: Task) -> Iterator[TaskEvent]:
+    known = _input(state)
+    match stage:
+        case "plan":
+            if reason := _no_thinking_needed(known):
+                yield StageSkipped(task_id=state.task_id, stage="think", reason=reason)
+                yield from _request(state, "implement", known, mode)
+            else:
+                yield from _request(state, "think", known, mode)
+        case "verify" if mode == "minimal":
+            yield StageSkipped(task_id=state.task_id, stage="review", reason="mode is minimal")
+            yield from _open_pull_request(mode, msgspec.structs.replace(known, draft=True), state)
+        case "verify":
+            yield from _request(state, "review", known, mode)
+        case _:
+            yield from _open_pull_request(mode, msgspec.structs.replace(known, draft=False), state)
+
+
+def _open_pull_request(mode: Mode, known: StageInput, state: Task) -> Iterator[TaskEvent]:
+    approvals = tuple(f"gate {gate}: approve" for gate in sorted(state.approved))
+    yield from _request(state, "pr", msgspec.structs.replace(known, approvals=approvals), mode)
+
+
+def _after_probe(command: Observe, known: StageInput, state: Task) -> Iterator[TaskEvent]:
+    window = max(repo.monitor.window_s for repo in state.spec.repos)
+    until = state.monitor_until or command.now + timedelta(seconds=window)
+    if command.now < until:
+        pause = min(max(window / PROBES, PROBE_MIN_S), PROBE_MAX_S)
+        next_probe = min(command.now + timedelta(seconds=pause), until)
+        yield MonitorWaitStarted(task_id=state.task_id, until=until, next_probe=next_probe)
+    elif lacking := proof_lacking(known, state):
+        # Invariant 8. It cannot happen while the walk above is whole; a person has to see it if it does.
+        yield TaskParked(
+            task_id=state.task_id,
+            reason=f"proof is missing: {lacking}",
+            owner="operator",
+            wake_up=f"autopilot retry {state.task_id}",
+        )
+    else:
+        approvals = tuple(f"gate {gate}: approve" for gate in sorted(state.approved))
+        yield TaskDone(task_id=state.task_id, pull_requests=known.pull_requests, approvals=approvals)
+
+
+def proof_lacking(known: StageInput, state: Task) -> str:
+    """Name what is missing for `done` by invariant 8; empty when the proof is whole."""
+    if state.synthetic:
+        return ""
+    required = [gate for stage, gates in GATES_AFTER.items() if stage not in state.skipped for gate in gates]
+    if missing := [gate for gate in required if gate not in state.approved]:
+        return f"no approval by gate {missing[0]}"
+    for repo in state.spec.repos:
+        pull = next((pull for pull in known.pull_requests if pull.repo == repo.name), None)
+        receipt = next((seen for seen in known.verifications if seen.repo == repo.name), None)
+        if pull is None:
+            return f"no pull request for {repo.name}"
+        if receipt is None or receipt.tree != pull.tree or not receipt.accepted:
+            return f"no accepted receipt for the tree of {repo.name}'s pull request"
+        if receipt.tree == receipt.base_tree:
+            return f"the change of {repo.name} is empty"
+        judged = {gate: trees for gate, trees in state.approved.items() if gate != 0}
+        if any(trees.get(repo.name) != pull.tree for trees in judged.values()):
+            return f"a gate judged another tree than that of {repo.name}'s pull request"
+    return ""
+
+
+def _ask_gates(state: Task, stage: Stage, subject: StageInput) -> Iterator[TaskEvent]:
+    for gate in GATES_AFTER[stage]:
+        request = _gate_request(state, gate, stage, subject)
+        yield request
+        state = states.evolve(state, request)
+
+
+def _gate_request(state: Task, gate: int, stage: Stage, subject: StageInput) -> GateRequested:
+    number = state.rounds.get(gate, 0) + 1
+    return GateRequested(
+        task_id=state.task_id,
+        review_id=f"{state.task_id}-{gate}-{number}",
+        gate=gate,
+        round=number,
+        stage=stage,
+        subject=_slim(subject, stage),
+    )
+
+
+def _request(
+    state: Task, stage: Stage, known: StageInput, mode: Mode, *, again: bool = False
+) -> Iterator[TaskEvent]:
+    """Ask for a stage: the same attempt `again`, or the next one, unless it would be one too many."""
+    if mode == "emergency-stop":
+        yield _halted(state)
+        return
+    done = state.attempts.get(stage, 0)
+    attempt = max(done, 1) if again else done + 1
+    retry = state.retry + 1 if again and done else 0
+    if attempt > ATTEMPTS * state.allowance:
+        yield InfiniteLoopDetected(task_id=state.task_id, stage=stage, attempts=done)
+        return
+    suffix = f"-{retry}" if retry else ""
+    yield StageRequested(
+        task_id=state.task_id,
+        run_id=f"{state.task_id}-{stage}-{attempt}{suffix}",
+        stage=stage,
+        attempt=attempt,
+        retry=retry,
+        input=_slim(known, stage),
+    )
+
+
+def _cancel(state: Task, actor: str, reason: str) -> Iterator[TaskEvent]:
+    if state.phase in ("none", "cancelling") or state.ended:
+        return
+    yield TaskCancelRequested(task_id=state.task_id, actor=actor, reason=reason)
+    if state.phase in ("running", "suspending"):
+        yield StageCancelRequested(task_id=state.task_id, run_id=state.run_id, reason=reason or f"cancelled by {actor}")
+    else:
+        yield TaskCancelled(task_id=state.task_id, actor=actor, reason=reason)
+
+
+def _halted(state: Task) -> TaskParked:
+    return TaskParked(
+        task_id=state.task_id, reason="emergency stop", owner="operator", wake_up="autopilot mode normal"
+    )
+
+
+def _no_thinking_needed(known: StageInput) -> str:
+    """Say why `think` may be left out; empty when it is called for (architecture section 6)."""
+    specification = known.specification
+    if known.spec.priority == "urgent" or known.delta is not None or specification is None:
+        return ""
+    if specification.risk == "high" or specification.ambiguities:
+        return ""
+    return "not urgent, risk is not high, the specification is clear and nothing has failed yet"
+
+
+def _slim(known: StageInput, stage: Stage) -> StageInput:
+    """Leave the patch text out where it is not needed: it would be stored with every event."""
+    if stage in ("spec", "plan", "implement") or known.spec.patch is None:
+        return known
+    return msgspec.structs.replace(known, spec=msgspec.structs.replace(known.spec, patch=None))
+
+
+def _input(state: Task) -> StageInput:
+    assert state.input is not None, "the task was never submitted"
+    return state.input
+
+
+task: Decider[TaskCommand, Task] = Decider("task", Task(), decide, states.evolve)
