@@ -1,0 +1,17 @@
+"""The scheduler's composition root."""
+
+from contracts.catalogue import registry
+from libs.runtime.service import Consumer, Service
+from services.scheduler import api, handlers
+from services.scheduler.domain.admission import admission
+from services.scheduler.domain.mode import mode
+from services.scheduler.domain.walk import task
+
+service = Service(
+    name="scheduler",
+    registry=registry,
+    owns=(task, admission, mode),
+    consumes=(Consumer(handlers.advance_task), Consumer(handlers.plan_retry)),
+    timers={"retry_stage": handlers.retry_stage, "probe": handlers.probe},
+    routes=api.routes,
+)

@@ -1,0 +1,210 @@
+"""News in, decisions out. Every handler ends in `settle`, which keeps slots and dependents in step with the task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from contracts.admission import DependencyBroken, SlotGranted
+from contracts.gate import GateDecided
+from contracts.message import Event
+from contracts.resolution import IncidentFiled, LoopExhausted, PlanDeltaRecorded, StageRetryAdvised
+from contracts.stage import StageCancelled, StageCompleted, StageFailed
+from contracts.task import (
+    BaseRef,
+    MonitorWaitStarted,
+    TaskCancelled,
+    TaskDone,
+    TaskGivenUp,
+    TaskParked,
+    TaskRetried,
+    TaskSubmitted,
+    TaskUnparked,
+)
+from libs.runtime.work import Work
+from services.scheduler.domain.admission import (
+    POOL,
+    AdmissionCommand,
+    Enqueue,
+    Grant,
+    Leave,
+    Limit,
+    Settle,
+    admission,
+)
+from services.scheduler.domain.mode import ChangeMode, ModeState, mode
+from services.scheduler.domain.state import Task
+from services.scheduler.domain.walk import (
+    Halt,
+    Observe,
+    Park,
+    RetryStage,
+    Start,
+    TaskCommand,
+    Unpark,
+    task,
+)
+
+SYSTEM = "system"
+
+
+async def advance_task(
+    news: StageCompleted
+    | StageFailed
+    | StageCancelled
+    | GateDecided
+    | PlanDeltaRecorded
+    | LoopExhausted
+    | IncidentFiled,
+    work: Work,
+) -> None:
+    """Let a task go on after news from another service."""
+    present = await work.load(mode, SYSTEM)
+    await command(work, news.task_id, Observe(news=news, now=work.now, mode=present.mode))
+
+
+async def plan_retry(news: StageRetryAdvised, work: Work) -> None:
+    """Wait before a stage that failed for a passing reason is run again."""
+    work.set_timer(
+        f"retry:{news.task_id}", work.now + timedelta(seconds=news.after_s), "retry_stage", news.task_id
+    )
+
+
+async def retry_stage(task_id: str, work: Work) -> None:
+    """Run a stage again: its wait is over."""
+    present = await work.load(mode, SYSTEM)
+    await command(work, task_id, RetryStage(mode=present.mode))
+
+
+async def probe(task_id: str, work: Work) -> None:
+    """Queue a task whose next monitor probe is due."""
+    state = await work.load(task, task_id)
+    if state.phase == "waiting":
+        await _admit(work, _enqueue(state))
+        await grant(work)
+
+
+async def command(work: Work, task_id: str, wish: TaskCommand) -> list[Event]:
+    """Let a task decide and carry the consequences."""
+    events = await work.decide(task, task_id, wish)
+    await settle(work, task_id, events)
+    return events
+
+
+async def settle(work: Work, task_id: str, events: Sequence[Event]) -> None:
+    """Give slots back, queue, tell dependents, set timers: whatever a task's events call for."""
+    state = await work.load(task, task_id)
+    for event in events:
+        match event:
+            case TaskSubmitted() | TaskUnparked() | TaskRetried():
+                await _admit(work, _enqueue(state))
+            case TaskParked(reason=reason):
+                await _admit(work, Leave(task_id=task_id, reason=reason))
+            case MonitorWaitStarted(next_probe=due):
+                work.set_timer(f"probe:{task_id}", due, "probe", task_id)
+                await _admit(work, Leave(task_id=task_id, reason="monitoring"))
+                await _admit(work, Settle(task_id=task_id, outcome="met"))
+            case TaskDone():
+                await _admit(work, Leave(task_id=task_id, reason="done"))
+                await _admit(work, Settle(task_id=task_id, outcome="met"))
+            case TaskCancelled():
+                await _admit(work, Leave(task_id=task_id, reason="cancelled"))
+                await _admit(work, Settle(task_id=task_id, outcome="cancelled"))
+            case TaskGivenUp():
+                await _admit(work, Leave(task_id=task_id, reason="incident"))
+                await _admit(work, Settle(task_id=task_id, outcome="incident"))
+            case _:
+                pass
+    if any(isinstance(event, _MOVES_SLOTS) for event in events):
+        await grant(work)
+
+
+_MOVES_SLOTS = (
+    TaskSubmitted, TaskUnparked, TaskRetried, TaskParked, MonitorWaitStarted, TaskDone, TaskCancelled, TaskGivenUp,
+)
+
+
+async def grant(work: Work) -> None:
+    """Start whoever's turn it is, on a tree that contains what it depends on."""
+    present = await work.load(mode, SYSTEM)
+    if present.halted:
+        return
+    for granted in await work.decide(admission, POOL, Grant()):
+        if isinstance(granted, SlotGranted):
+            state = await work.load(task, granted.task_id)
+            started = await work.decide(task, granted.task_id, Start(bases=await _bases(work, state)))
+            await settle(work, granted.task_id, [event for event in started if not isinstance(event, TaskUnparked)])
+
+
+async def change_mode(work: Work, wish: ChangeMode) -> ModeState:
+    """Change the mode; an emergency stop stops running stages, normal operation wakes what it parked."""
+    if await work.decide(mode, SYSTEM, wish):
+        pool = await work.load(admission, POOL)
+        if wish.mode == "emergency-stop":
+            for task_id in pool.running:
+                await command(work, task_id, Halt())
+        else:
+            for task_id in await _parked_by_stop(work):
+                await command(work, task_id, Unpark(reason=f"mode is {wish.mode}"))
+            await grant(work)
+    return await work.load(mode, SYSTEM)
+
+
+async def set_limit(work: Work, limit: Limit) -> int:
+    """Change how many tasks may run at once."""
+    await _admit(work, limit)
+    await grant(work)
+    return (await work.load(admission, POOL)).limit
+
+
+async def _parked_by_stop(work: Work) -> list[str]:
+    parked = []
+    for head in await work.open_streams(task.category):
+        state = await work.load(task, head)
+        if state.phase == "parked" and state.waits_for == "autopilot mode normal":
+            parked.append(head)
+    return parked
+
+
+async def _admit(work: Work, wish: AdmissionCommand) -> None:
+    for event in await work.decide(admission, POOL, wish):
+        if isinstance(event, DependencyBroken):
+            for dependent in event.dependents:
+                # It keeps its place in the queue: should the dependency be met after a retry, it starts at once.
+                await work.decide(task, dependent, _park(event))
+
+
+def _park(broken: DependencyBroken) -> Park:
+    return Park(
+        reason=f"it depends on {broken.task_id}, which ended as {broken.outcome}",
+        owner="operator",
+        wake_up=f"{broken.task_id} done (autopilot retry {broken.task_id}), or autopilot cancel",
+    )
+
+
+def _enqueue(state: Task) -> Enqueue:
+    return Enqueue(
+        task_id=state.task_id,
+        priority=state.spec.priority,
+        queue=state.spec.queue,
+        depends_on=state.depends_on,
+    )
+
+
+async def _bases(work: Work, state: Task) -> tuple[BaseRef, ...]:
+    urls = {repo.url for repo in state.spec.repos}
+    bases: list[BaseRef] = []
+    for dependency in state.depends_on:
+        other = await work.load(task, dependency)
+        bases += [
+            BaseRef(
+                repo_url=pull.repo_url,
+                task_id=dependency,
+                commit=pull.commit,
+                branch=pull.branch,
+                pull_request=pull.url,
+            )
+            for pull in other.pull_requests
+            if pull.repo_url in urls
+        ]
+    return tuple(bases)
