@@ -94,6 +94,8 @@ class IncidentFiled(_Incident, frozen=True, kw_only=True):
     path: str
     #: Whether its script can reproduce the failure by itself.
     reproducible: bool
+    #: Why the task was given up.
+    reason: str = ""
 
 
 LoopEvent: TypeAlias = LoopOpened | PlanDeltaRecorded | StageRetryAdvised | LoopClosed | LoopExhausted

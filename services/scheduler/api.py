@@ -18,9 +18,9 @@ from libs.runtime.work import Work
 from services.scheduler.domain.admission import POOL, Limit, admission
 from services.scheduler.domain.mode import ChangeMode, mode
 from services.scheduler.domain.state import Task
+from services.scheduler.domain.submission import faults
 from services.scheduler.domain.walk import Cancel, Retry, Submit, task
 from services.scheduler.handlers import SYSTEM, change_mode, command, set_limit
-from services.scheduler.submission import check
 
 #: Characters of a task id after its `t`: 60 bits.
 _ID_LENGTH = 12
@@ -87,7 +87,7 @@ def routes(running: Running) -> APIRouter:
             known = await work.load(task, task_id)
             if known.phase != "none":
                 return known, False
-            await check(spec, work, task_id)
+            await _check(spec, work, task_id)
             await command(
                 work,
                 task_id,
@@ -208,6 +208,17 @@ def routes(running: Running) -> APIRouter:
         )
 
     return router
+
+
+async def _check(spec: TaskSpec, work: Work, task_id: str) -> None:
+    """Refuse a task that cannot be carried out as written. Raises Problem 422 naming the first field."""
+    unknown = [
+        dependency
+        for dependency in spec.depends_on
+        if not TOKEN.match(dependency) or (await work.load(task, dependency)).phase == "none"
+    ]
+    for field, detail in faults(spec, task_id, unknown):
+        raise Problem(422, "Invalid task", f"{field}: {detail}", field=field)
 
 
 async def look(running: Running, task_id: str) -> Task:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from contracts.admission import DependencyBroken, SlotGranted
 from contracts.gate import GateDecided
 from contracts.message import Event
-from contracts.resolution import IncidentFiled, LoopExhausted, PlanDeltaRecorded, StageRetryAdvised
+from contracts.resolution import IncidentFiled, PlanDeltaRecorded, StageRetryAdvised
 from contracts.stage import StageCancelled, StageCompleted, StageFailed
 from contracts.task import (
     BaseRef,
@@ -54,7 +54,6 @@ async def advance_task(
     | StageCancelled
     | GateDecided
     | PlanDeltaRecorded
-    | LoopExhausted
     | IncidentFiled,
     work: Work,
 ) -> None:

@@ -10,7 +10,7 @@ import msgspec
 
 from contracts.gate import GateDecided
 from contracts.mode import Mode
-from contracts.resolution import IncidentFiled, LoopExhausted, PlanDeltaRecorded, StageRetryAdvised
+from contracts.resolution import IncidentFiled, PlanDeltaRecorded, StageRetryAdvised
 from contracts.stage import StageCancelled, StageCompleted, StageFailed
 from contracts.task import (
     BaseRef,
@@ -70,7 +70,6 @@ News: TypeAlias = (
     | StageCancelled
     | GateDecided
     | PlanDeltaRecorded
-    | LoopExhausted
     | IncidentFiled
     | StageRetryAdvised
 )
@@ -190,8 +189,8 @@ def _observe(command: Observe, news: News, state: Task) -> Iterator[TaskEvent]:
             yield from _after_gate(mode, news, state)
         case PlanDeltaRecorded(delta=delta) if state.phase == "resolving":
             yield from _request(state, "plan", states.with_delta(state, delta), mode)
-        case IncidentFiled(incident_id=incident_id) if state.phase == "resolving":
-            yield TaskGivenUp(task_id=state.task_id, incident_id=incident_id, reason=state.reason or "see the incident")
+        case IncidentFiled(incident_id=incident_id, reason=reason) if state.phase == "resolving":
+            yield TaskGivenUp(task_id=state.task_id, incident_id=incident_id, reason=reason)
         case _:
             return
 

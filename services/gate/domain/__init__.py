@@ -1,0 +1,1 @@
+"""Pure judgement: one file for each family of gates, one decider that asks them."""

@@ -1,0 +1,63 @@
+"""What is checked of a task before it is accepted: every fault names the field; nothing is half created."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+
+from contracts.task import TaskSpec
+
+#: Engines that this release carries.
+ENGINES = ("patch", "noop")
+
+
+def faults(spec: TaskSpec, task_id: str, unknown: Collection[str]) -> list[tuple[str, str]]:
+    """List why a task cannot be carried out as written: (field, detail). `unknown` are dependencies that do not exist."""
+    return _dependency_faults(spec, task_id, unknown) + _content_faults(spec)
+
+
+def _dependency_faults(spec: TaskSpec, task_id: str, unknown: Collection[str]) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for place, dependency in enumerate(spec.depends_on):
+        field = f"depends_on[{place}]"
+        if dependency in (task_id, spec.key):
+            found.append((field, f"dependency cycle {dependency} -> {dependency}: a task cannot depend on itself"))
+        elif dependency in unknown:
+            found.append((field, f"there is no task {dependency!r}"))
+    return found
+
+
+def _content_faults(spec: TaskSpec) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    names = Counter(repo.name for repo in spec.repos)
+    if doubled := [name for name, count in names.items() if count > 1]:
+        found.append(("repos", f"two repositories are named {doubled[0]!r}"))
+    if spec.engine not in ENGINES:
+        found.append(("engine", f"{spec.engine!r} is not available in this release; use one of: {', '.join(ENGINES)}"))
+    if spec.engine == "noop" and not spec.synthetic:
+        found.append(("engine", "noop is accepted only with `synthetic: true`"))
+    if spec.engine == "patch":
+        found += _patch_faults(spec)
+    for place, repo in enumerate(spec.repos):
+        if spec.engine != "noop" and not (repo.fail_to_pass or repo.verify.test):
+            found.append((f"repos[{place}].verify.test", "give verify.test or fail_to_pass: without a test nothing can be proven"))
+        for name, value in repo.env.items():
+            if not name.isidentifier():
+                found.append((f"repos[{place}].env", f"{name!r} is no variable name"))
+            if "\0" in value:
+                found.append((f"repos[{place}].env.{name}", "holds a NUL byte"))
+        if repo.report is not None and (repo.report.startswith("/") or ".." in repo.report.split("/")):
+            found.append((f"repos[{place}].report", "must be a path inside the repository"))
+    if len(spec.repos) > 1 and spec.engine != "noop":
+        found.append(("repos", "changes across several repositories are not available in this release; submit one task for each"))
+    return found
+
+
+def _patch_faults(spec: TaskSpec) -> list[tuple[str, str]]:
+    if spec.patch is None or spec.patch == "" or spec.patch == {}:
+        return [("patch", "engine patch needs the text of a patch")]
+    if isinstance(spec.patch, dict):
+        unknown = set(spec.patch) - {repo.name for repo in spec.repos}
+        if unknown:
+            return [("patch", f"names {sorted(unknown)[0]!r}, which is none of the repositories")]
+    return []
