@@ -1,0 +1,1 @@
+"""The programs a person runs: the command line and the embedded stack."""

@@ -1,0 +1,1 @@
+"""The embedded stack: NATS, Postgres and the seven services as supervised processes under one directory."""

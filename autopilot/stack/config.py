@@ -1,0 +1,119 @@
+"""Where a stack lives and on which ports it answers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from urllib.parse import quote
+
+import msgspec
+
+HOST = "127.0.0.1"
+
+#: The seven services by public name; the import path follows by one rule, see `module_of`.
+SERVICES: tuple[str, ...] = (
+    "scheduler",
+    "stage-runner",
+    "gate",
+    "resolution",
+    "alerting",
+    "cleanup",
+    "dashboard",
+)
+
+NATS = "nats"
+NATS_MONITORING = "nats-monitoring"
+POSTGRES = "postgres"
+
+DEFAULT_PORTS: Mapping[str, int] = MappingProxyType(
+    {
+        "dashboard": 8800,
+        "scheduler": 8801,
+        "stage-runner": 8802,
+        "gate": 8803,
+        "resolution": 8804,
+        "alerting": 8805,
+        "cleanup": 8806,
+        NATS: 8822,
+        NATS_MONITORING: 8823,
+        POSTGRES: 8832,
+    }
+)
+
+DATABASE = "autopilot"
+OWNER_ROLE = "autopilot_owner"
+SERVICE_ROLE = "autopilot_service"
+
+
+class StackConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Names one stack: its data directory and the ports it uses."""
+
+    data_dir: Path
+    ports: Mapping[str, int] = DEFAULT_PORTS
+    #: Take free ports at every start instead of the ones above.
+    ephemeral: bool = False
+
+    @classmethod
+    def from_arguments(
+        cls,
+        data_dir: Path | None = None,
+        *,
+        ephemeral_ports: bool = False,
+        environ: Mapping[str, str] = os.environ,
+    ) -> StackConfig:
+        """Take the argument, then `AUTOPILOT_DATA_DIR`, then `.autopilot` below the working directory."""
+        chosen = data_dir or Path(environ.get("AUTOPILOT_DATA_DIR") or ".autopilot")
+        return cls(data_dir=chosen.expanduser().absolute(), ephemeral=ephemeral_ports)
+
+    @property
+    def stack_file(self) -> Path:
+        """The file that tells addresses and process ids to others."""
+        return self.data_dir / "stack.json"
+
+    @property
+    def lock_file(self) -> Path:
+        """The file whose lock makes the supervisor of this directory the only one."""
+        return self.data_dir / "lock"
+
+    @property
+    def secrets_dir(self) -> Path:
+        """The directory of generated credentials, readable by its owner alone."""
+        return self.data_dir / "secrets"
+
+    @property
+    def logs_dir(self) -> Path:
+        """The directory of one rotated log per process."""
+        return self.data_dir / "logs"
+
+    @property
+    def postgres_dir(self) -> Path:
+        """The database cluster."""
+        return self.data_dir / "postgres"
+
+    @property
+    def nats_dir(self) -> Path:
+        """The bus: its configuration and its store."""
+        return self.data_dir / "nats"
+
+    def log_file(self, name: str) -> Path:
+        """Name the log of one process."""
+        return self.logs_dir / f"{name}.log"
+
+    def addresses(self) -> dict[str, str]:
+        """Tell where each part answers; never with a credential."""
+        known = {name: f"http://{HOST}:{self.ports[name]}" for name in SERVICES}
+        known[NATS] = f"nats://{HOST}:{self.ports[NATS]}"
+        known[NATS_MONITORING] = f"http://{HOST}:{self.ports[NATS_MONITORING]}"
+        known[POSTGRES] = f"postgresql://{HOST}:{self.ports[POSTGRES]}/{DATABASE}"
+        return known
+
+    def dsn(self, role: str, password: str, database: str = DATABASE) -> str:
+        """Build the connection string of one role; it carries the password."""
+        return f"postgresql://{role}:{quote(password, safe='')}@{HOST}:{self.ports[POSTGRES]}/{database}"
+
+
+def module_of(service: str) -> str:
+    """Translate a public name to the module that holds the service's value."""
+    return f"services.{service.replace('-', '_')}.app"

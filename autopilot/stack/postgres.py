@@ -1,0 +1,99 @@
+"""The embedded database: launch, readiness, and the roles that others log in with."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+
+import asyncpg
+
+from autopilot.stack import cluster
+from autopilot.stack.child import Child
+from autopilot.stack.config import DATABASE, HOST, OWNER_ROLE, POSTGRES, SERVICE_ROLE, StackConfig
+from autopilot.stack.errors import PartFailedError
+from autopilot.stack.secrets import Secrets
+
+_CONNECT_TIMEOUT_S = 2.0
+_COMMAND_TIMEOUT_S = 10.0
+
+
+def child(config: StackConfig, secrets: Secrets, env: Mapping[str, str], sockets: Path) -> Child:
+    """Describe the server to the supervisor; the cluster is there already and configured."""
+    roles_are_set = False
+
+    async def ready() -> bool:
+        nonlocal roles_are_set
+        connection = await _connect(config, secrets)
+        if connection is None:
+            return False
+        try:
+            if not roles_are_set:
+                await _set_up(connection, secrets)
+                roles_are_set = True
+            return True
+        except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
+            return False
+        finally:
+            connection.terminate()
+
+    async def reclaim() -> None:
+        await cluster.reclaim(config, sockets)
+
+    return Child(
+        name=POSTGRES,
+        argv=(str(cluster.program("postgres")), "-D", str(config.postgres_dir)),
+        env=env,
+        cwd=config.data_dir,
+        log_file=config.log_file(POSTGRES),
+        ready=ready,
+        reclaim=reclaim,
+        # Fast: open transactions are rolled back. Then the last checkpoint has its time.
+        stop_signal=signal.SIGINT,
+        # Immediate: the server kills its own children and leaves the rest to recovery.
+        orphan_signal=signal.SIGQUIT,
+        grace_s=20.0,
+        never_root=True,
+    )
+
+
+async def _connect(config: StackConfig, secrets: Secrets) -> asyncpg.Connection | None:
+    """Log in as superuser; None while the server is not there yet or recovers. Raises `PartFailedError`."""
+    try:
+        return await asyncpg.connect(
+            host=HOST,
+            port=config.ports[POSTGRES],
+            user=cluster.SUPERUSER,
+            password=secrets.postgres_superuser,
+            database="postgres",
+            ssl=False,
+            timeout=_CONNECT_TIMEOUT_S,
+            command_timeout=_COMMAND_TIMEOUT_S,
+        )
+    except asyncpg.InvalidPasswordError as error:
+        reason = (
+            f"{config.secrets_dir / 'postgres-superuser'} is not the password that this cluster was made with"
+        )
+        raise PartFailedError(POSTGRES, reason) from error
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return None
+
+
+async def _set_up(connection: asyncpg.Connection, secrets: Secrets) -> None:
+    """Make the database and its two roles if they are missing, and set their passwords; twice is once."""
+    # A failing statement is logged with its text, and these hold passwords.
+    await connection.execute("SET log_min_error_statement = 'panic'")
+    for role, password in ((OWNER_ROLE, secrets.postgres_owner), (SERVICE_ROLE, secrets.postgres_service)):
+        if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
+            await connection.execute(f"CREATE ROLE {role} LOGIN")
+        # A statement like this takes no parameters, so the server quotes them.
+        await connection.execute(
+            await connection.fetchval(
+                "SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)", role, password
+            )
+        )
+    await connection.execute(f"ALTER ROLE {SERVICE_ROLE} SET idle_in_transaction_session_timeout = '1s'")
+    if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
+        await connection.execute(f"CREATE DATABASE {DATABASE} OWNER {OWNER_ROLE}")
+    await connection.execute(f"REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC")
+    await connection.execute(f"GRANT CONNECT ON DATABASE {DATABASE} TO {SERVICE_ROLE}")

@@ -1,0 +1,102 @@
+"""Credentials of one stack: made once, kept below the data directory, read by their owner alone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets as random_source
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from autopilot.stack.config import SERVICES
+from autopilot.stack.errors import SecretsError
+
+ADMIN = "admin"
+
+_NAMES: tuple[str, ...] = (
+    "postgres-superuser",
+    "postgres-owner",
+    "postgres-service",
+    *(f"nats-{name}" for name in (*SERVICES, ADMIN)),
+    "api-token",
+    "scrape-token",
+    "session-key",
+)
+
+
+class Secrets(msgspec.Struct, frozen=True, kw_only=True):
+    """Every credential of one stack."""
+
+    #: Runs nothing but the set-up of roles and the readiness check.
+    postgres_superuser: str
+    #: Owns the schema and runs the migrations.
+    postgres_owner: str
+    #: What all seven services log in with.
+    postgres_service: str
+    #: One password per bus user: the seven services and `admin`.
+    nats: Mapping[str, str]
+    api_token: str
+    scrape_token: str
+    session_key: str
+
+    def __repr__(self) -> str:
+        return "Secrets(…)"
+
+
+def load_or_create(folder: Path) -> Secrets:
+    """Read the stored credentials and make the missing ones; raises `SecretsError` for one that is empty."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    values = {name: _read_or_create(folder / name) for name in _NAMES}
+    return Secrets(
+        postgres_superuser=values["postgres-superuser"],
+        postgres_owner=values["postgres-owner"],
+        postgres_service=values["postgres-service"],
+        nats={name: values[f"nats-{name}"] for name in (*SERVICES, ADMIN)},
+        api_token=values["api-token"],
+        scrape_token=values["scrape-token"],
+        session_key=values["session-key"],
+    )
+
+
+def api_token(folder: Path) -> str:
+    """Read the bearer token of a stack's APIs; raises `SecretsError` where there is none."""
+    try:
+        return _read(folder / "api-token")
+    except FileNotFoundError as error:
+        raise SecretsError(f"{folder / 'api-token'} is not there: has the stack been started?") from error
+
+
+def _read_or_create(path: Path) -> str:
+    with contextlib.suppress(FileNotFoundError):
+        return _read(path)
+    # Hex: fits a connection string, a header and a configuration file without escaping.
+    write_private(path, random_source.token_hex(32) + "\n")
+    return _read(path)
+
+
+def _read(path: Path) -> str:
+    value = path.read_text(encoding="ascii").strip()
+    if not value:
+        raise SecretsError(f"{path} is empty; remove it to have a new one made")
+    path.chmod(0o600)
+    return value
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file for its owner's eyes, whole or not at all, and durable when this returns."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    draft.unlink(missing_ok=True)
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(fd, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(fd)
+    draft.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
