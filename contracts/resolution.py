@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar, TypeAlias
 
+import msgspec
+
 from contracts.message import Event
 from contracts.receipt import EvidenceRef, Problem
-from contracts.stage import FailureClass
-from contracts.task import PlanDelta, RepoChange, RepoSpec, Stage
+from contracts.task import FailureClass, PlanDelta, RepoChange, RepoSpec, Stage
 
 
 class _Loop(Event, frozen=True, kw_only=True):
@@ -21,6 +22,8 @@ class LoopOpened(_Loop, frozen=True, kw_only=True):
     #: 1, 2, 3 …, never reset.
     loop: int
     stage: Stage
+    #: Gates that refused; empty when a stage failed.
+    gates: tuple[int, ...] = ()
     kind: FailureClass
     #: Blocker label of architecture section 6, or the failure's code.
     label: str
@@ -83,6 +86,10 @@ class IncidentOpened(_Incident, frozen=True, kw_only=True):
     changes: tuple[RepoChange, ...]
     #: Commands that failed: (repository name, command).
     commands: tuple[tuple[str, str], ...]
+    #: Files of each repository that are restored from the base before the commands are run, as the verifier does.
+    restored: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    #: The patch of engine `patch`, for a change that never became a commit.
+    patch: str | dict[str, str] | None = None
     evidence: tuple[EvidenceRef, ...]
 
 

@@ -7,11 +7,8 @@ from typing import ClassVar, Literal, TypeAlias
 import msgspec
 
 from contracts.message import Event
-from contracts.receipt import CommandReceipt, EvidenceRef, Problem, RepoVerification
-from contracts.task import Plan, PullRequestRef, RepoChange, ReviewReport, Specification, Stage
-
-FailureClass: TypeAlias = Literal["transient", "persistent", "impossible", "environmental"]
-
+from contracts.receipt import CommandReceipt, EvidenceRef, RepoVerification
+from contracts.task import Failure, Plan, PullRequestRef, RepoChange, ReviewReport, Specification, Stage
 
 class StageOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a stage found out or made; only the fields of its stage are set."""
@@ -25,19 +22,6 @@ class StageOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     pull_requests: tuple[PullRequestRef, ...] = ()
     #: Monitor's smoke commands.
     probes: tuple[CommandReceipt, ...] = ()
-
-
-class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a stage failed: structured, so that nobody has to read logs by substring."""
-
-    kind: FailureClass
-    #: Closed vocabulary per stage, for example `patch_does_not_apply`.
-    code: str
-    #: A sentence that names cause and remedy.
-    detail: str
-    #: The repository concerned, if it is one.
-    repo: str = ""
-    problems: tuple[Problem, ...] = ()
 
 
 class _Run(Event, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta as Constraint
 
 from contracts.message import Event
-from contracts.receipt import EvidenceRef, RepoVerification
+from contracts.receipt import EvidenceRef, Problem, RepoVerification
 
 Priority: TypeAlias = Literal["urgent", "normal", "low"]
 Engine: TypeAlias = Literal["auto", "llm", "command", "repair", "patch", "noop"]
@@ -152,6 +152,22 @@ class RepoChange(msgspec.Struct, frozen=True, kw_only=True):
     diff: EvidenceRef | None = None
 
 
+FailureClass: TypeAlias = Literal["transient", "persistent", "impossible", "environmental"]
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a stage failed or a gate refused: structured, so that nobody has to read logs by substring."""
+
+    kind: FailureClass
+    #: Closed vocabulary, for example `patch_does_not_apply` or `gate_refused`.
+    code: str
+    #: A sentence that names cause and remedy.
+    detail: str
+    #: The repository concerned, if it is one.
+    repo: str = ""
+    findings: tuple[Problem, ...] = ()
+
+
 class AxisScore(msgspec.Struct, frozen=True, kw_only=True):
     """One axis of the review rubric: 0 to 4 from a measured fact, or None where the fact is missing."""
 
@@ -272,14 +288,22 @@ class GateAnswered(_Task, frozen=True, kw_only=True):
     verdict: Literal["approve", "reject", "abstain", "error"]
     #: Tree hashes of what was judged, by repository.
     trees: dict[str, str] = msgspec.field(default_factory=dict)
+    findings: tuple[Problem, ...] = ()
 
 
 class ResolutionAwaited(_Task, frozen=True, kw_only=True):
     """A stage failed or a gate refused: resolution decides how it goes on."""
 
     stage: Stage
-    #: Run or review that failed.
+    #: Run or reviews that failed.
     cause: str
+    failure: Failure
+    #: Gates that refused; empty when a stage failed.
+    gates: tuple[int, ...] = ()
+    retry: int = 0
+    #: What was known when it failed.
+    subject: StageInput
+    evidence: tuple[EvidenceRef, ...] = ()
 
 
 class StageCancelRequested(_Task, frozen=True, kw_only=True):

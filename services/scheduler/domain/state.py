@@ -7,7 +7,8 @@ from typing import Literal, TypeAlias, assert_never
 
 import msgspec
 
-from contracts.stage import StageCompleted, StageOutput
+from contracts.receipt import Problem
+from contracts.stage import StageCompleted, StageFailed, StageOutput
 from contracts.task import (
     BaseRef,
     GateAnswered,
@@ -80,6 +81,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     rounds: dict[int, int] = msgspec.field(default_factory=dict)
     #: Gates that approved, with the trees they judged.
     approved: dict[int, dict[str, str]] = msgspec.field(default_factory=dict)
+    #: Gates that refused in this round, and what they found.
+    refused: tuple[int, ...] = ()
+    findings: tuple[Problem, ...] = ()
     skipped: frozenset[Stage] = frozenset()
     monitor_until: datetime | None = None
     #: Who asked for the cancellation that is under way.
@@ -136,14 +140,18 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 # The requested input holds all that is known, but for the patch text that most stages do not need.
                 input=replace(event.input, spec=state.spec),
                 pending={},
+                refused=(),
+                findings=(),
                 resume=False,
             )
         case GateAnswered(gate=gate, verdict=verdict):
             pending = {key: value for key, value in state.pending.items() if key != gate}
             approved = {**state.approved, gate: event.trees} if verdict == "approve" else state.approved
-            return replace(state, pending=pending, approved=approved)
+            refused = state.refused if verdict in ("approve", "abstain") else (*state.refused, gate)
+            findings = (*state.findings, *event.findings)
+            return replace(state, pending=pending, approved=approved, refused=refused, findings=findings)
         case ResolutionAwaited():
-            return replace(state, phase="resolving", run_id="", pending={}, stage=event.stage)
+            return replace(state, phase="resolving", run_id="", pending={}, refused=(), findings=())
         case StageSkipped(stage=stage):
             return replace(state, skipped=state.skipped | {stage})
         case GateRequested(gate=gate):
@@ -170,7 +178,7 @@ def evolve(state: Task, event: TaskEvent) -> Task:
         case MonitorWaitStarted(until=until):
             return replace(state, phase="waiting", monitor_until=until, run_id="", resume=True)
         case InfiniteLoopDetected():
-            return replace(state, phase="resolving", run_id="")
+            return state
         case TaskRetried():
             fresh = StageInput(spec=state.spec, bases=_bases(state), pull_requests=state.pull_requests)
             return replace(
@@ -187,7 +195,7 @@ def evolve(state: Task, event: TaskEvent) -> Task:
             assert_never(event)
 
 
-def merged(state: Task, event: StageCompleted) -> StageInput:
+def merged(state: Task, event: StageCompleted | StageFailed) -> StageInput:
     """Add what a stage found out to what the next one gets."""
     output: StageOutput = event.output
     values = {

@@ -14,6 +14,7 @@ from contracts.resolution import IncidentFiled, PlanDeltaRecorded, StageRetryAdv
 from contracts.stage import StageCancelled, StageCompleted, StageFailed
 from contracts.task import (
     BaseRef,
+    Failure,
     GateAnswered,
     GateRequested,
     InfiniteLoopDetected,
@@ -181,10 +182,8 @@ def _observe(command: Observe, news: News, state: Task) -> Iterator[TaskEvent]:
             yield _halted(state)
         case StageCompleted() if state.phase in ("running", "suspending"):
             yield from _after_stage(command, news, state)
-        case StageFailed(stage=stage, run_id=run_id) if state.phase == "running":
-            yield ResolutionAwaited(task_id=state.task_id, stage=stage, cause=run_id)
-        case StageCancelled(stage=stage, run_id=run_id) if state.phase == "running":
-            yield ResolutionAwaited(task_id=state.task_id, stage=stage, cause=run_id)
+        case StageFailed() if state.phase == "running":
+            yield _await_stage_resolution(state, news)
         case GateDecided():
             yield from _after_gate(mode, news, state)
         case PlanDeltaRecorded(delta=delta) if state.phase == "resolving":
@@ -214,15 +213,23 @@ def _after_stage(command: Observe, news: StageCompleted, state: Task) -> Iterato
 
 
 def _after_gate(mode: Mode, news: GateDecided, state: Task) -> Iterator[TaskEvent]:
-    if state.pending.get(news.gate) != news.review_id:
+    if state.phase != "gating" or state.pending.get(news.gate) != news.review_id:
         return  # of an earlier round, or the task has gone on
     answered = GateAnswered(
-        task_id=state.task_id, review_id=news.review_id, gate=news.gate, verdict=news.verdict, trees=news.trees
+        task_id=state.task_id,
+        review_id=news.review_id,
+        gate=news.gate,
+        verdict=news.verdict,
+        trees=news.trees,
+        findings=news.findings,
     )
     yield answered
     state = states.evolve(state, answered)
     stage = state.stage
-    if news.verdict == "abstain":
+    if state.refused:
+        if not state.pending:
+            yield _await_gate_resolution(state)
+    elif news.verdict == "abstain":
         if news.round < QUORUM_ROUNDS:
             yield _gate_request(state, news.gate, stage, _input(state))
         else:
@@ -232,8 +239,6 @@ def _after_gate(mode: Mode, news: GateDecided, state: Task) -> Iterator[TaskEven
                 owner="operator",
                 wake_up=f"autopilot retry {state.task_id}",
             )
-    elif news.verdict != "approve":
-        yield ResolutionAwaited(task_id=state.task_id, stage=stage, cause=news.review_id)
     elif not state.pending:
         yield from _after_gates(mode, stage, state)
 
@@ -254,6 +259,38 @@ def _after_gates(mode: Mode, stage: Stage, state: Task) -> Iterator[TaskEvent]:
             yield from _request(state, "review", known, mode)
         case _:
             yield from _open_pull_request(mode, msgspec.structs.replace(known, draft=False), state)
+
+
+def _await_stage_resolution(state: Task, news: StageFailed) -> ResolutionAwaited:
+    known = states.merged(state, news)
+    return ResolutionAwaited(
+        task_id=state.task_id,
+        stage=news.stage,
+        cause=news.run_id,
+        failure=news.failure,
+        retry=state.retry,
+        subject=known,
+        evidence=news.evidence,
+    )
+
+
+def _await_gate_resolution(state: Task) -> ResolutionAwaited:
+    gates = ", ".join(str(gate) for gate in sorted(state.refused))
+    first = state.findings[0].detail if state.findings else "no reason was given"
+    failure = Failure(
+        kind="persistent",
+        code="gate_refused",
+        detail=f"refused by gate {gates}: {first}",
+        findings=state.findings,
+    )
+    return ResolutionAwaited(
+        task_id=state.task_id,
+        stage=state.stage,
+        cause=f"{state.task_id} gates {gates}",
+        failure=failure,
+        gates=tuple(sorted(state.refused)),
+        subject=_input(state),
+    )
 
 
 def _open_pull_request(mode: Mode, known: StageInput, state: Task) -> Iterator[TaskEvent]:
@@ -334,6 +371,14 @@ def _request(
     retry = state.retry + 1 if again and done else 0
     if attempt > ATTEMPTS * state.allowance:
         yield InfiniteLoopDetected(task_id=state.task_id, stage=stage, attempts=done)
+        detail = f"{stage} was attempted {done} times; more would be a loop"
+        yield ResolutionAwaited(
+            task_id=state.task_id,
+            stage=stage,
+            cause=f"{state.task_id} {stage}",
+            failure=Failure(kind="impossible", code="infinite_loop", detail=detail),
+            subject=known,
+        )
         return
     suffix = f"-{retry}" if retry else ""
     yield StageRequested(

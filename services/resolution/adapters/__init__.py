@@ -1,0 +1,1 @@
+"""What resolution does outside: writing the MRFC directory of an incident."""
