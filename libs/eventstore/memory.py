@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from contracts.message import Recorded, Registry, category_of
-from libs.eventstore.row import Row, Sealed, seal, verify_chain
+from libs.eventstore.row import Row, Sealed, decode_row, seal, verify_chain, verify_end
 from libs.eventstore.store import (
     Append,
     ConflictError,
@@ -87,9 +87,11 @@ class MemoryStore:
         self._xid += 1
         positions = [len(self._rows) + place for place in range(1, len(sealed.rows) + 1)]
         recorded = sealed.recorded(positions, self._xid)
-        for row, event in zip(sealed.rows, recorded, strict=True):
-            self._rows.append(msgspec.structs.replace(row, position=event.position, xid=event.xid))
-            self._recorded.append(event)
+        for sealed_row, event in zip(sealed.rows, recorded, strict=True):
+            row = msgspec.structs.replace(sealed_row, position=event.position, xid=event.xid)
+            self._rows.append(row)
+            # Readers get what they would read back, not the writer's own object.
+            self._recorded.append(decode_row(row, self._registry))
             self._streams.setdefault(row.stream, []).append(event.position)
             self._by_id[row.id] = event.position
             self._outbox[event.position] = (append.service, now)
@@ -112,7 +114,11 @@ class MemoryStore:
             self._documents.pop((write.view, write.key), None)
             return
         self._documents[(write.view, write.key)] = Document(
-            view=write.view, key=write.key, data=write.data, version=write.before + 1, sort=write.sort
+            view=write.view,
+            key=write.key,
+            data=write.data,
+            version=write.before + 1,
+            sort=write.sort,
         )
 
     async def read_stream(
@@ -151,10 +157,16 @@ class MemoryStore:
     async def verify(self, stream: str) -> StreamHead:
         """Recompute a stream's hash chain."""
         rows = (self._rows[position - 1] for position in self._streams.get(stream, ()))
-        return verify_chain(StreamHead(stream=stream), rows, self._heads.get(stream))
+        start = StreamHead(stream=stream)
+        return verify_end(verify_chain(start, rows), self._heads.get(stream, start))
 
     async def heads(
-        self, category: str, *, open_only: bool = False, limit: int = 1000, after: str = ""
+        self,
+        category: str,
+        *,
+        open_only: bool = False,
+        limit: int = 1000,
+        after: str = "",
     ) -> list[StreamHead]:
         """List streams of a category, the last created first."""
         names = [name for name in reversed(self._heads) if category_of(name) == category]
@@ -187,7 +199,10 @@ class MemoryStore:
 
     async def next_timer(self, service: str) -> datetime | None:
         """Return when the service's next timer is due."""
-        return min((timer.due for timer in self._timers.values() if timer.service == service), default=None)
+        return min(
+            (timer.due for timer in self._timers.values() if timer.service == service),
+            default=None,
+        )
 
     async def acquire(self, name: str, holder: str, ttl_s: float, *, takeover: bool = False) -> Lease | None:
         """Take a lease, raising its epoch."""

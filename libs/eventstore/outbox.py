@@ -145,7 +145,12 @@ class Relay:
         try:
             await self._store.published(positions)
         except StoreUnavailableError as error:
-            log.warning("outbox_not_cleared", service=self._service, rows=len(positions), error=str(error))
+            log.warning(
+                "outbox_not_cleared",
+                service=self._service,
+                rows=len(positions),
+                error=str(error),
+            )
 
     async def _sweep_again_and_again(self) -> None:
         while True:

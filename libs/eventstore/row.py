@@ -11,7 +11,13 @@ import msgspec
 
 from contracts.message import Meta, Recorded, Registry, stream_of, wire_type
 from libs.eventstore.hashing import as_written, event_hash, holds, in_utc
-from libs.eventstore.store import Append, ChainBrokenError, NewEvent, StreamHead, UnrecordableError
+from libs.eventstore.store import (
+    Append,
+    ChainBrokenError,
+    NewEvent,
+    StreamHead,
+    UnrecordableError,
+)
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,11 +78,18 @@ def seal(append: Append, registry: Registry) -> Sealed:
         for new in stream.events:
             row = _row(head, new, registry)
             rows.append(row)
-            head = StreamHead(stream=head.stream, version=row.version, hash=row.hash, ended=new.event.ends)
+            head = StreamHead(
+                stream=head.stream,
+                version=row.version,
+                hash=row.hash,
+                ended=new.event.ends,
+            )
         heads.append((stream.head, head))
     names = {before.stream for before, _ in heads}
     if len(names) < len(heads) or any(before.version == after.version for before, after in heads):
         raise ValueError("an append names each of its streams once, with at least one event")
+    if len({(write.view, write.key) for write in append.documents}) < len(append.documents):
+        raise ValueError("an append writes each of its documents once")
     return Sealed(append=append, rows=tuple(rows), heads=tuple(heads))
 
 
@@ -103,18 +116,21 @@ def decode_row(row: Row, registry: Registry) -> Recorded:
     )
 
 
-def verify_chain(head: StreamHead, rows: Iterable[Row], last: StreamHead | None) -> StreamHead:
-    """Recompute the hashes of a stream's rows behind `head`, up to `last` where the bookkeeping knows one.
-
-    Raises ChainBrokenError at the first version that does not fit; a stream that ends too early breaks behind its end.
-    """
+def verify_chain(head: StreamHead, rows: Iterable[Row]) -> StreamHead:
+    """Recompute the hashes of a stream's rows behind `head` and return where they end. Raises ChainBrokenError."""
     for row in rows:
         fits = row.stream == head.stream and row.version == head.version + 1 and row.prev_hash == head.hash
         if not fits or row.hash != _hash(row, as_written(_parsed(row.data)), as_written(_parsed(row.meta))):
             raise ChainBrokenError(head.stream, head.version + 1)
         head = StreamHead(stream=head.stream, version=row.version, hash=row.hash)
-    if last is None:
-        return head
+    return head
+
+
+def verify_end(head: StreamHead, last: StreamHead) -> StreamHead:
+    """Compare the end of a chain with the head that the bookkeeping knows: the chain may have been cut short.
+
+    Raises ChainBrokenError.
+    """
     if (head.version, head.hash) != (last.version, last.hash):
         raise ChainBrokenError(head.stream, head.version + 1)
     return last

@@ -219,7 +219,12 @@ class Store(Protocol):
         ...
 
     async def heads(
-        self, category: str, *, open_only: bool = False, limit: int = 1000, after: str = ""
+        self,
+        category: str,
+        *,
+        open_only: bool = False,
+        limit: int = 1000,
+        after: str = "",
     ) -> list[StreamHead]:
         """List streams of a category, the last created first; `after` pages on from a stream's name."""
         ...

@@ -1,0 +1,150 @@
+-- Makes one append true, or refuses it in its result having written nothing. A refusal is not an error, so that
+-- the appends of several writers can share a transaction.
+--
+-- request: {service, streams: [{stream, before, before_hash, version, hash, ended}], events: [...],
+--           lease?: {name, epoch}, inbox?: {consumer, stream, before, version}, clear_timers?, timers?, documents?}
+create or replace function append_events(
+    request jsonb,
+    -- null, or one of stale_lease, duplicate, conflict, deadlock
+    out refusal text,
+    -- What a conflict is about.
+    out subject text,
+    out expected bigint,
+    out positions bigint[],
+    out xid bigint
+)
+language plpgsql as $$
+#variable_conflict use_column
+declare
+    item record;
+begin
+    -- Held until commit: a takeover waits for us, or we see its epoch.
+    if request ? 'lease' then
+        perform from lease
+            where name = request -> 'lease' ->> 'name' and epoch = (request -> 'lease' ->> 'epoch')::bigint
+            for key share;
+        if not found then
+            refusal := 'stale_lease';
+            return;
+        end if;
+    end if;
+
+    -- Everything in this block is undone together.
+    begin
+        if request ? 'inbox' then
+            item := jsonb_populate_record(null::inbox, request -> 'inbox');
+            if (request -> 'inbox' ->> 'before')::bigint = 0 then
+                insert into inbox values (item.consumer, item.stream, item.version) on conflict do nothing;
+            else
+                update inbox set version = item.version
+                    where consumer = item.consumer and stream = item.stream
+                    and version = (request -> 'inbox' ->> 'before')::bigint;
+            end if;
+            if not found then
+                refusal := 'duplicate';
+                raise exception using errcode = 'AP001';
+            end if;
+        end if;
+
+        -- In the order of names, so that two appends to the same streams do not wait for each other.
+        for item in
+            select * from jsonb_to_recordset(request -> 'streams') as s (
+                stream text, category text, before bigint, before_hash text, version bigint, hash text, ended boolean
+            ) order by stream collate "C"
+        loop
+            if item.before = 0 then
+                insert into streams (stream, category, version, hash, ended)
+                    values (item.stream, item.category, item.version, decode(item.hash, 'hex'), item.ended)
+                    on conflict do nothing;
+            else
+                update streams set version = item.version, hash = decode(item.hash, 'hex'), ended = item.ended
+                    where stream = item.stream and version = item.before and hash = decode(item.before_hash, 'hex');
+            end if;
+            if not found then
+                refusal := 'conflict';
+                subject := item.stream;
+                expected := item.before;
+                raise exception using errcode = 'AP001';
+            end if;
+        end loop;
+
+        if request ? 'events' then
+            with inserted as (
+                insert into events (
+                    xid, stream, category, version, id, type, schema_version, data, meta, prev_hash, hash, recorded_at
+                )
+                select
+                    pg_current_xact_id()::text::bigint, e.stream, split_part(e.stream, '-', 1), e.version, e.id, e.type,
+                    e.schema_version, e.data, e.meta, decode(e.prev_hash, 'hex'), decode(e.hash, 'hex'), e.recorded_at
+                from rows from (jsonb_to_recordset(request -> 'events') as (
+                    stream text, version bigint, id uuid, type text, schema_version integer, data jsonb, meta jsonb,
+                    prev_hash text, hash text, recorded_at timestamptz
+                )) with ordinality as e (
+                    stream, version, id, type, schema_version, data, meta, prev_hash, hash, recorded_at, place
+                )
+                order by e.place
+                returning position, stream, version
+            ), waiting as (
+                insert into outbox (position, service, stream, version, inserted_at)
+                select position, request ->> 'service', stream, version, clock_timestamp() from inserted
+            )
+            select array_agg(position order by position) into positions from inserted;
+            xid := pg_current_xact_id()::text::bigint;
+        end if;
+
+        if request ? 'clear_timers' then
+            delete from timer using jsonb_to_recordset(request -> 'clear_timers') as c (service text, key text)
+                where timer.service = c.service and timer.key = c.key;
+        end if;
+        if request ? 'timers' then
+            insert into timer (service, key, due, kind, subject)
+                select * from jsonb_to_recordset(request -> 'timers')
+                    as t (service text, key text, due timestamptz, kind text, subject text)
+                    order by service collate "C", key collate "C"
+                on conflict (service, key) do update
+                    set due = excluded.due, kind = excluded.kind, subject = excluded.subject;
+        end if;
+
+        for item in
+            select * from jsonb_to_recordset(request -> 'documents')
+                as d (view text, key text, before bigint, data text, sort text)
+                order by view collate "C", key collate "C"
+        loop
+            if item.before = 0 and item.data is null then
+                perform from view_document where view = item.view and key = item.key;
+                continue when not found;
+                -- It exists after all.
+                perform where false;
+            elsif item.before = 0 then
+                insert into view_document (view, key, data, version, sort)
+                    values (item.view, item.key, item.data::json, 1, item.sort) on conflict do nothing;
+            elsif item.data is null then
+                delete from view_document where view = item.view and key = item.key and version = item.before;
+            else
+                update view_document set data = item.data::json, version = item.before + 1, sort = item.sort
+                    where view = item.view and key = item.key and version = item.before;
+            end if;
+            if not found then
+                refusal := 'conflict';
+                subject := item.view || '/' || item.key;
+                expected := item.before;
+                raise exception using errcode = 'AP001';
+            end if;
+        end loop;
+    exception
+        when sqlstate 'AP001' then
+            null;
+        when unique_violation then
+            -- An event id that is taken.
+            refusal := 'conflict';
+            subject := request -> 'streams' -> 0 ->> 'stream';
+            expected := (request -> 'streams' -> 0 ->> 'before')::bigint;
+        when deadlock_detected then
+            refusal := 'deadlock';
+    end;
+    if refusal is not null then
+        positions := null;
+        xid := null;
+    end if;
+end
+$$;

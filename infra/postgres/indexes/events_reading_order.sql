@@ -1,0 +1,1 @@
+create index events_reading_order on events (xid, position);

@@ -1,0 +1,1 @@
+create index streams_by_creation on streams (category, created);

@@ -1,0 +1,1 @@
+create index streams_open on streams (category, created) where not ended;

@@ -1,0 +1,1 @@
+create index view_document_sort on view_document (view, sort, key);

@@ -1,0 +1,229 @@
+"""The record in Postgres: one append is one round trip, and appends that wait for each other share a commit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+
+import asyncpg
+
+from contracts.message import Recorded, Registry
+from libs.eventstore import codec
+from libs.eventstore.connections import Connections
+from libs.eventstore.group import GroupCommit
+from libs.eventstore.hint import Hints
+from libs.eventstore.row import decode_row, seal, verify_chain, verify_end
+from libs.eventstore.sql import queries
+from libs.eventstore.store import (
+    Append,
+    ConflictError,
+    Cursor,
+    Document,
+    DuplicateDeliveryError,
+    EventStoreError,
+    Lease,
+    StaleLeaseError,
+    StoreUnavailableError,
+    StreamHead,
+    Timer,
+)
+
+#: Seconds after which a follower looks by itself.
+POLL_S = 0.25
+#: Seconds in which commits share one hint to followers.
+ANNOUNCE_S = 0.02
+#: How often an append is tried that Postgres chose as the victim of a deadlock.
+DEADLOCK_TRIES = 4
+#: Rows read at once where a stream is verified.
+PAGE = 500
+
+
+class PostgresStore:
+    """The record, as `libs.eventstore.store.Store` describes it."""
+
+    def __init__(self, connections: Connections, hints: Hints, registry: Registry) -> None:
+        self._connections, self._hints, self._registry = connections, hints, registry
+        self._group = GroupCommit(self._commit)
+        self._announcement: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def connect(cls, dsn: str, registry: Registry, *, pool_size: int = 4) -> PostgresStore:
+        """Connect as the services' role to a migrated database. Raises StoreUnavailableError."""
+        return cls(await Connections.open(dsn, pool_size), Hints(dsn), registry)
+
+    async def append(self, append: Append) -> tuple[Recorded, ...]:
+        """Make an append true and return what was recorded."""
+        sealed = seal(append, self._registry)
+        request = codec.request(sealed)
+        for _ in range(DEADLOCK_TRIES):
+            result = await self._group.submit(request)
+            if isinstance(result, EventStoreError):
+                # One failure, many waiters: each gets an exception of its own.
+                raise type(result)(*result.args) from result
+            if result["refusal"] is None:
+                return sealed.recorded(result["positions"] or (), result["xid"] or 0)
+            if result["refusal"] != "deadlock":
+                raise _refusal(append, result)
+        raise StoreUnavailableError(
+            "other appends lock the same streams again and again; nothing was written"
+        )
+
+    async def _commit(self, group: Sequence[bytes]) -> list[asyncpg.Record | EventStoreError]:
+        try:
+            results: list[asyncpg.Record | EventStoreError] = [*await self._fetch("append", group)]
+        except StoreUnavailableError as error:
+            return [error] * len(group)
+        except EventStoreError as error:
+            if len(group) == 1:
+                return [error]
+            # One of them cannot be carried out and has undone all: each by itself gets the answer that is its own.
+            return [result for request in group for result in await self._commit([request])]
+        self._announce()
+        return results
+
+    def _announce(self) -> None:
+        if self._announcement is None or self._announcement.done():
+            self._announcement = asyncio.create_task(self._announce_soon(), name="record-announcement")
+
+    async def _announce_soon(self) -> None:
+        await asyncio.sleep(ANNOUNCE_S)
+        # A hint may be lost: followers look by themselves, too.
+        with contextlib.suppress(EventStoreError):
+            await self._fetch("announce")
+
+    async def read_stream(
+        self, stream: str, after: int = 0, *, types: Sequence[str] = (), upto: int = 0
+    ) -> list[Recorded]:
+        """Read a stream's events."""
+        return self._decode(await self._fetch("read_stream", stream, after, list(types), upto))
+
+    async def read_all(
+        self, after: Cursor, *, limit: int = 500, categories: Sequence[str] = ()
+    ) -> list[Recorded]:
+        """Read events of finished transactions in order."""
+        return self._decode(await self._fetch("read_all", after.xid, after.position, limit, list(categories)))
+
+    async def cursor_of(self, position: int) -> Cursor:
+        """Find the place of a public position."""
+        rows = await self._fetch("cursor_of", position)
+        return Cursor(xid=rows[0]["xid"], position=rows[0]["position"]) if rows else Cursor()
+
+    async def find(self, event_id: str) -> Recorded | None:
+        """Find an event by id."""
+        try:
+            rows = await self._fetch("find", uuid.UUID(event_id))
+        except ValueError:
+            return None
+        return self._decode(rows)[0] if rows else None
+
+    async def verify(self, stream: str) -> StreamHead:
+        """Recompute a stream's hash chain from the stored rows, as far as its head went at the beginning."""
+        rows = await self._fetch("head", stream)
+        last = codec.head(rows[0]) if rows else StreamHead(stream=stream)
+        head = StreamHead(stream=stream)
+        while rows := await self._fetch("read_stream_page", stream, head.version, last.version, PAGE):
+            head = verify_chain(head, map(codec.row, rows))
+        return verify_end(head, last)
+
+    async def heads(
+        self,
+        category: str,
+        *,
+        open_only: bool = False,
+        limit: int = 1000,
+        after: str = "",
+    ) -> list[StreamHead]:
+        """List streams of a category, the last created first."""
+        rows = await self._fetch("open_heads" if open_only else "heads", category, limit, after)
+        return [codec.head(row) for row in rows]
+
+    async def handled(self, consumer: str, stream: str) -> int:
+        """Return the last version of a stream that a consumer has handled."""
+        rows = await self._fetch("handled", consumer, stream)
+        return int(rows[0]["version"]) if rows else 0
+
+    async def pending_outbox(self, service: str, *, older_than_s: float, limit: int = 500) -> list[Recorded]:
+        """Read events that were committed but not confirmed as published."""
+        return self._decode(await self._fetch("pending_outbox", service, float(older_than_s), limit))
+
+    async def published(self, positions: Sequence[int]) -> None:
+        """Forget outbox rows."""
+        await self._fetch("published", list(positions))
+
+    async def due_timers(self, service: str, now: datetime, *, limit: int = 100) -> list[Timer]:
+        """Read timers that are due, the earliest first."""
+        return [codec.timer(row) for row in await self._fetch("due_timers", service, now, limit)]
+
+    async def next_timer(self, service: str) -> datetime | None:
+        """Return when the service's next timer is due."""
+        due: datetime | None = (await self._fetch("next_timer", service))[0]["due"]
+        return due
+
+    async def acquire(self, name: str, holder: str, ttl_s: float, *, takeover: bool = False) -> Lease | None:
+        """Take a lease, raising its epoch, once appends in flight under the old one are finished."""
+        rows = await self._fetch("acquire", name, holder, float(ttl_s), takeover)
+        return codec.lease(rows[0]) if rows else None
+
+    async def renew(self, name: str, epoch: int, ttl_s: float) -> bool:
+        """Extend a lease."""
+        return bool(await self._fetch("renew", name, epoch, float(ttl_s)))
+
+    async def release(self, name: str, epoch: int) -> None:
+        """Let a lease lapse at once."""
+        await self._fetch("release", name, epoch)
+
+    async def leases(self) -> list[Lease]:
+        """List all leases by name."""
+        return [codec.lease(row) for row in await self._fetch("leases")]
+
+    async def document(self, view: str, key: str) -> Document | None:
+        """Read one document."""
+        rows = await self._fetch("document", view, key)
+        return codec.document(rows[0]) if rows else None
+
+    async def documents(self, view: str, *, limit: int = 100, before: str = "") -> list[Document]:
+        """List a read model, greatest `sort` first."""
+        return [codec.document(row) for row in await self._fetch("documents", view, before, limit)]
+
+    async def tail(self, after: Cursor) -> AsyncIterator[Recorded]:
+        """Follow the record from a place on; an outage only delays it."""
+        while True:
+            hint = self._hints.listen()
+            found: list[Recorded] = []
+            with contextlib.suppress(StoreUnavailableError):
+                found = await self.read_all(after)
+            for event in found:
+                after = Cursor(xid=event.xid, position=event.position)
+                yield event
+            if not found:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(POLL_S):
+                        await hint.wait()
+
+    async def ping(self) -> None:
+        """Raise StoreUnavailableError unless the record answers within a second."""
+        await self._connections.fetch(queries["ping"], timeout_s=1.0)
+
+    async def close(self) -> None:
+        """Give back every connection."""
+        if self._announcement is not None:
+            self._announcement.cancel()
+        await self._hints.close()
+        await self._connections.close()
+
+    async def _fetch(self, name: str, *args: object) -> list[asyncpg.Record]:
+        return await self._connections.fetch(queries[name], *args)
+
+    def _decode(self, rows: Sequence[asyncpg.Record]) -> list[Recorded]:
+        return [decode_row(codec.row(row), self._registry) for row in rows]
+
+
+def _refusal(append: Append, result: asyncpg.Record) -> EventStoreError:
+    if result["refusal"] == "stale_lease" and append.lease is not None:
+        return StaleLeaseError(append.lease.name, append.lease.epoch)
+    if result["refusal"] == "duplicate" and append.inbox is not None:
+        return DuplicateDeliveryError(append.inbox.consumer, append.inbox.stream)
+    return ConflictError(result["subject"], result["expected"])

@@ -1,0 +1,109 @@
+-- append --
+-- Each member of the group is made true or refused by itself; rows come back in the order of the group.
+select a.refusal, a.subject, a.expected, a.positions, a.xid
+from unnest($1::jsonb[]) with ordinality as member (request, place)
+cross join lateral append_events(member.request) as a
+order by member.place
+
+-- read_stream --
+select id, stream, version, type, schema_version, data, meta, recorded_at, prev_hash, hash, position, xid
+from events
+where stream = $1 and version > $2
+    and (cardinality($3::text[]) = 0 or type = any ($3)) and ($4::bigint = 0 or version <= $4)
+order by version
+
+-- read_stream_page --
+select id, stream, version, type, schema_version, data, meta, recorded_at, prev_hash, hash, position, xid
+from events
+where stream = $1 and version > $2 and version <= $3
+order by version
+limit $4
+
+-- read_all --
+-- Only transactions before the oldest that still runs: nothing can appear among or before these rows any more.
+select id, stream, version, type, schema_version, data, meta, recorded_at, prev_hash, hash, position, xid
+from events
+where (xid, position) > ($1::bigint, $2::bigint)
+    and xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+    and (cardinality($4::text[]) = 0 or category = any ($4))
+order by xid, position
+limit $3
+
+-- cursor_of --
+-- A position that was never committed stands for the one before it.
+select xid, position from events where position <= $1 order by position desc limit 1
+
+-- find --
+select id, stream, version, type, schema_version, data, meta, recorded_at, prev_hash, hash, position, xid
+from events
+where id = $1
+
+-- head --
+select stream, version, hash, ended from streams where stream = $1
+
+-- heads --
+select stream, version, hash, ended from streams
+where category = $1 and ($3 = '' or created < (select s.created from streams s where s.stream = $3))
+order by created desc
+limit $2
+
+-- open_heads --
+select stream, version, hash, ended from streams
+where category = $1 and not ended and ($3 = '' or created < (select s.created from streams s where s.stream = $3))
+order by created desc
+limit $2
+
+-- handled --
+select version from inbox where consumer = $1 and stream = $2
+
+-- pending_outbox --
+-- In order of position: within a stream that is the order of versions, because an append holds the stream's head.
+select
+    e.id, e.stream, e.version, e.type, e.schema_version, e.data, e.meta, e.recorded_at, e.prev_hash, e.hash,
+    e.position, e.xid
+from outbox o join events e on e.position = o.position
+where o.service = $1 and o.inserted_at <= clock_timestamp() - make_interval(secs => $2)
+order by o.position
+limit $3
+
+-- published --
+select forget_published($1::bigint[])
+
+-- due_timers --
+select service, key, due, kind, subject from timer where service = $1 and due <= $2 order by due, key limit $3
+
+-- next_timer --
+select min(due) as due from timer where service = $1
+
+-- acquire --
+-- Raising the epoch waits for appends in flight under the old one; until counts from the end of that wait.
+insert into lease as held (name, holder, epoch, until)
+values ($1, $2, 1, clock_timestamp() + make_interval(secs => $3))
+on conflict (name) do update
+    set holder = excluded.holder, epoch = held.epoch + 1, until = clock_timestamp() + make_interval(secs => $3)
+    where $4::boolean or held.until <= clock_timestamp() or held.holder = excluded.holder
+returning name, holder, epoch, until
+
+-- renew --
+update lease set until = clock_timestamp() + make_interval(secs => $3) where name = $1 and epoch = $2 returning epoch
+
+-- release --
+update lease set until = clock_timestamp() where name = $1 and epoch = $2
+
+-- leases --
+select name, holder, epoch, until from lease order by name
+
+-- document --
+select view, key, data, version, sort from view_document where view = $1 and key = $2
+
+-- documents --
+select view, key, data, version, sort from view_document
+where view = $1 and ($2 = '' or sort < $2)
+order by sort desc, key desc
+limit $3
+
+-- announce --
+select announce()
+
+-- ping --
+select 1
