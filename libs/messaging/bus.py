@@ -2,7 +2,8 @@
 
 BusError
 ├── BusUnavailableError   not reachable, or a publish was not confirmed in time: the outbox keeps the event
-└── RefusedError          the server refused a publish or subscription: permissions or topology are wrong
+├── RefusedError          the server refused a publish or subscription: permissions or topology are wrong
+└── UndecodableError      what came is not an event of ours, or its data does not fit its class
 """
 
 from __future__ import annotations
@@ -27,6 +28,27 @@ class BusUnavailableError(BusError):
 class RefusedError(BusError):
     """The bus refused what this service is not declared to do."""
 
+    def __init__(self, subjects: Sequence[str], reason: str, confirmed: Sequence[Recorded] = ()) -> None:
+        super().__init__(f"{', '.join(subjects)}: {reason}")
+        self.subjects, self.reason = tuple(subjects), reason
+        #: What the same call published all the same; the outbox need not keep it.
+        self.confirmed = list(confirmed)
+
+
+class UndecodableError(BusError):
+    """A message cannot be read as an event."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+#: Failed decisions about one message before it is a dead letter, unless its consumer says otherwise.
+MAX_DELIVER = 8
+#: Deliveries for any cause (crashes of the process, the record being away) before a message counts as poison.
+#: Large on purpose: ten minutes without a database must not turn good work into dead letters.
+MAX_ATTEMPTS = 1_000
+
 
 class ConsumerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One durable pull consumer, `<service>-<handler>`."""
@@ -34,8 +56,8 @@ class ConsumerSpec(msgspec.Struct, frozen=True, kw_only=True):
     durable: str
     #: Subjects it takes, from the annotation of its handler.
     filters: tuple[str, ...]
-    #: Deliveries of one message before it is a dead letter; counts failed decisions only.
-    max_deliver: int = 8
+    #: Failed decisions about one message before it is a dead letter; other redeliveries do not count.
+    max_deliver: int = MAX_DELIVER
     #: Seconds after which an unacknowledged message is delivered again.
     ack_wait_s: float = 5.0
     max_ack_pending: int = 512
@@ -51,15 +73,20 @@ class Delivery(Protocol):
 
     @property
     def attempts(self) -> int:
-        """How often it has been delivered, this time included."""
+        """How often it has been delivered, this time included, for whatever cause."""
+        ...
+
+    @property
+    def failures(self) -> int:
+        """How many decisions about it have failed in this process so far."""
         ...
 
     async def ack(self) -> None:
         """Tell the bus that the effect is committed."""
         ...
 
-    async def nak(self, delay_s: float = 0.0) -> None:
-        """Ask for it again, after a delay."""
+    async def nak(self, delay_s: float = 0.0, *, failed: bool = False) -> None:
+        """Ask for it again, after a delay; `failed` counts it as a failed decision."""
         ...
 
     async def in_progress(self) -> None:
@@ -93,14 +120,17 @@ class Bus(Protocol):
     async def publish(self, events: Sequence[Recorded]) -> list[Recorded]:
         """Publish events in order, pipelined, and return those that the bus confirmed (a prefix per stream).
 
-        `Nats-Msg-Id` is the event id. Raises RefusedError; a bus that is down confirms nothing.
+        `Nats-Msg-Id` is the event id. Raises RefusedError after everything else was sent (it names what was
+        confirmed); a bus that is down confirms nothing and answers within 5 s.
         """
         ...
 
     async def fetch(self, consumer: str, batch: int, timeout_s: float) -> list[Delivery]:
         """Take up to `batch` messages from a durable, waiting up to `timeout_s` for the first.
 
-        An undecodable message is dead-lettered and terminated here, and never returned.
+        A message that is undecodable, or has been delivered more than MAX_ATTEMPTS times, is dead-lettered
+        and terminated here, and never returned. Nothing comes while the bus is down or the durable is
+        missing. Raises RefusedError for a durable of another service.
         """
         ...
 

@@ -1,0 +1,109 @@
+"""An event on the wire: CloudEvents 1.0 in binary mode, so that `nats sub 'autopilot.v1.>'` reads well.
+
+The payload is the event's own JSON and nothing else; all bookkeeping travels in headers. `traceparent` is the
+W3C header itself, because tracing tools look for that name. Attributes without a value are left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import NamedTuple
+from urllib.parse import quote, unquote
+
+import msgspec
+
+from contracts.message import SUBJECT_ROOT, Meta, Recorded, Registry, Unknown, cloud_event_type, subject_of
+from libs.messaging.bus import UndecodableError
+
+#: The server's deduplication key: the event's id.
+MESSAGE_ID = "Nats-Msg-Id"
+
+_SOURCE = "/autopilot/"
+_TYPE = SUBJECT_ROOT + "."
+#: The HTTP binding's rule, kept for NATS: printable ASCII as it is, except space, double quote and percent.
+_PLAIN = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
+_ONLY_PLAIN = re.compile(r"[!#$&-~]*")
+#: Header of each text field of `Meta`; the service is in `ce-source`, the synthetic mark has its own line.
+_META = {
+    "causation_id": "ce-causationid",
+    "correlation_id": "ce-correlationid",
+    "actor": "ce-actor",
+    "traceparent": "traceparent",
+    "lease": "ce-lease",
+}
+
+
+class Message(NamedTuple):
+    """What goes over the wire."""
+
+    subject: str
+    headers: dict[str, str]
+    payload: bytes
+
+
+def encode(recorded: Recorded) -> Message:
+    """Write an event as a message."""
+    headers = {
+        MESSAGE_ID: recorded.id,
+        "content-type": "application/json",
+        "ce-specversion": "1.0",
+        "ce-id": recorded.id,
+        "ce-type": cloud_event_type(recorded.type),
+        "ce-source": _SOURCE + _escape(recorded.meta.service),
+        "ce-subject": recorded.stream,
+        "ce-time": recorded.recorded_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "ce-streamversion": str(recorded.version),
+        "ce-schemaversion": str(recorded.schema_version),
+        "ce-position": str(recorded.position),
+        "ce-xid": str(recorded.xid),
+        "ce-prevhash": recorded.prev_hash,
+        "ce-hash": recorded.hash,
+    }
+    for field, header in _META.items():
+        headers[header] = _escape(getattr(recorded.meta, field))
+    if recorded.meta.synthetic:
+        headers["ce-synthetic"] = "true"
+    event = recorded.event
+    payload = msgspec.json.encode(event.data if isinstance(event, Unknown) else event)
+    subject = subject_of(recorded.stream, recorded.type)
+    return Message(subject, {name: value for name, value in headers.items() if value}, payload)
+
+
+def decode(registry: Registry, headers: Mapping[str, str], payload: bytes) -> Recorded:
+    """Read a message as the event it was; an unknown type is carried. Raises UndecodableError."""
+    try:
+        type_ = _after(_TYPE, headers["ce-type"])
+        return Recorded(
+            id=headers["ce-id"],
+            stream=headers["ce-subject"],
+            version=int(headers["ce-streamversion"]),
+            type=type_,
+            schema_version=int(headers["ce-schemaversion"]),
+            event=registry.decode(type_, payload),
+            meta=Meta(
+                service=unquote(_after(_SOURCE, headers["ce-source"])),
+                synthetic=headers.get("ce-synthetic") == "true",
+                **{field: unquote(headers[header]) for field, header in _META.items() if header in headers},
+            ),
+            recorded_at=datetime.fromisoformat(headers["ce-time"]),
+            prev_hash=headers.get("ce-prevhash", ""),
+            hash=headers.get("ce-hash", ""),
+            position=int(headers.get("ce-position", "0")),
+            xid=int(headers.get("ce-xid", "0")),
+        )
+    except KeyError as error:
+        raise UndecodableError(f"header {error.args[0]} is missing") from error
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise UndecodableError(f"{type(error).__name__}: {error}") from error
+
+
+def _escape(value: str) -> str:
+    return value if _ONLY_PLAIN.fullmatch(value) else quote(value, safe=_PLAIN)
+
+
+def _after(prefix: str, value: str) -> str:
+    if not value.startswith(prefix):
+        raise ValueError(f"{value!r} does not begin with {prefix!r}")
+    return value[len(prefix) :]

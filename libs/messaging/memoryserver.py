@@ -1,0 +1,179 @@
+"""What nats-server is to `JetStreamBus`, in memory: log, durables, dead letters and permissions.
+
+Nothing here awaits, so every step is atomic; time is the injected clock's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from contracts.message import Recorded
+from libs.messaging.bus import ConsumerSpec
+from libs.messaging.cloudevents import MESSAGE_ID, Message
+from libs.messaging.deadletter import Letter
+from libs.messaging.subject import covers, matches
+from libs.messaging.topology import STREAMS, Topology, User
+
+#: A window as wide as the real stream's.
+_DUPLICATE_WINDOW = timedelta(seconds=STREAMS[0].duplicate_window_s)
+
+
+class Clock(Protocol):
+    """Tells the time by which messages become due again."""
+
+    def now(self) -> datetime:
+        """Return the time in UTC."""
+        ...
+
+
+class Taken(NamedTuple):
+    """A message that is handed out."""
+
+    sequence: int
+    attempts: int
+    message: Message
+
+
+class _Pending(msgspec.Struct):
+    """A message that was handed out and not acknowledged."""
+
+    due: datetime
+    attempts: int
+
+
+class _Durable(msgspec.Struct):
+    spec: ConsumerSpec
+    #: Sequence of the last message that was looked at.
+    seen: int = 0
+    pending: dict[int, _Pending] = msgspec.field(default_factory=dict)
+
+
+class MemoryServer:
+    """One bus for all services of a process."""
+
+    def __init__(self, topology: Topology, clock: Clock) -> None:
+        self.clock = clock
+        #: False while the server is "down"; call `wake` after a change.
+        self.available = True
+        #: Called with each stored event; True withholds its confirmation, as a lost acknowledgement does.
+        self.lose_confirmation: Callable[[Recorded], bool] = lambda event: False
+        #: Dead letters by id, oldest first.
+        self.letters: dict[str, Letter] = {}
+        #: Set, and replaced, whenever a waiting fetch should look again.
+        self.changed = asyncio.Event()
+        self._users: dict[str, User] = {}
+        self._log: list[Message] = []
+        self._ids: dict[str, datetime] = {}
+        self._durables: dict[str, _Durable] = {}
+        self.ensure(topology)
+
+    def ensure(self, topology: Topology) -> None:
+        """Create users and durables that are missing; a durable made anew delivers from the beginning."""
+        self._users = {user.name: user for user in topology.users}
+        for spec in topology.consumers:
+            self._durables.setdefault(spec.durable, _Durable(spec=spec)).spec = spec
+        self.wake()
+
+    def wake(self) -> None:
+        """Let every waiting fetch look again: the clock was moved by hand, or the server came back."""
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    def wipe(self) -> None:
+        """Lose everything, as with a deleted store directory; `ensure` brings back what is declared."""
+        self._log.clear()
+        self._ids.clear()
+        self._durables.clear()
+        self.letters.clear()
+        self.wake()
+
+    def inject(self, subject: str, headers: Mapping[str, str], payload: bytes) -> None:
+        """Store a message as it is, whatever it is."""
+        self.store(Message(subject, dict(headers), payload))
+        self.wake()
+
+    @property
+    def messages(self) -> Sequence[Message]:
+        """Show what is stored, in order."""
+        return tuple(self._log)
+
+    def allows(self, user: str, subject: str) -> bool:
+        """Tell whether a user may publish a subject."""
+        known = self._users.get(user)
+        return known is not None and any(covers(pattern, subject) for pattern in known.publish)
+
+    def store(self, message: Message) -> None:
+        """Store a message unless its id came within the duplicate window."""
+        now = self.clock.now()
+        id_ = message.headers.get(MESSAGE_ID, "")
+        before = self._ids.get(id_)
+        if before is not None and now - before < _DUPLICATE_WINDOW:
+            return
+        self._log.append(message)
+        if id_:
+            self._ids[id_] = now
+
+    def message(self, sequence: int) -> Message:
+        """Return a stored message."""
+        return self._log[sequence - 1]
+
+    def take(self, consumer: str, batch: int) -> list[Taken]:
+        """Hand out up to `batch` messages of a durable: first what is due again, then what is new."""
+        durable = self._durables.get(consumer)
+        if durable is None or not self.available:
+            return []
+        now = self.clock.now()
+        sequences = [
+            sequence for sequence in sorted(durable.pending) if durable.pending[sequence].due <= now
+        ][:batch]
+        while len(sequences) < batch and durable.seen < len(self._log):
+            if len(durable.pending) >= durable.spec.max_ack_pending:
+                break
+            durable.seen += 1
+            if self._takes(durable, self._log[durable.seen - 1]):
+                durable.pending[durable.seen] = _Pending(due=now, attempts=0)
+                sequences.append(durable.seen)
+        for sequence in sequences:
+            pending = durable.pending[sequence]
+            pending.due = now + timedelta(seconds=durable.spec.ack_wait_s)
+            pending.attempts += 1
+        return [Taken(each, durable.pending[each].attempts, self.message(each)) for each in sequences]
+
+    def settle(self, consumer: str, sequence: int) -> None:
+        """Take a message off a durable, whoever holds it: late acknowledgements count, as in JetStream."""
+        durable = self._durables.get(consumer)
+        if durable is not None and self.available:
+            durable.pending.pop(sequence, None)
+            self.wake()
+
+    def postpone(self, consumer: str, sequence: int, delay_s: float | None) -> None:
+        """Make a message due after a delay; None starts its ack wait anew."""
+        durable = self._durables.get(consumer)
+        if durable is None or not self.available or sequence not in durable.pending:
+            return
+        delay = durable.spec.ack_wait_s if delay_s is None else delay_s
+        durable.pending[sequence].due = self.clock.now() + timedelta(seconds=delay)
+        self.wake()
+
+    def lag(self, consumer: str) -> tuple[int, int]:
+        """Return (pending, unacknowledged) messages of a durable; nothing for one that is missing."""
+        durable = self._durables.get(consumer)
+        if durable is None:
+            return (0, 0)
+        ahead = sum(self._takes(durable, message) for message in self._log[durable.seen :])
+        return (ahead, len(durable.pending))
+
+    def due_in(self, consumer: str) -> float | None:
+        """Return the seconds until a message of a durable is due again, None if none is out."""
+        durable = self._durables.get(consumer)
+        if durable is None or not durable.pending:
+            return None
+        return (min(each.due for each in durable.pending.values()) - self.clock.now()).total_seconds()
+
+    def _takes(self, durable: _Durable, message: Message) -> bool:
+        return any(matches(pattern, message.subject) for pattern in durable.spec.filters)

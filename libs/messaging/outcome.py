@@ -1,0 +1,70 @@
+"""What a handler tells the bus, and the one table that says what the bus is told then."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from libs.messaging.bus import MAX_DELIVER, Bus, Delivery
+
+
+class Done(msgspec.Struct, frozen=True):
+    """The effect is committed, or was already."""
+
+
+class Retry(msgspec.Struct, frozen=True, kw_only=True):
+    """It could not be decided now; ask again.
+
+    A wait beyond 5 s does not belong here: the runtime commits a timer and answers `Done`, because a message
+    that is held back fills the consumer's window.
+    """
+
+    #: Seconds to wait.
+    after_s: float
+    reason: str
+    #: Whether this is a failed decision. False where the world was not ready (the record is away, a breaker
+    #: is open): however long that lasts, it must not turn good work into dead letters.
+    counted: bool = True
+
+
+class Reject(msgspec.Struct, frozen=True):
+    """It can never be decided; a person should look at it."""
+
+    reason: str
+
+
+Outcome = Done | Retry | Reject
+
+
+async def settle(
+    bus: Bus,
+    delivery: Delivery,
+    consumer: str,
+    outcome: Outcome,
+    at: datetime,
+    *,
+    max_deliver: int = MAX_DELIVER,
+) -> None:
+    """Tell the bus what became of a message.
+
+    | outcome | bus |
+    |---|---|
+    | Done | ack |
+    | Retry, not counted, or with failures left | nak with its delay |
+    | Retry that fails for the `max_deliver`th time | dead letter, then term |
+    | Reject | dead letter, then term |
+
+    If the process dies before this, the message comes again and the inbox recognises it. Raises BusError
+    where the dead letter could not be written; the message is not terminated then.
+    """
+    match outcome:
+        case Done():
+            await delivery.ack()
+        case Retry(counted=True) if delivery.failures + 1 >= max_deliver:
+            reason = f"failed {delivery.failures + 1} times, at last: {outcome.reason}"
+            await bus.dead_letter(delivery, consumer, reason, at)
+        case Retry():
+            await delivery.nak(outcome.after_s, failed=outcome.counted)
+        case Reject():
+            await bus.dead_letter(delivery, consumer, outcome.reason, at)

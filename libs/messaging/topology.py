@@ -1,0 +1,183 @@
+"""The bus as data: which streams, consumers and users follow from what the services declare.
+
+Nothing here talks to a server; `admin.py` makes it true. `render` writes it for people: a golden file of it
+is where a change of who may say what to whom is reviewed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from contracts.message import SUBJECT_ROOT, TOKEN
+from libs.messaging.bus import ConsumerSpec
+from libs.messaging.deadletter import ROOT as DEADLETTER_ROOT
+from libs.messaging.deadletter import subject_for
+from libs.messaging.subject import covers, overlap, reduced
+
+EVENTS = "EVENTS"
+DEADLETTER = "DEADLETTER"
+CONTROL = "CONTROL"
+#: The only user that may change streams and consumers: the supervisor.
+ADMIN = "admin"
+#: A service asks here for one of its durables to be made anew.
+RECREATE = "autopilot.control.recreate"
+
+_DAY_S = 86_400.0
+_MIB = 1024 * 1024
+
+
+class TopologyError(ValueError):
+    """The declarations contradict each other or the rules of the bus."""
+
+
+class ServiceDeclaration(msgspec.Struct, frozen=True, kw_only=True):
+    """What one service says about itself."""
+
+    name: str
+    consumes: tuple[ConsumerSpec, ...] = ()
+    #: Stream categories it writes; no other service may.
+    publishes: tuple[str, ...] = ()
+    #: Whether it may list dead letters.
+    reads_dead_letters: bool = False
+
+
+class StreamSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One JetStream stream: on file, oldest messages discarded at a limit."""
+
+    name: str
+    subjects: tuple[str, ...]
+    max_age_s: float
+    max_bytes: int
+    #: Seconds in which a repeated `Nats-Msg-Id` is recognised.
+    duplicate_window_s: float = 120.0
+    #: Messages kept per subject; -1 for all.
+    max_msgs_per_subject: int = -1
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """What one user of the server may publish and subscribe; everything else is refused."""
+
+    name: str
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+
+
+class Topology(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the bus consists of."""
+
+    streams: tuple[StreamSpec, ...]
+    consumers: tuple[ConsumerSpec, ...]
+    users: tuple[User, ...]
+
+
+#: The bus's content is disposable (the record is Postgres), so its limits discard the oldest instead of
+#: refusing.
+STREAMS = (
+    StreamSpec(name=EVENTS, subjects=(f"{SUBJECT_ROOT}.>",), max_age_s=7 * _DAY_S, max_bytes=1024 * _MIB),
+    StreamSpec(
+        name=DEADLETTER, subjects=(f"{DEADLETTER_ROOT}.>",), max_age_s=90 * _DAY_S, max_bytes=256 * _MIB
+    ),
+    # Requests outlive a restart of the server and of the supervisor; a newer one for the same durable
+    # replaces.
+    StreamSpec(
+        name=CONTROL, subjects=(f"{RECREATE}.>",), max_age_s=600.0, max_bytes=_MIB, max_msgs_per_subject=1
+    ),
+)
+
+
+def inbox_prefix(user: str) -> str:
+    """Name the prefix under which a user receives replies, and nobody else may listen."""
+    return f"_INBOX_{user}"
+
+
+def derive(services: Iterable[ServiceDeclaration]) -> Topology:
+    """Derive the bus from the services' declarations. Raises TopologyError."""
+    declared = sorted(services, key=lambda service: service.name)
+    _check(declared)
+    consumers = tuple(
+        msgspec.structs.replace(consumer, filters=_filters(consumer))
+        for service in declared
+        for consumer in sorted(service.consumes, key=lambda consumer: consumer.durable)
+    )
+    users = (User(name=ADMIN, publish=(">",), subscribe=(">",)), *map(_user, declared))
+    return Topology(streams=STREAMS, consumers=consumers, users=users)
+
+
+def _user(service: ServiceDeclaration) -> User:
+    publish = [f"{SUBJECT_ROOT}.{category}.>" for category in sorted(service.publishes)]
+    for durable in sorted(consumer.durable for consumer in service.consumes):
+        # Pull consumers need no flow control: the client asks for what it has room for.
+        publish += [
+            f"$JS.API.CONSUMER.MSG.NEXT.{EVENTS}.{durable}",
+            f"$JS.API.CONSUMER.INFO.{EVENTS}.{durable}",
+            f"$JS.ACK.{EVENTS}.{durable}.>",
+            subject_for(durable),
+            f"{RECREATE}.{durable}",
+        ]
+    if service.reads_dead_letters:
+        publish += [f"$JS.API.STREAM.INFO.{DEADLETTER}", f"$JS.API.DIRECT.GET.{DEADLETTER}"]
+    return User(name=service.name, publish=tuple(publish), subscribe=(f"{inbox_prefix(service.name)}.>",))
+
+
+def _filters(consumer: ConsumerSpec) -> tuple[str, ...]:
+    filters = reduced(consumer.filters)
+    for place, one in enumerate(filters):
+        for other in filters[place + 1 :]:
+            if overlap(one, other):
+                raise TopologyError(f"{consumer.durable}: the filters {one} and {other} overlap")
+    return filters
+
+
+def _check(services: Sequence[ServiceDeclaration]) -> None:
+    names: set[str] = {ADMIN}
+    durables: set[str] = set()
+    writers: dict[str, str] = {}
+    for service in services:
+        if service.name in names or not TOKEN.match(service.name):
+            raise TopologyError(f"{service.name!r} is taken or cannot be a user's name")
+        names.add(service.name)
+        for category in service.publishes:
+            if not TOKEN.match(category) or "-" in category:
+                raise TopologyError(f"{service.name}: {category!r} cannot be a stream category")
+            if writers.setdefault(category, service.name) != service.name:
+                raise TopologyError(
+                    f"{service.name} and {writers[category]} both write the category {category}"
+                )
+        for consumer in service.consumes:
+            if not consumer.durable.startswith(f"{service.name}-") or not TOKEN.match(consumer.durable):
+                raise TopologyError(f"{consumer.durable!r} is not named {service.name}-<handler>")
+            if consumer.durable in durables:
+                raise TopologyError(f"the durable {consumer.durable} is declared twice")
+            durables.add(consumer.durable)
+            foreign = [pattern for pattern in consumer.filters if not covers(f"{SUBJECT_ROOT}.>", pattern)]
+            if foreign or not consumer.filters:
+                raise TopologyError(f"{consumer.durable}: filters {foreign} are not subjects of events")
+
+
+def render(topology: Topology) -> str:
+    """Write a topology as text, one fact a line, in a stable order."""
+    lines: list[str] = []
+    for stream in topology.streams:
+        lines += [
+            f"stream {stream.name}",
+            f"  subjects {' '.join(stream.subjects)}",
+            f"  keep {stream.max_age_s:g} s, {stream.max_bytes} bytes, "
+            f"{stream.max_msgs_per_subject} messages per subject",
+            f"  recognise repeated ids for {stream.duplicate_window_s:g} s",
+        ]
+    for consumer in topology.consumers:
+        lines += [
+            f"consumer {consumer.durable}",
+            *(f"  takes {pattern}" for pattern in consumer.filters),
+            f"  ack within {consumer.ack_wait_s:g} s, {consumer.max_ack_pending} at once, "
+            f"dead letter after {consumer.max_deliver} failures",
+        ]
+    for user in topology.users:
+        lines += [
+            f"user {user.name}",
+            *(f"  may publish {subject}" for subject in user.publish),
+            *(f"  may subscribe {subject}" for subject in user.subscribe),
+        ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,1 @@
+"""Standing the outside: circuit breaker and back-off."""
