@@ -1,0 +1,456 @@
+"""What every implementation of the record must do. A test module gives the fixtures and inherits the cases."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
+
+import msgspec
+import pytest
+
+from contracts.message import Recorded, Unknown
+from libs.eventstore.store import (
+    Append,
+    ChainBrokenError,
+    ConflictError,
+    Cursor,
+    DocumentWrite,
+    DuplicateDeliveryError,
+    InboxMark,
+    LeaseClaim,
+    StaleLeaseError,
+    Store,
+    StreamHead,
+    Timer,
+    TimerClear,
+    UnrecordableError,
+)
+from libs.testing.samples import META, Aside, Closed, Noted, Novel, behind, first, fresh, head_of, new, plain
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+#: Lets seconds pass for leases and outbox rows.
+Elapse: TypeAlias = Callable[[float], Awaitable[None]]
+#: Changes the stored data of one version of a stream, past all protection.
+Tamper: TypeAlias = Callable[[str, int], Awaitable[None]]
+
+
+def place(event: Recorded) -> Cursor:
+    """Return where an event stands in the reading order."""
+    return Cursor(xid=event.xid, position=event.position)
+
+
+async def take(store: Store, after: Cursor, count: int) -> list[Recorded]:
+    """Follow the record until so many events have come."""
+    found: list[Recorded] = []
+    async with asyncio.timeout(20):
+        async for event in store.tail(after):
+            found.append(event)
+            if len(found) == count:
+                break
+    return found
+
+
+class AppendCase:
+    """Appends: what becomes true together, and what refuses."""
+
+    async def test_append_returns_what_is_read_back(self, store: Store) -> None:
+        key = fresh()
+        recorded = await store.append(
+            plain(first(Noted(case_id=key, text="a"), Noted(case_id=key, text="b")))
+        )
+        assert [event.version for event in recorded] == [1, 2]
+        assert [event.event for event in recorded] == [
+            Noted(case_id=key, text="a"),
+            Noted(case_id=key, text="b"),
+        ]
+        assert recorded[0].prev_hash == "" and recorded[1].prev_hash == recorded[0].hash
+        assert 0 < recorded[0].position < recorded[1].position and recorded[0].xid == recorded[1].xid > 0
+        assert tuple(await store.read_stream(f"case-{key}")) == recorded
+        assert await store.find(recorded[1].id) == recorded[1]
+        assert await store.find(fresh()) is None and await store.find("no uuid") is None
+
+    async def test_streams_are_appended_all_or_none(self, store: Store) -> None:
+        key, other = fresh(), fresh()
+        await store.append(plain(first(Noted(case_id=key))))
+        with pytest.raises(ConflictError) as refused:
+            await store.append(plain(first(Noted(case_id=other)), first(Noted(case_id=key))))
+        assert (refused.value.stream, refused.value.expected) == (f"case-{key}", 0)
+        assert await store.read_stream(f"case-{other}") == []
+        head = await head_of(store, f"case-{key}")
+        recorded = await store.append(plain(first(Aside(case_id=other)), behind(head, Noted(case_id=key))))
+        assert [(event.stream, event.version) for event in recorded] == [
+            (f"side-{other}", 1),
+            (f"case-{key}", 2),
+        ]
+
+    async def test_conflict_leaves_nothing_behind(self, store: Store) -> None:
+        key = fresh()
+        await store.append(plain(first(Noted(case_id=key))))
+        with pytest.raises(ConflictError):
+            await store.append(
+                Append(
+                    service="tester",
+                    streams=(first(Noted(case_id=key)),),
+                    inbox=InboxMark(consumer="c", stream=key, before=0, version=4),
+                    timers=(Timer(service=key, key="t", due=NOON, kind="k", subject="s"),),
+                    documents=(DocumentWrite(view=key, key="d", before=0, data=b"{}"),),
+                )
+            )
+        assert await store.handled("c", key) == 0
+        assert await store.next_timer(key) is None
+        assert await store.document(key, "d") is None
+        assert len(await store.pending_outbox("tester", older_than_s=0)) == 1
+
+    async def test_head_with_another_hash_is_a_conflict(self, store: Store) -> None:
+        key = fresh()
+        await store.append(plain(first(Noted(case_id=key))))
+        with pytest.raises(ConflictError):
+            head = StreamHead(stream=f"case-{key}", version=1, hash="00" * 32)
+            await store.append(plain(behind(head, Noted(case_id=key))))
+
+    async def test_event_id_is_taken_once(self, store: Store) -> None:
+        (recorded,) = await store.append(plain(first(Noted(case_id=fresh()))))
+        again = first(Noted(case_id=fresh()))
+        twin = msgspec.structs.replace(again.events[0], id=recorded.id)
+        with pytest.raises(ConflictError):
+            await store.append(plain(msgspec.structs.replace(again, events=(twin,))))
+        with pytest.raises(ConflictError):
+            await store.append(
+                plain(msgspec.structs.replace(again, events=(again.events[0], again.events[0])))
+            )
+        assert await store.read_stream(again.head.stream) == []
+
+    async def test_neighbours_of_a_refused_append_go_through(self, store: Store) -> None:
+        key = fresh()
+        await store.append(plain(first(Noted(case_id=key))))
+        others = [fresh() for _ in range(10)]
+        results = await asyncio.gather(
+            *(store.append(plain(first(Noted(case_id=other)))) for other in others[:5]),
+            store.append(plain(first(Noted(case_id=key)))),
+            store.append(Append(service="tester", lease=LeaseClaim(name=key, epoch=1))),
+            *(store.append(plain(first(Noted(case_id=other)))) for other in others[5:]),
+            return_exceptions=True,
+        )
+        errors = [result for result in results if isinstance(result, BaseException)]
+        assert sorted(type(error).__name__ for error in errors) == ["ConflictError", "StaleLeaseError"]
+        for other in others:
+            assert len(await store.read_stream(f"case-{other}")) == 1
+
+    async def test_one_of_fifty_writers_wins_each_version(self, store: Store) -> None:
+        key, rounds = fresh(), 3
+        for version in range(rounds):
+            head = await head_of(store, f"case-{key}")
+            results = await asyncio.gather(
+                *(store.append(plain(behind(head, Noted(case_id=key, count=n)))) for n in range(50)),
+                return_exceptions=True,
+            )
+            winners = [result for result in results if not isinstance(result, BaseException)]
+            assert len(winners) == 1 and winners[0][0].version == version + 1
+            assert sum(isinstance(result, ConflictError) for result in results) == 49
+        assert (await store.verify(f"case-{key}")).version == rounds
+
+    async def test_lease_must_be_of_the_epoch(self, store: Store, elapse: Elapse) -> None:
+        name, key = fresh(), fresh()
+        stream = first(Noted(case_id=key))
+        with pytest.raises(StaleLeaseError):
+            await store.append(
+                Append(service="tester", streams=(stream,), lease=LeaseClaim(name=name, epoch=1))
+            )
+        lease = await store.acquire(name, "a", 10)
+        assert lease is not None
+        old = LeaseClaim(name=name, epoch=lease.epoch)
+        await elapse(20)
+        # Lapsed, but nobody has taken it over.
+        await store.append(Append(service="tester", streams=(stream,), lease=old))
+        taken = await store.acquire(name, "b", 10)
+        assert taken is not None
+        head = await head_of(store, f"case-{key}")
+        late = behind(head, Noted(case_id=key, text="late"))
+        with pytest.raises(StaleLeaseError) as refused:
+            await store.append(Append(service="tester", streams=(late,), lease=old))
+        assert (refused.value.name, refused.value.epoch) == (name, lease.epoch)
+        assert await head_of(store, f"case-{key}") == head
+        await store.append(
+            Append(service="tester", streams=(late,), lease=LeaseClaim(name=name, epoch=taken.epoch))
+        )
+
+    async def test_inbox_moves_with_the_effect(self, store: Store) -> None:
+        key = fresh()
+        mark = InboxMark(consumer="c", stream=key, before=0, version=3)
+        await store.append(Append(service="tester", streams=(first(Noted(case_id=key)),), inbox=mark))
+        assert await store.handled("c", key) == 3
+        assert await store.handled("other", key) == 0
+        again = fresh()
+        with pytest.raises(DuplicateDeliveryError):
+            await store.append(Append(service="tester", streams=(first(Noted(case_id=again)),), inbox=mark))
+        assert await store.read_stream(f"case-{again}") == []
+        with pytest.raises(DuplicateDeliveryError):
+            behind_the_row = InboxMark(consumer="c", stream=key, before=2, version=4)
+            await store.append(Append(service="tester", inbox=behind_the_row))
+        await store.append(
+            Append(service="tester", inbox=InboxMark(consumer="c", stream=key, before=3, version=5))
+        )
+        assert await store.handled("c", key) == 5
+
+    @pytest.mark.parametrize(
+        "event",
+        [
+            pytest.param(Noted(case_id="u", text="a\0b"), id="nul"),
+            pytest.param(Noted(case_id="u", tags={"a\0": ""}), id="nul-in-a-key"),
+            pytest.param(Noted(case_id="u", count=2**53), id="unsafe-integer"),
+            pytest.param(Noted(case_id="u", amount=float("nan")), id="nan"),
+            pytest.param(Noted(case_id="u", text="\ud800"), id="lone-surrogate"),
+        ],
+    )
+    async def test_event_that_would_not_come_back_is_refused(self, store: Store, event: Noted) -> None:
+        with pytest.raises(UnrecordableError):
+            await store.append(plain(first(event)))
+        assert await store.read_stream("case-u") == []
+
+    async def test_malformed_appends_are_refused(self, store: Store) -> None:
+        good = first(Noted(case_id="m"))
+        for change in ({"id": "7"}, {"id": good.events[0].id.upper()}, {"recorded_at": datetime(2026, 1, 1)}):
+            bad = msgspec.structs.replace(good, events=(msgspec.structs.replace(good.events[0], **change),))
+            with pytest.raises(UnrecordableError):
+                await store.append(plain(bad))
+        with pytest.raises(UnrecordableError):
+            await store.append(plain(behind(StreamHead(stream="case-n"), Noted(case_id="m"))))
+        with pytest.raises(ValueError):
+            await store.append(plain(good, good))
+        with pytest.raises(ValueError):
+            await store.append(plain(behind(StreamHead(stream="case-m"))))
+        assert await store.read_stream("case-m") == []
+
+
+class ReadingCase:
+    """Reading: orders, filters, unknown types, the hash chain, following."""
+
+    async def test_stream_is_read_from_and_up_to_a_version(self, store: Store) -> None:
+        key = fresh()
+        await store.append(
+            plain(first(*(Noted(case_id=key, count=n) for n in range(4)), Closed(case_id=key)))
+        )
+        stream = f"case-{key}"
+
+        async def versions(after: int = 0, **limits: object) -> list[int]:
+            return [event.version for event in await store.read_stream(stream, after, **limits)]  # type: ignore[arg-type]
+
+        assert await versions(2) == [3, 4, 5]
+        assert await versions(1, upto=3) == [2, 3]
+        assert await versions(types=["closed"]) == [5]
+        assert await versions(types=["closed", "noted"], upto=2) == [1, 2]
+        assert await versions(9) == []
+
+    async def test_unknown_types_are_carried(self, store: Store) -> None:
+        key = fresh()
+        await store.append(plain(first(Noted(case_id=key), Novel(case_id=key, depth=3))))
+        event = (await store.read_stream(f"case-{key}"))[1]
+        assert event.type == "novel"
+        assert event.event == Unknown(type="novel", data={"type": "novel", "case_id": key, "depth": 3})
+        assert (await store.verify(f"case-{key}")).version == 2
+
+    async def test_chain_holds_whatever_the_numbers(self, store: Store) -> None:
+        key = fresh()
+        amounts = [1.0, -0.0, 0.1, 1e15, 1e16, 1e22, 1e23, 5e-324, 1.7976931348623157e308, -1.5e-7, 2.0**53]
+        texts = ["", "é\u2028", "\\u0000", '"\\\x1f\x7f', "\U0001f680"]
+        events = [Noted(case_id=key, amount=amount, tags={"10": "", "9": "", "é": ""}) for amount in amounts]
+        events += [Noted(case_id=key, text=text, count=2**53 - 1) for text in texts]
+        await store.append(plain(first(*events)))
+        assert [event.event for event in await store.read_stream(f"case-{key}")] == events
+        assert (await store.verify(f"case-{key}")).version == len(events)
+
+    async def test_changed_event_breaks_the_chain(self, store: Store, tamper: Tamper) -> None:
+        key = fresh()
+        await store.append(
+            plain(first(*(Noted(case_id=key, count=n) for n in range(4)), Closed(case_id=key)))
+        )
+        head = await store.verify(f"case-{key}")
+        assert (head.version, head.ended) == (5, True)
+        await tamper(f"case-{key}", 3)
+        with pytest.raises(ChainBrokenError) as broken:
+            await store.verify(f"case-{key}")
+        assert (broken.value.stream, broken.value.version) == (f"case-{key}", 3)
+
+    async def test_record_is_read_in_order_and_in_pages(self, store: Store) -> None:
+        keys = [fresh() for _ in range(7)]
+        recorded = [event for key in keys for event in await store.append(plain(first(Noted(case_id=key))))]
+        recorded += await store.append(plain(first(Aside(case_id=keys[0]))))
+        places = [place(event) for event in recorded]
+        assert places == sorted(places)
+        read: list[Recorded] = []
+        while page := await store.read_all(place(read[-1]) if read else Cursor(), limit=3):
+            assert len(page) <= 3
+            read += page
+        assert read == recorded
+        sides = await store.read_all(Cursor(), categories=["side"])
+        assert [event.stream for event in sides] == [f"side-{keys[0]}"]
+
+    async def test_public_position_leads_to_a_cursor(self, store: Store) -> None:
+        recorded = [
+            event for _ in range(3) for event in await store.append(plain(first(Noted(case_id=fresh()))))
+        ]
+        assert await store.cursor_of(0) == Cursor()
+        for event in recorded:
+            assert await store.cursor_of(event.position) == place(event)
+        assert await store.read_all(await store.cursor_of(recorded[0].position)) == recorded[1:]
+        assert await store.cursor_of(recorded[-1].position + 1000) == place(recorded[-1])
+
+    async def test_heads_are_listed_newest_first(self, store: Store) -> None:
+        keys = [fresh() for _ in range(5)]
+        for key in keys:
+            await store.append(plain(first(Noted(case_id=key))))
+        await store.append(plain(behind(await head_of(store, f"case-{keys[1]}"), Closed(case_id=keys[1]))))
+        await store.append(plain(first(Aside(case_id=keys[0]))))
+        streams = [f"case-{key}" for key in reversed(keys)]
+        heads = await store.heads("case")
+        assert [head.stream for head in heads] == streams
+        assert [head.ended for head in heads] == [False, False, False, True, False]
+        assert heads[3] == await store.verify(streams[3])
+        still_open = await store.heads("case", open_only=True)
+        assert [head.stream for head in still_open] == [*streams[:3], streams[4]]
+        assert [head.stream for head in await store.heads("case", limit=2, after=streams[1])] == streams[2:4]
+        assert await store.heads("case", after="case-unknown") == []
+
+    async def test_follower_sees_everything_exactly_once(self, store: Store) -> None:
+        (before,) = await store.append(plain(first(Noted(case_id=fresh()))))
+        writers, each = 8, 12
+        following = asyncio.create_task(take(store, Cursor(), 1 + writers * each))
+
+        async def write() -> None:
+            key = fresh()
+            for n in range(each):
+                head = await head_of(store, f"case-{key}")
+                await store.append(plain(behind(head, Noted(case_id=key, count=n))))
+
+        await asyncio.gather(*(write() for _ in range(writers)))
+        seen = await following
+        assert seen[0] == before
+        assert len({event.id for event in seen}) == len(seen)
+        assert [place(event) for event in seen] == sorted(place(event) for event in seen)
+        assert seen == await store.read_all(Cursor())
+
+
+class BookkeepingCase:
+    """Outbox, timers, leases, documents."""
+
+    async def test_outbox_keeps_what_is_not_confirmed(self, store: Store, elapse: Elapse) -> None:
+        key = fresh()
+        old = await store.append(plain(first(Noted(case_id=key), Noted(case_id=key))))
+        await elapse(5)
+        other = Append(service="other", streams=(first(Aside(case_id=key)),))
+        await store.append(other)
+        head = await head_of(store, f"case-{key}")
+        young = await store.append(plain(behind(head, Noted(case_id=key))))
+        assert await store.pending_outbox("tester", older_than_s=3) == list(old)
+        assert await store.pending_outbox("tester", older_than_s=0) == [*old, *young]
+        assert await store.pending_outbox("tester", older_than_s=0, limit=1) == [old[0]]
+        await store.published([old[0].position, young[0].position, 10**9])
+        await store.published([])
+        assert await store.pending_outbox("tester", older_than_s=0) == [old[1]]
+        assert len(await store.pending_outbox("other", older_than_s=0)) == 1
+
+    async def test_timers_come_due_in_order(self, store: Store) -> None:
+        service = fresh()
+
+        def timer(key: str, minutes: int, kind: str = "wake") -> Timer:
+            return Timer(
+                service=service, key=key, due=NOON + timedelta(minutes=minutes), kind=kind, subject="s"
+            )
+
+        assert await store.next_timer(service) is None
+        await store.append(
+            Append(service="tester", timers=(timer("b", 2), timer("a", 1), timer("c", 3), timer("a", 9)))
+        )
+        assert await store.next_timer(service) == NOON + timedelta(minutes=2)
+        assert await store.due_timers(service, NOON) == []
+        assert await store.due_timers(service, NOON + timedelta(minutes=3)) == [timer("b", 2), timer("c", 3)]
+        assert await store.due_timers(service, NOON + timedelta(minutes=9), limit=1) == [timer("b", 2)]
+        # Replaced, cleared, and cleared and set again in one append.
+        await store.append(
+            Append(
+                service="tester",
+                timers=(timer("c", 1, "sooner"), timer("a", 5)),
+                clear_timers=tuple(TimerClear(service=service, key=key) for key in ("b", "a", "none")),
+            )
+        )
+        assert await store.due_timers(service, NOON + timedelta(hours=1)) == [
+            timer("c", 1, "sooner"),
+            timer("a", 5),
+        ]
+        assert await store.due_timers("other" + service, NOON + timedelta(hours=1)) == []
+
+    async def test_lease_passes_from_holder_to_holder(self, store: Store, elapse: Elapse) -> None:
+        name = fresh()
+        lease = await store.acquire(name, "a", 10)
+        assert lease is not None and (lease.holder, lease.epoch) == ("a", 1)
+        assert await store.acquire(name, "b", 10) is None
+        await elapse(8)
+        assert await store.renew(name, 1, 10)
+        await elapse(8)
+        assert await store.acquire(name, "b", 10) is None
+        again = await store.acquire(name, "a", 10)
+        assert again is not None and again.epoch == 2
+        assert not await store.renew(name, 1, 10)
+        await store.release(name, 1)
+        assert await store.acquire(name, "b", 10) is None
+        await store.release(name, 2)
+        freed = await store.acquire(name, "b", 10)
+        assert freed is not None and (freed.holder, freed.epoch) == ("b", 3)
+        forced = await store.acquire(name, "c", 10, takeover=True)
+        assert forced is not None and forced.epoch == 4
+        await elapse(11)
+        lapsed = await store.acquire(name, "d", 10)
+        assert lapsed is not None and lapsed.epoch == 5
+        assert [held for held in await store.leases() if held.name == name] == [lapsed]
+
+    async def test_one_of_many_candidates_gets_the_lease(self, store: Store) -> None:
+        name = fresh()
+        leases = await asyncio.gather(*(store.acquire(name, f"h{n}", 10) for n in range(20)))
+        assert sum(lease is not None for lease in leases) == 1
+
+    async def test_document_is_replaced_behind_its_version(self, store: Store) -> None:
+        view = fresh()
+
+        async def write(key: str, before: int, data: bytes | None, sort: str = "") -> None:
+            change = DocumentWrite(view=view, key=key, before=before, data=data, sort=sort)
+            await store.append(Append(service="tester", documents=(change,)))
+
+        await write("a", 0, b'{"n": 1.0,  "b":2}', "1")
+        found = await store.document(view, "a")
+        assert found is not None
+        assert (found.data, found.version, found.sort) == (b'{"n": 1.0,  "b":2}', 1, "1")
+        for before in (0, 2):
+            with pytest.raises(ConflictError) as refused:
+                await write("a", before, b"{}")
+            assert (refused.value.stream, refused.value.expected) == (f"{view}/a", before)
+        await write("a", 1, b'{"n":2}', "5")
+        for before in (0, 1):
+            with pytest.raises(ConflictError):
+                await write("a", before, None)
+        found = await store.document(view, "a")
+        assert found is not None and (found.data, found.version, found.sort) == (b'{"n":2}', 2, "5")
+        await write("a", 2, None)
+        await write("never", 0, None)
+        assert await store.document(view, "a") is None
+
+    async def test_documents_are_listed_greatest_first(self, store: Store) -> None:
+        view = fresh()
+        sorts = ["2026-01", "Z", "a", "2026-02", "é"]
+        writes = tuple(
+            DocumentWrite(view=view, key=f"k{sort}", before=0, data=b"{}", sort=sort) for sort in sorts
+        )
+        await store.append(Append(service="tester", documents=writes))
+        listed = [document.sort for document in await store.documents(view)]
+        assert listed == ["é", "a", "Z", "2026-02", "2026-01"]
+        assert [document.sort for document in await store.documents(view, limit=2, before="Z")] == listed[3:]
+        assert await store.documents(fresh()) == []
+
+
+class StoreCase(AppendCase, ReadingCase, BookkeepingCase):
+    """All of it."""
+
+    async def test_it_answers(self, store: Store) -> None:
+        await store.ping()
+        assert new(Noted(case_id="x")).meta == META
