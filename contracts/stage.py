@@ -10,6 +10,7 @@ from contracts.message import Event
 from contracts.receipt import CommandReceipt, EvidenceRef, RepoVerification
 from contracts.task import Failure, Plan, PullRequestRef, RepoChange, ReviewReport, Specification, Stage
 
+
 class StageOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a stage found out or made; only the fields of its stage are set."""
 
@@ -93,5 +94,11 @@ class StageCancelled(_Run, frozen=True, kw_only=True):
 
 
 StageEvent: TypeAlias = (
-    StageStarted | StageResumed | EffectIntended | EffectSettled | StageCompleted | StageFailed | StageCancelled
+    StageStarted
+    | StageResumed
+    | EffectIntended
+    | EffectSettled
+    | StageCompleted
+    | StageFailed
+    | StageCancelled
 )

@@ -310,6 +310,8 @@ class StageCancelRequested(_Task, frozen=True, kw_only=True):
     """A running stage shall be stopped: its process tree killed, its worktree removed."""
 
     run_id: str
+    stage: Stage
+    attempt: int
     reason: str
 
 

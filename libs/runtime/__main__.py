@@ -15,14 +15,18 @@ from libs.telemetry.log import configure
 def main() -> int:
     """Run one service process."""
     if len(sys.argv) != 2:
-        print("usage: python -m libs.runtime MODULE   (a module with a value named `service`)", file=sys.stderr)
+        print(
+            "usage: python -m libs.runtime MODULE   (a module with a value named `service`)", file=sys.stderr
+        )
         return 2
     try:
         config = read(os.environ)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
-    configure(config.service, (config.api_token, config.scrape_token, config.session_key, config.nats_password))
+    configure(
+        config.service, (config.api_token, config.scrape_token, config.session_key, config.nats_password)
+    )
     service = importlib.import_module(sys.argv[1]).service
     return asyncio.run(Runner(service, config).run())
 

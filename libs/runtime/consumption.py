@@ -40,8 +40,12 @@ class Consumption:
 
     async def step(self, timeout_s: float) -> int:
         """Handle one batch and return its size. Different streams are handled at once, one stream in order."""
+        room = BATCH if self._consumer.room is None else self._consumer.room(self._running.parts)
+        if room <= 0:
+            await asyncio.sleep(0.05)
+            return 0
         try:
-            deliveries = await self._running.bus.fetch(self.durable, BATCH, timeout_s)
+            deliveries = await self._running.bus.fetch(self.durable, min(room, BATCH), timeout_s)
         except BusError as error:
             log.warning("fetch_failed", durable=self.durable, error=str(error))
             await asyncio.sleep(0.2)
@@ -55,9 +59,7 @@ class Consumption:
     async def _stream(self, deliveries: list[Delivery]) -> None:
         for place, delivery in enumerate(sorted(deliveries, key=lambda delivery: delivery.recorded.version)):
             outcome = await self._handle(delivery.recorded)
-            await settle(
-                self._running.bus, delivery, self.durable, outcome, self._running.clock.now()
-            )
+            await settle(self._running.bus, delivery, self.durable, outcome, self._running.clock.now())
             if isinstance(outcome, Retry):
                 # What follows in the same stream waits behind it: the inbox would hand it over first otherwise.
                 for later in deliveries[place + 1 :]:

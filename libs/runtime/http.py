@@ -24,7 +24,9 @@ MAX_BODY = 4 * 2**20
 class Problem(Exception):
     """An answer of class `application/problem+json` (RFC 9457)."""
 
-    def __init__(self, status: int, title: str, detail: str, *, field: str = "", headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, status: int, title: str, detail: str, *, field: str = "", headers: dict[str, str] | None = None
+    ) -> None:
         super().__init__(detail)
         self.status, self.title, self.detail, self.field = status, title, detail, field
         self.headers = headers or {}
@@ -53,8 +55,15 @@ def bearer(*tokens: str) -> Callable[[Request], Awaitable[None]]:
 
     async def check(request: Request) -> None:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not any(hmac.compare_digest(given.encode(), t.encode()) for t in tokens if t):
-            raise Problem(401, "Unauthorized", "send `Authorization: Bearer <token>`; the token is in the data directory's secrets/api-token", headers={"WWW-Authenticate": "Bearer"})
+        if scheme.lower() != "bearer" or not any(
+            hmac.compare_digest(given.encode(), t.encode()) for t in tokens if t
+        ):
+            raise Problem(
+                401,
+                "Unauthorized",
+                "send `Authorization: Bearer <token>`; the token is in the data directory's secrets/api-token",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
 
     return check
 
@@ -62,7 +71,9 @@ def bearer(*tokens: str) -> Callable[[Request], Awaitable[None]]:
 def build(running: Running, ready: Callable[[], Awaitable[dict[str, str]]]) -> FastAPI:
     """Build a service's application. `ready` returns what is not ready and why; empty means ready."""
     service, config = running.service, running.config
-    app = FastAPI(title=f"Autopilot {service.name}", version="1", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title=f"Autopilot {service.name}", version="1", docs_url=None, redoc_url=None, openapi_url=None
+    )
 
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> dict[str, str]:
@@ -71,9 +82,15 @@ def build(running: Running, ready: Callable[[], Awaitable[dict[str, str]]]) -> F
     @app.get("/readyz", include_in_schema=False)
     async def readyz() -> JSONResponse:
         wrong = await ready()
-        return JSONResponse({"ready": not wrong, "service": service.name, "not_ready": wrong}, 503 if wrong else 200)
+        return JSONResponse(
+            {"ready": not wrong, "service": service.name, "not_ready": wrong}, 503 if wrong else 200
+        )
 
-    @app.get("/metrics", include_in_schema=False, dependencies=[Depends(bearer(config.scrape_token, config.api_token))])
+    @app.get(
+        "/metrics",
+        include_in_schema=False,
+        dependencies=[Depends(bearer(config.scrape_token, config.api_token))],
+    )
     async def metrics() -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
@@ -104,12 +121,19 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(StoreUnavailableError)
     async def unavailable(_: Request, error: StoreUnavailableError) -> JSONResponse:
-        return Problem(503, "Record unavailable", f"{error}; nothing is known to have been written, repeat with the same Idempotency-Key", headers={"Retry-After": "2"}).response()
+        return Problem(
+            503,
+            "Record unavailable",
+            f"{error}; nothing is known to have been written, repeat with the same Idempotency-Key",
+            headers={"Retry-After": "2"},
+        ).response()
 
     @app.exception_handler(NotLeaderError)
     @app.exception_handler(StaleLeaseError)
     async def standby(_: Request, error: Exception) -> JSONResponse:
-        return Problem(503, "Not the leader", f"{error}; repeat in a moment", headers={"Retry-After": "1"}).response()
+        return Problem(
+            503, "Not the leader", f"{error}; repeat in a moment", headers={"Retry-After": "1"}
+        ).response()
 
 
 async def body_of(request: Request) -> bytes:

@@ -17,8 +17,12 @@ class _Runtime(Collector):
         self._running, self._consumptions = running, consumptions
 
     def collect(self) -> Iterable[Metric]:
-        handled = CounterMetricFamily("autopilot_messages_handled", "Messages whose effect is committed.", labels=["durable"])
-        failed = CounterMetricFamily("autopilot_messages_failed", "Handler calls that raised.", labels=["durable"])
+        handled = CounterMetricFamily(
+            "autopilot_messages_handled", "Messages whose effect is committed.", labels=["durable"]
+        )
+        failed = CounterMetricFamily(
+            "autopilot_messages_failed", "Handler calls that raised.", labels=["durable"]
+        )
         for consumption in self._consumptions:
             handled.add_metric([consumption.durable], consumption.handled)
             failed.add_metric([consumption.durable], consumption.failed)
@@ -27,6 +31,8 @@ class _Runtime(Collector):
         return [handled, failed, leading]
 
 
-def observe(running: Running, consumptions: Sequence[Consumption], registry: CollectorRegistry = REGISTRY) -> None:
+def observe(
+    running: Running, consumptions: Sequence[Consumption], registry: CollectorRegistry = REGISTRY
+) -> None:
     """Expose a running service's counters."""
     registry.register(_Runtime(running, consumptions))

@@ -27,6 +27,8 @@ class Consumer:
     handler: Handler
     #: Whether it sees every event instead of those named in its annotation.
     everything: bool = False
+    #: How many more messages may be taken now, given what the service assembled; None means as many as there are.
+    room: Callable[[Any], int] | None = None
 
     @property
     def events(self) -> tuple[type[Event], ...]:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from contracts.message import Event, Meta, Recorded, stream_name
+from contracts.message import Event, Meta, Recorded, key_of, stream_name
 from libs.eventsourcing.decider import Decider
 from libs.eventstore.store import (
     Append,
@@ -106,19 +106,30 @@ class Work:
         return state
 
     async def decide(self, decider: Decider[Command, State], key: str, command: Command) -> list[Event]:
-        """Let an aggregate decide on a command; its events become part of this work."""
+        """Let an aggregate decide on a command; its events become part of this work.
+
+        Whether they are synthetic is the aggregate's own word if it has one, and that of the cause otherwise.
+        """
         loaded = await self._load(decider, key)
         events = list(decider.decide(command, loaded.state))
         for event in events:
             loaded.state = decider.evolve(loaded.state, event)
+            synthetic = bool(getattr(loaded.state, "synthetic", self._synthetic))
             loaded.events.append(
-                NewEvent(id=self._ids.new(), event=event, meta=self._meta(event), recorded_at=self.now)
+                NewEvent(
+                    id=self._ids.new(), event=event, meta=self._meta(event, synthetic), recorded_at=self.now
+                )
             )
         return events
 
-    def mark_synthetic(self) -> None:
-        """Mark everything that this work records as simulated."""
-        self._synthetic = True
+    async def open_streams(self, category: str) -> list[str]:
+        """List the keys of a category's streams that have not ended."""
+        keys: list[str] = []
+        after = ""
+        while page := await self._store.heads(category, open_only=True, after=after):
+            keys += [key_of(head.stream) for head in page]
+            after = page[-1].stream
+        return keys
 
     def set_timer(self, key: str, due: datetime, kind: str, subject: str) -> None:
         """Ask for the timer handler `kind` to be called with `subject` at `due`; the same key replaces."""
@@ -130,7 +141,14 @@ class Work:
         self._timers.pop(key, None)
         self._cleared[key] = TimerClear(service=self.service, key=key)
 
-    async def document(self, view: str, key: str, type_: type[T], fold: Callable[[T | None], T | None], sort: Callable[[T], str]) -> None:
+    async def document(
+        self,
+        view: str,
+        key: str,
+        type_: type[T],
+        fold: Callable[[T | None], T | None],
+        sort: Callable[[T], str],
+    ) -> None:
         """Fold a read model's document: `fold(before)` returns what it becomes, None removes or leaves it out."""
         known = await self._store.document(view, key)
         pending = self._documents.get((view, key))
@@ -213,13 +231,14 @@ class Work:
             loaded = self._streams[stream] = _Loaded(head=head, state=state, decider=decider)
         return loaded
 
-    def _meta(self, event: Event) -> Meta:
+    def _meta(self, event: Event, synthetic: bool) -> Meta:
         return Meta(
             service=self.service,
             causation_id=self.cause.id if self.cause else "",
-            correlation_id=str(getattr(event, "task_id", "")) or (self.cause.meta.correlation_id if self.cause else ""),
+            correlation_id=str(getattr(event, "task_id", ""))
+            or (self.cause.meta.correlation_id if self.cause else ""),
             actor=self._actor,
             traceparent=self.cause.meta.traceparent if self.cause else "",
-            synthetic=self._synthetic,
+            synthetic=synthetic,
             lease=f"{self.lease.name}:{self.lease.epoch}" if self.lease else "",
         )

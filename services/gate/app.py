@@ -5,4 +5,6 @@ from libs.runtime.service import Consumer, Service
 from services.gate import handlers
 from services.gate.domain.review import review
 
-service = Service(name="gate", registry=registry, owns=(review,), consumes=(Consumer(handlers.judge_subject),))
+service = Service(
+    name="gate", registry=registry, owns=(review,), consumes=(Consumer(handlers.judge_subject),)
+)

@@ -267,7 +267,9 @@ def evolve_incident(state: Incident, event: IncidentEvent) -> Incident:
             assert_never(event)
 
 
-incident: Decider[IncidentCommand, Incident] = Decider("incident", Incident(), decide_incident, evolve_incident)
+incident: Decider[IncidentCommand, Incident] = Decider(
+    "incident", Incident(), decide_incident, evolve_incident
+)
 
 
 def passed(event: StageCompleted | GateDecided) -> Passed | None:

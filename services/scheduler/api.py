@@ -91,7 +91,13 @@ def routes(running: Running) -> APIRouter:
             await command(
                 work,
                 task_id,
-                Submit(task_id=task_id, spec=spec, depends_on=spec.depends_on, request_digest=digest, now=work.now),
+                Submit(
+                    task_id=task_id,
+                    spec=spec,
+                    depends_on=spec.depends_on,
+                    request_digest=digest,
+                    now=work.now,
+                ),
             )
             return await work.load(task, task_id), True
 
@@ -104,7 +110,9 @@ def routes(running: Running) -> APIRouter:
     @router.get("/tasks")
     async def tasks(limit: int = 100, after: str = "") -> Response:
         """List tasks, newest first; `after` is the id of the last one seen."""
-        heads = await running.store.heads("task", limit=min(max(limit, 1), 500), after=after and f"task-{after}")
+        heads = await running.store.heads(
+            "task", limit=min(max(limit, 1), 500), after=after and f"task-{after}"
+        )
         views = [await show(await look(running, head.stream.partition("-")[2])) for head in heads]
         return json_response({"tasks": views, "next": views[-1].id if len(views) == limit else None})
 
@@ -123,7 +131,9 @@ def routes(running: Running) -> APIRouter:
     async def cancel(task_id: str, request: Request) -> Response:
         """Cancel a task: its running stage is killed, its worktree removed."""
         body = parse(await body_of(request) or b"{}", CancelBody)
-        return await apply(task_id, Cancel(actor=actor(request), reason=body.reason), request, {"done"}, "cancelled")
+        return await apply(
+            task_id, Cancel(actor=actor(request), reason=body.reason), request, {"done"}, "cancelled"
+        )
 
     @router.post("/tasks/{task_id}/retry", status_code=202)
     async def retry(task_id: str, request: Request) -> Response:
@@ -131,7 +141,11 @@ def routes(running: Running) -> APIRouter:
         allowed = {"incident", "cancelled", "parked"}
         state = await known_task(task_id)
         if state.phase not in allowed:
-            raise Problem(409, "Not retryable", f"task {task_id} is {state.phase}; only {', '.join(sorted(allowed))} can be retried")
+            raise Problem(
+                409,
+                "Not retryable",
+                f"task {task_id} is {state.phase}; only {', '.join(sorted(allowed))} can be retried",
+            )
         return await apply(task_id, Retry(actor=actor(request)), request, set(), "retried")
 
     @router.get("/mode")
@@ -150,14 +164,18 @@ def routes(running: Running) -> APIRouter:
     async def get_config() -> Response:
         """Tell the settings that can be changed while running."""
         pool = await running.perform(lambda work: work.load(admission, POOL))
-        return json_response({"max_concurrent": pool.limit, "running": pool.running, "waiting": len(pool.waiting)})
+        return json_response(
+            {"max_concurrent": pool.limit, "running": pool.running, "waiting": len(pool.waiting)}
+        )
 
     @router.put("/config")
     async def put_config(request: Request) -> Response:
         """Change how many tasks may run at once."""
         body = parse(await body_of(request), LimitBody)
         if not 1 <= body.max_concurrent <= 1000:
-            raise Problem(422, "Invalid request", "max_concurrent must be between 1 and 1000", field="max_concurrent")
+            raise Problem(
+                422, "Invalid request", "max_concurrent must be between 1 and 1000", field="max_concurrent"
+            )
         wish = Limit(max_concurrent=body.max_concurrent, actor=actor(request))
         limit = await running.perform(lambda work: set_limit(work, wish), actor=wish.actor)
         return json_response({"max_concurrent": limit})
@@ -186,7 +204,11 @@ def routes(running: Running) -> APIRouter:
         if entry is not None and not state.ended:
             unmet = pool.unmet(entry)
             ahead = sum(1 for other in pool.waiting if other is not entry and not pool.unmet(other))
-            why = f"waits for {', '.join(unmet)}" if unmet else f"all {pool.limit} slots are taken; up to {ahead} tasks are ahead"
+            why = (
+                f"waits for {', '.join(unmet)}"
+                if unmet
+                else f"all {pool.limit} slots are taken; up to {ahead} tasks are ahead"
+            )
         return TaskView(
             id=state.task_id,
             title=state.spec.title,

@@ -49,12 +49,7 @@ SYSTEM = "system"
 
 
 async def advance_task(
-    news: StageCompleted
-    | StageFailed
-    | StageCancelled
-    | GateDecided
-    | PlanDeltaRecorded
-    | IncidentFiled,
+    news: StageCompleted | StageFailed | StageCancelled | GateDecided | PlanDeltaRecorded | IncidentFiled,
     work: Work,
 ) -> None:
     """Let a task go on after news from another service."""
@@ -119,7 +114,14 @@ async def settle(work: Work, task_id: str, events: Sequence[Event]) -> None:
 
 
 _MOVES_SLOTS = (
-    TaskSubmitted, TaskUnparked, TaskRetried, TaskParked, MonitorWaitStarted, TaskDone, TaskCancelled, TaskGivenUp,
+    TaskSubmitted,
+    TaskUnparked,
+    TaskRetried,
+    TaskParked,
+    MonitorWaitStarted,
+    TaskDone,
+    TaskCancelled,
+    TaskGivenUp,
 )
 
 
@@ -132,7 +134,9 @@ async def grant(work: Work) -> None:
         if isinstance(granted, SlotGranted):
             state = await work.load(task, granted.task_id)
             started = await work.decide(task, granted.task_id, Start(bases=await _bases(work, state)))
-            await settle(work, granted.task_id, [event for event in started if not isinstance(event, TaskUnparked)])
+            await settle(
+                work, granted.task_id, [event for event in started if not isinstance(event, TaskUnparked)]
+            )
 
 
 async def change_mode(work: Work, wish: ChangeMode) -> ModeState:

@@ -21,12 +21,16 @@ def judge(subject: StageInput) -> Findings:
             yield finding("superficial", f"{place} is a placeholder")
         unplanned = sorted(set(facts.files) - planned.get(seen.repo, set()))
         if unplanned:
-            yield finding("out_of_plan", f"{unplanned[0]} of {seen.repo} changes though the plan does not name it")
+            yield finding(
+                "out_of_plan", f"{unplanned[0]} of {seen.repo} changes though the plan does not name it"
+            )
         if not _stored(seen.diff):
             yield finding("evidence_invalid", f"the diff of {seen.repo} is not among the evidence")
         for receipt in seen.commands:
             if not _stored(receipt.output):
-                yield finding("evidence_invalid", f"there is no output of {receipt.command!r} ({receipt.side})")
+                yield finding(
+                    "evidence_invalid", f"there is no output of {receipt.command!r} ({receipt.side})"
+                )
 
 
 def _stored(reference: EvidenceRef | None) -> bool:

@@ -23,13 +23,19 @@ def judge(subject: StageInput) -> Findings:
 
 def _bound(change: RepoChange, seen: RepoVerification) -> Findings:
     if (seen.commit, seen.tree, seen.base_commit) != (change.commit, change.tree, change.base_commit):
-        yield finding("stale_receipt", f"the receipt for {change.repo} is of tree {seen.tree[:12]}, the change is {change.tree[:12]}")
+        yield finding(
+            "stale_receipt",
+            f"the receipt for {change.repo} is of tree {seen.tree[:12]}, the change is {change.tree[:12]}",
+        )
     if seen.tree == seen.base_tree:
         yield finding("empty_change", f"the tree of {change.repo} is the same as before")
     for receipt in seen.commands:
         expected = seen.tree if receipt.side == "change" else seen.base_tree
         if receipt.tree != expected:
-            yield finding("stale_receipt", f"{receipt.command!r} ran on tree {receipt.tree[:12]}, not on {expected[:12]}")
+            yield finding(
+                "stale_receipt",
+                f"{receipt.command!r} ran on tree {receipt.tree[:12]}, not on {expected[:12]}",
+            )
 
 
 def _proven(repo: RepoSpec, seen: RepoVerification) -> Findings:
@@ -38,21 +44,33 @@ def _proven(repo: RepoSpec, seen: RepoVerification) -> Findings:
     wanted = {"build": repo.verify.build, "test": repo.verify.test, "audit": repo.verify.audit}
     for purpose, command in wanted.items():
         if command and not _has(ran, purpose, command):
-            yield finding("no_evidence", f"there is no receipt for {purpose} {command!r} on the change of {repo.name}")
+            yield finding(
+                "no_evidence", f"there is no receipt for {purpose} {command!r} on the change of {repo.name}"
+            )
     for command in repo.fail_to_pass:
         receipt = _has(ran, "fail_to_pass", command)
         if receipt is None or receipt.passed == 0 or receipt.exit_code != 0:
-            yield finding("no_evidence", f"no test of {command!r} was seen passing on the change of {repo.name}")
+            yield finding(
+                "no_evidence", f"no test of {command!r} was seen passing on the change of {repo.name}"
+            )
         base = _has([seen_ for seen_ in seen.commands if seen_.side == "base"], "fail_to_pass", command)
         if base is None or base.exit_code == 0:
-            yield finding("not_failing_on_base", f"{command!r} was not seen failing on the base of {repo.name}")
+            yield finding(
+                "not_failing_on_base", f"{command!r} was not seen failing on the base of {repo.name}"
+            )
     tests = [receipt for receipt in ran if receipt.purpose in ("test", "fail_to_pass")]
     if not any(receipt.passed for receipt in tests):
         yield finding("no_evidence", f"no test was seen passing on the change of {repo.name}")
     if seen.base_tests_held < seen.base_tests:
-        yield finding("test_not_passing", f"{seen.base_tests - seen.base_tests_held} of {seen.base_tests} tests of the base of {repo.name} no longer hold")
+        yield finding(
+            "test_not_passing",
+            f"{seen.base_tests - seen.base_tests_held} of {seen.base_tests} tests of the base of {repo.name} no longer hold",
+        )
     if seen.fail_to_pass_passed < seen.fail_to_pass_selected:
-        yield finding("test_not_passing", f"only {seen.fail_to_pass_passed} of {seen.fail_to_pass_selected} selected tests of {repo.name} pass")
+        yield finding(
+            "test_not_passing",
+            f"only {seen.fail_to_pass_passed} of {seen.fail_to_pass_selected} selected tests of {repo.name} pass",
+        )
 
 
 def _has(receipts: list[CommandReceipt], purpose: str, command: str) -> CommandReceipt | None:

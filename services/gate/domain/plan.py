@@ -24,7 +24,9 @@ def judge(subject: StageInput) -> Findings:
         if not step.files:
             yield finding("scope", f"the plan names no file of {repo.name}")
         if len(step.files) > MAX_FILES:
-            yield finding("scope", f"the plan touches {len(step.files)} files of {repo.name}, more than {MAX_FILES}")
+            yield finding(
+                "scope", f"the plan touches {len(step.files)} files of {repo.name}, more than {MAX_FILES}"
+            )
         if not step.verification:
             yield finding("no_verification", f"the plan has no command that could fail for {repo.name}")
         missing = [command for command in repo.fail_to_pass if command not in step.verification]
@@ -33,6 +35,8 @@ def judge(subject: StageInput) -> Findings:
         if not step.rollback:
             yield finding("no_rollback", f"the plan does not say how the change of {repo.name} is taken back")
         if specification.bases.get(repo.name) != step.base_commit:
-            yield finding("scope", f"the plan for {repo.name} is made for another base than the specification")
+            yield finding(
+                "scope", f"the plan for {repo.name} is made for another base than the specification"
+            )
     for name in planned:
         yield finding("scope", f"the plan names {name}, which is none of the task's repositories")

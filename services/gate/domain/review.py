@@ -62,7 +62,9 @@ def _judge(gate: int, subject: StageInput) -> tuple[Verdict, list[Problem], list
         return ("reject" if findings else "approve"), findings, [], None
     if count := VOTES.get(gate):
         votes, consensus = count(subject)
-        against = [finding("vote", f"{vote.voter}: {vote.reason}") for vote in votes if vote.verdict == "reject"]
+        against = [
+            finding("vote", f"{vote.voter}: {vote.reason}") for vote in votes if vote.verdict == "reject"
+        ]
         verdict: Verdict = "reject" if against else "approve" if consensus.reached else "abstain"
         return verdict, against, votes, consensus
     return "error", [finding("gate_failed", f"there is no gate {gate}")], [], None

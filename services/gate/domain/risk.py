@@ -20,8 +20,16 @@ def judge(subject: StageInput) -> Findings:
         if not facts.files:
             yield finding("no_evidence", f"no changed file of {seen.repo} was measured")
         if lines > MAX_LINES:
-            yield finding("too_large", f"{lines} lines of {seen.repo} change, more than {MAX_LINES}: split the task")
+            yield finding(
+                "too_large", f"{lines} lines of {seen.repo} change, more than {MAX_LINES}: split the task"
+            )
         if len(facts.files) > MAX_FILES:
-            yield finding("too_wide", f"{len(facts.files)} files of {seen.repo} change, more than {MAX_FILES}: split the task")
+            yield finding(
+                "too_wide",
+                f"{len(facts.files)} files of {seen.repo} change, more than {MAX_FILES}: split the task",
+            )
         if facts.complexity_delta is not None and facts.complexity_delta > MAX_COMPLEXITY:
-            yield finding("too_complex", f"cyclomatic complexity of {seen.repo} grows by {facts.complexity_delta}, more than {MAX_COMPLEXITY}")
+            yield finding(
+                "too_complex",
+                f"cyclomatic complexity of {seen.repo} grows by {facts.complexity_delta}, more than {MAX_COMPLEXITY}",
+            )

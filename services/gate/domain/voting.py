@@ -10,7 +10,18 @@ PASS = 3
 #: Votes of gate 4 that must be cast, of five.
 PEER_QUORUM = 3
 #: Files whose change touches the supply chain or what runs outside the code under test.
-_SUPPLY = ("requirements", "poetry.lock", "package-lock.json", "uv.lock", "Pipfile", "Cargo.lock", "go.sum", "setup.py", "Dockerfile", "docker-compose")
+_SUPPLY = (
+    "requirements",
+    "poetry.lock",
+    "package-lock.json",
+    "uv.lock",
+    "Pipfile",
+    "Cargo.lock",
+    "go.sum",
+    "setup.py",
+    "Dockerfile",
+    "docker-compose",
+)
 
 
 def peers(subject: StageInput) -> tuple[list[Vote], Consensus]:
@@ -39,7 +50,8 @@ def experts(subject: StageInput) -> tuple[list[Vote], Consensus]:
                 Vote(
                     voter="public API",
                     verdict="approve" if told else "reject",
-                    reason=f"{seen.repo} loses {names}" + (", and its documentation says so" if told else " without a word in its documentation"),
+                    reason=f"{seen.repo} loses {names}"
+                    + (", and its documentation says so" if told else " without a word in its documentation"),
                 )
             )
         supply = [path for path in facts.files if path.rpartition("/")[2].startswith(_SUPPLY)]
@@ -49,7 +61,8 @@ def experts(subject: StageInput) -> tuple[list[Vote], Consensus]:
                 Vote(
                     voter="supply chain",
                     verdict="approve" if named else "reject",
-                    reason=f"{supply[0]} of {seen.repo} changes" + (", as the task asks" if named else " though the task does not name it"),
+                    reason=f"{supply[0]} of {seen.repo} changes"
+                    + (", as the task asks" if named else " though the task does not name it"),
                 )
             )
     return votes, _consensus(votes, len(votes))

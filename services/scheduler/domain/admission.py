@@ -102,7 +102,10 @@ def decide(command: AdmissionCommand, state: Admission) -> Iterator[AdmissionEve
         case Enqueue(task_id=task_id):
             if task_id not in state.running and state.queued(task_id) is None:
                 yield TaskEnqueued(
-                    task_id=task_id, priority=command.priority, queue=command.queue, depends_on=command.depends_on
+                    task_id=task_id,
+                    priority=command.priority,
+                    queue=command.queue,
+                    depends_on=command.depends_on,
                 )
         case Leave(task_id=task_id, reason=reason):
             if task_id in state.running:
@@ -135,7 +138,9 @@ def evolve(state: Admission, event: AdmissionEvent) -> Admission:
             entry = Waiting(
                 task_id=task_id, priority=event.priority, queue=event.queue, depends_on=event.depends_on
             )
-            return msgspec.structs.replace(state, waiting=(*state.waiting, entry), broken=state.broken - {task_id})
+            return msgspec.structs.replace(
+                state, waiting=(*state.waiting, entry), broken=state.broken - {task_id}
+            )
         case TaskDequeued(task_id=task_id):
             return msgspec.structs.replace(state, waiting=_without(state.waiting, task_id))
         case SlotGranted(task_id=task_id):

@@ -170,8 +170,14 @@ def evolve(state: Task, event: TaskEvent) -> Task:
             return replace(state, cancelled_by=actor, cancel_reason=reason)
         case TaskParked():
             return replace(
-                state, phase="parked", reason=event.reason, waits_on=event.owner, waits_for=event.wake_up,
-                run_id="", pending={}, resume=state.stage in state.attempts,
+                state,
+                phase="parked",
+                reason=event.reason,
+                waits_on=event.owner,
+                waits_for=event.wake_up,
+                run_id="",
+                pending={},
+                resume=state.stage in state.attempts,
             )
         case TaskUnparked():
             return replace(state, phase="queued", reason="", waits_on="", waits_for="")
@@ -182,8 +188,17 @@ def evolve(state: Task, event: TaskEvent) -> Task:
         case TaskRetried():
             fresh = StageInput(spec=state.spec, bases=_bases(state), pull_requests=state.pull_requests)
             return replace(
-                state, phase="queued", stage="spec", allowance=state.allowance + 1, input=fresh, approved={},
-                run_id="", reason="", incident_id="", cancelled_by="", resume=False,
+                state,
+                phase="queued",
+                stage="spec",
+                allowance=state.allowance + 1,
+                input=fresh,
+                approved={},
+                run_id="",
+                reason="",
+                incident_id="",
+                cancelled_by="",
+                resume=False,
             )
         case TaskDone():
             return replace(state, phase="done", run_id="")
@@ -200,7 +215,15 @@ def merged(state: Task, event: StageCompleted | StageFailed) -> StageInput:
     output: StageOutput = event.output
     values = {
         field: value
-        for field in ("specification", "plan", "thoughts", "changes", "verifications", "review", "pull_requests")
+        for field in (
+            "specification",
+            "plan",
+            "thoughts",
+            "changes",
+            "verifications",
+            "review",
+            "pull_requests",
+        )
         if (value := getattr(output, field))
     }
     return _with(state, **values)
@@ -208,7 +231,9 @@ def merged(state: Task, event: StageCompleted | StageFailed) -> StageInput:
 
 def with_delta(state: Task, delta: PlanDelta) -> StageInput:
     """Go back to the plan: what was found out about the old change no longer counts."""
-    return _with(state, delta=delta, plan=None, thoughts=(), changes=(), verifications=(), review=None, approvals=())
+    return _with(
+        state, delta=delta, plan=None, thoughts=(), changes=(), verifications=(), review=None, approvals=()
+    )
 
 
 def _with(state: Task, **values: object) -> StageInput:

@@ -21,7 +21,9 @@ def _dependency_faults(spec: TaskSpec, task_id: str, unknown: Collection[str]) -
     for place, dependency in enumerate(spec.depends_on):
         field = f"depends_on[{place}]"
         if dependency in (task_id, spec.key):
-            found.append((field, f"dependency cycle {dependency} -> {dependency}: a task cannot depend on itself"))
+            found.append(
+                (field, f"dependency cycle {dependency} -> {dependency}: a task cannot depend on itself")
+            )
         elif dependency in unknown:
             found.append((field, f"there is no task {dependency!r}"))
     return found
@@ -33,14 +35,21 @@ def _content_faults(spec: TaskSpec) -> list[tuple[str, str]]:
     if doubled := [name for name, count in names.items() if count > 1]:
         found.append(("repos", f"two repositories are named {doubled[0]!r}"))
     if spec.engine not in ENGINES:
-        found.append(("engine", f"{spec.engine!r} is not available in this release; use one of: {', '.join(ENGINES)}"))
+        found.append(
+            ("engine", f"{spec.engine!r} is not available in this release; use one of: {', '.join(ENGINES)}")
+        )
     if spec.engine == "noop" and not spec.synthetic:
         found.append(("engine", "noop is accepted only with `synthetic: true`"))
     if spec.engine == "patch":
         found += _patch_faults(spec)
     for place, repo in enumerate(spec.repos):
         if spec.engine != "noop" and not (repo.fail_to_pass or repo.verify.test):
-            found.append((f"repos[{place}].verify.test", "give verify.test or fail_to_pass: without a test nothing can be proven"))
+            found.append(
+                (
+                    f"repos[{place}].verify.test",
+                    "give verify.test or fail_to_pass: without a test nothing can be proven",
+                )
+            )
         for name, value in repo.env.items():
             if not name.isidentifier():
                 found.append((f"repos[{place}].env", f"{name!r} is no variable name"))
@@ -49,7 +58,12 @@ def _content_faults(spec: TaskSpec) -> list[tuple[str, str]]:
         if repo.report is not None and (repo.report.startswith("/") or ".." in repo.report.split("/")):
             found.append((f"repos[{place}].report", "must be a path inside the repository"))
     if len(spec.repos) > 1 and spec.engine != "noop":
-        found.append(("repos", "changes across several repositories are not available in this release; submit one task for each"))
+        found.append(
+            (
+                "repos",
+                "changes across several repositories are not available in this release; submit one task for each",
+            )
+        )
     return found
 
 

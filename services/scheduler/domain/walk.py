@@ -151,7 +151,7 @@ def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
                 yield TaskUnparked(task_id=state.task_id, reason=reason)
         case Halt():
             if state.phase == "running":
-                yield StageCancelRequested(task_id=state.task_id, run_id=state.run_id, reason="emergency stop")
+                yield _stop_stage(state, "emergency stop")
         case Cancel(actor=actor, reason=reason):
             yield from _cancel(state, actor, reason)
         case Retry(actor=actor):
@@ -396,9 +396,19 @@ def _cancel(state: Task, actor: str, reason: str) -> Iterator[TaskEvent]:
         return
     yield TaskCancelRequested(task_id=state.task_id, actor=actor, reason=reason)
     if state.phase in ("running", "suspending"):
-        yield StageCancelRequested(task_id=state.task_id, run_id=state.run_id, reason=reason or f"cancelled by {actor}")
+        yield _stop_stage(state, reason or f"cancelled by {actor}")
     else:
         yield TaskCancelled(task_id=state.task_id, actor=actor, reason=reason)
+
+
+def _stop_stage(state: Task, reason: str) -> StageCancelRequested:
+    return StageCancelRequested(
+        task_id=state.task_id,
+        run_id=state.run_id,
+        stage=state.stage,
+        attempt=state.attempts.get(state.stage, 1),
+        reason=reason,
+    )
 
 
 def _halted(state: Task) -> TaskParked:

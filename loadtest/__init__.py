@@ -1,0 +1,1 @@
+"""Runs real cases and scenarios against a stack, from the outside."""

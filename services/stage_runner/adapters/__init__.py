@@ -1,0 +1,1 @@
+"""The outside of the stage-runner: executor, stages, ledger."""

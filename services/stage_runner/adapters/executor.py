@@ -1,0 +1,142 @@
+"""Runs stages in the background, one asyncio task each, and makes sure that each end is recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from contracts.task import Failure, StageRequested
+from libs.eventstore.store import StaleLeaseError, StoreUnavailableError
+from libs.runtime.running import NotLeaderError, Running
+from services.stage_runner.adapters.stages.context import Result, StageContext, StageError
+from services.stage_runner.domain import Complete, Fail, RunCommand, Stop, Which, run
+
+log = structlog.get_logger(__name__)
+
+#: Seconds a cancelled run gets to remove its worktree and look its effects up.
+CLEAN_UP_S = 4.0
+
+Carry = Callable[[StageContext], Awaitable[Result]]
+Make = Callable[[StageRequested], StageContext]
+
+
+class BackgroundExecutor:
+    """Holds this replica's runs."""
+
+    def __init__(self, running: Running, make: Make, carry: Carry, places: int) -> None:
+        self._running, self._make, self._carry, self._places = running, make, carry, places
+        self._runs: dict[str, asyncio.Task[None]] = {}
+        self._stopping: dict[str, str] = {}
+        self._begun: set[str] = set()
+
+    def free(self) -> int:
+        """Return how many more runs may be started now."""
+        return self._places - len(self._runs)
+
+    def working_on(self, run_id: str) -> bool:
+        """Tell whether a run is under way here."""
+        return run_id in self._runs
+
+    def start(self, request: StageRequested) -> None:
+        """Begin a run that has been claimed."""
+        if request.run_id not in self._runs:
+            task = asyncio.create_task(self._run(request), name=request.run_id)
+            self._runs[request.run_id] = task
+            task.add_done_callback(lambda _: self._forget(request.run_id))
+
+    def stop(self, run_id: str, reason: str) -> bool:
+        """Kill a run's processes and record that it was cancelled; False if it is not under way here."""
+        task = self._runs.get(run_id)
+        if task is None:
+            return False
+        self._stopping[run_id] = reason
+        # A task that is cancelled before its first step never enters its own `try`: it looks at `_stopping` itself.
+        if run_id in self._begun:
+            task.cancel()
+        return True
+
+    async def idle(self) -> None:
+        """Wait until nothing is under way."""
+        while self._runs:
+            await asyncio.wait(list(self._runs.values()))
+
+    async def abandon(self) -> None:
+        """Stop everything without recording an end: whoever holds the lease next goes on with it."""
+        for task in list(self._runs.values()):
+            task.cancel()
+        await asyncio.gather(*self._runs.values(), return_exceptions=True)
+
+    def _forget(self, run_id: str) -> None:
+        self._runs.pop(run_id, None)
+        self._begun.discard(run_id)
+
+    async def _run(self, request: StageRequested) -> None:
+        which = Which(
+            run_id=request.run_id, task_id=request.task_id, stage=request.stage, attempt=request.attempt
+        )
+        context = self._make(request)
+        began = time.monotonic()
+        self._begun.add(request.run_id)
+        try:
+            if request.run_id in self._stopping:
+                raise asyncio.CancelledError
+            end = await self._carried(context, began)
+        except asyncio.CancelledError:
+            reason = self._stopping.pop(request.run_id, None)
+            if reason is None:
+                raise
+            # Uncancelled on purpose: what follows is the orderly end that was asked for.
+            current = asyncio.current_task()
+            while current is not None and current.cancelling():
+                current.uncancel()
+            try:
+                await asyncio.wait_for(context.withdraw(), CLEAN_UP_S)
+            except Exception:
+                log.exception("clean_up_failed", run_id=request.run_id)
+            end = Stop(which=which, reason=reason, gone=True)
+        await self._record(which, end)
+
+    async def _carried(self, context: StageContext, began: float) -> RunCommand:
+        try:
+            result = await self._carry(context)
+        except StageError as error:
+            return Fail(
+                failure=error.failure,
+                output=error.output,
+                evidence=tuple(context.kept),
+                duration_s=time.monotonic() - began,
+            )
+        except (StaleLeaseError, NotLeaderError):
+            raise
+        except Exception as error:
+            log.exception("stage_failed", run_id=context.request.run_id)
+            failure = Failure(
+                kind="transient",
+                code="internal_error",
+                detail=f"{type(error).__name__}: {error}; see the stage-runner's log",
+            )
+            return Fail(
+                failure=failure,
+                output=Result().output,
+                evidence=tuple(context.kept),
+                duration_s=time.monotonic() - began,
+            )
+        return Complete(
+            output=result.output, evidence=tuple(context.kept), duration_s=time.monotonic() - began
+        )
+
+    async def _record(self, which: Which, end: RunCommand) -> None:
+        """Record an end, however long the record is away; a lost lease leaves it to the next holder."""
+        while True:
+            try:
+                await self._running.perform(lambda work: work.decide(run, which.run_id, end))
+                return
+            except StoreUnavailableError as error:
+                log.warning("end_not_recorded_yet", run_id=which.run_id, error=str(error))
+                await asyncio.sleep(0.3)
+            except (StaleLeaseError, NotLeaderError):
+                log.warning("end_left_to_next_holder", run_id=which.run_id)
+                return

@@ -1,0 +1,80 @@
+"""Goes on with runs whose holder is gone: this replica's own after a restart, another's after its lease lapsed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from contracts.message import key_of
+from contracts.task import StageCancelRequested, StageRequested
+from libs.eventstore.store import StoreUnavailableError
+from libs.runtime.leadership import LEASE_S
+from libs.runtime.running import Running
+from libs.runtime.work import Work
+from libs.sandbox.orphans import sweep
+from services.stage_runner.adapters.executor import BackgroundExecutor
+from services.stage_runner.domain import Resume, Run, run
+
+log = structlog.get_logger(__name__)
+
+#: Seconds between looks for runs that nobody works on.
+LOOK_S = 1.0
+
+
+async def resume_orphaned_runs(running: Running) -> None:
+    """Look for orphaned runs now and again, and go on with them."""
+    while True:
+        try:
+            await _look(running)
+        except StoreUnavailableError as error:
+            log.warning("resumption_waits", error=str(error))
+        await asyncio.sleep(LOOK_S)
+
+
+async def _look(running: Running) -> None:
+    executor: BackgroundExecutor = running.parts
+    live = {lease.name for lease in await running.store.leases() if lease.until > running.clock.now()}
+    after = ""
+    while heads := await running.store.heads("run", open_only=True, after=after):
+        after = heads[-1].stream
+        for head in heads:
+            run_id = key_of(head.stream)
+            if executor.working_on(run_id):
+                continue
+            state: Run = await running.perform(lambda work, key=run_id: work.load(run, key))
+            if state.live and (state.replica == running.config.holder or state.replica not in live):
+                await _take(running, executor, state)
+
+
+async def _take(running: Running, executor: BackgroundExecutor, state: Run) -> None:
+    assert state.which is not None and running.lease is not None
+    which, mine = state.which, running.config.holder
+    if state.replica != mine and await running.store.acquire(state.replica, mine, LEASE_S) is None:
+        return  # it came back
+    # What the old sandbox left must be dead before the work is done again.
+    await asyncio.to_thread(sweep, which.run_id)
+    task_stream = f"task-{which.task_id}"
+    requests = await running.store.read_stream(
+        task_stream, types=["stage_requested", "stage_cancel_requested"]
+    )
+    asked = [event.event for event in requests if getattr(event.event, "run_id", "") == which.run_id]
+    request = next((event for event in asked if isinstance(event, StageRequested)), None)
+    stopped = next((event for event in asked if isinstance(event, StageCancelRequested)), None)
+    if request is None:
+        log.error("run_without_request", run_id=which.run_id)
+        return
+    epoch = running.lease.epoch
+
+    async def resume(work: Work) -> bool:
+        reason = (
+            "its replica was restarted" if state.replica == mine else f"the lease of {state.replica} lapsed"
+        )
+        return bool(await work.decide(run, which.run_id, Resume(replica=mine, epoch=epoch, reason=reason)))
+
+    if not await running.perform(resume) and state.epoch != epoch:
+        return
+    log.info("run_resumed", run_id=which.run_id)
+    executor.start(request)
+    if stopped is not None:
+        executor.stop(which.run_id, stopped.reason)

@@ -1,0 +1,148 @@
+"""What a stage works with: its input, directories, mirrors, evidence and the ledger of its effects."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, NoReturn
+
+import msgspec
+
+from contracts.receipt import EvidenceRef
+from contracts.stage import StageOutput
+from contracts.task import Failure, FailureClass, RepoSpec, StageInput, StageRequested
+from libs.evidence.store import EvidenceStore
+from libs.forge.port import Forge
+from libs.git.broker import Broker
+from libs.git.error import GitError
+from libs.git.mirror import Mirror
+
+Outcome = Literal["done", "adopted", "refused", "reverted"]
+Redact = Callable[[bytes], bytes]
+
+
+class StageError(Exception):
+    """A stage could not do its work; carries the failure, and what it found out all the same."""
+
+    def __init__(self, failure: Failure, output: StageOutput | None = None) -> None:
+        super().__init__(failure.detail)
+        self.failure = failure
+        self.output = output or StageOutput()
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What a stage found out or made."""
+
+    output: StageOutput = StageOutput()
+
+
+class Ledger:
+    """Records an intent before a call to the outside and its outcome after it."""
+
+    def __init__(
+        self,
+        intend: Callable[[str, str, str, str], Awaitable[bool]],
+        settle: Callable[[str, Outcome, str], Awaitable[None]],
+        open_effects: Callable[[], Awaitable[tuple[str, ...]]],
+    ) -> None:
+        self._intend, self._settle, self._open = intend, settle, open_effects
+
+    async def intend(self, effect: str, kind: str, target: str, detail: str) -> bool:
+        """Record that something is about to be done. True if it was intended before: then look first."""
+        return await self._intend(effect, kind, target, detail)
+
+    async def settle(self, effect: str, outcome: Outcome, reference: str) -> None:
+        """Record what became of it."""
+        await self._settle(effect, outcome, reference)
+
+    async def open(self) -> tuple[str, ...]:
+        """List effects whose outcome is not known."""
+        return await self._open()
+
+
+@dataclass
+class StageContext:
+    """One run's surroundings."""
+
+    request: StageRequested
+    data_dir: Path
+    broker: Broker
+    evidence: EvidenceStore
+    forge: Forge
+    ledger: Ledger
+    now: Callable[[], datetime]
+    redact: Redact
+    #: Evidence stored so far.
+    kept: list[EvidenceRef] = field(default_factory=list)
+    _worktrees: list[tuple[Mirror, Path]] = field(default_factory=list)
+
+    @property
+    def input(self) -> StageInput:
+        """Return what the stage was given."""
+        return self.request.input
+
+    @property
+    def directory(self) -> Path:
+        """Return this run's own directory; it is gone after the run."""
+        return self.data_dir / "work" / self.request.task_id / self.request.run_id
+
+    def fresh_directory(self) -> Path:
+        """Make the run's directory, without what an earlier, interrupted go left in it."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self.directory.mkdir(parents=True)
+        return self.directory
+
+    async def mirror(self, repo: RepoSpec) -> Mirror:
+        """Return the private clone of a repository, current if it is the first stage, as it is otherwise."""
+        known = self.broker.existing(repo.url)
+        if known is not None and self.request.stage != "spec":
+            return known
+        return await self.broker.mirror(repo.url)
+
+    async def worktree(self, mirror: Mirror, repo: RepoSpec, commit: str) -> Path:
+        """Check a commit out in a worktree of the private clone."""
+        path = self.fresh_directory() / repo.name
+        await mirror.remove_worktree(path)
+        self._worktrees.append((mirror, path))
+        await mirror.add_worktree(path, commit)
+        return path
+
+    async def keep(self, name: str, content: bytes | Path, media_type: str = "text/plain") -> EvidenceRef:
+        """Store evidence, known secrets redacted."""
+        full = f"{self.request.stage}/{name}"
+        if isinstance(content, Path):
+            content = await asyncio.to_thread(content.read_bytes)
+        clean = self.redact(content)
+        digest = await asyncio.to_thread(self.evidence.put_bytes, clean)
+        reference = EvidenceRef(digest=digest, name=full, media_type=media_type, size=len(clean))
+        self.kept.append(reference)
+        return reference
+
+    async def tidy(self) -> None:
+        """Remove the run's worktrees and directory."""
+        for mirror, path in self._worktrees:
+            await mirror.remove_worktree(path)
+        await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)
+
+    async def withdraw(self) -> None:
+        """Clean up after a cancellation: nothing of the run stays behind, no effect stays unknown."""
+        from services.stage_runner.adapters.stages import pr
+
+        await self.tidy()
+        if self.request.stage == "pr":
+            await pr.reconcile(self)
+
+
+def fail(kind: FailureClass, code: str, detail: str, repo: str = "") -> NoReturn:
+    """End a stage with a structured failure."""
+    raise StageError(Failure(kind=kind, code=code, detail=detail, repo=repo))
+
+
+def git_failure(error: GitError, code: str, repo: str) -> StageError:
+    """Make a stage's failure of git's: what may pass is transient, the rest will not get better by itself."""
+    kind: FailureClass = "transient" if error.transient else "impossible"
+    return StageError(Failure(kind=kind, code=code, detail=f"repository {repo}: {error}", repo=repo))

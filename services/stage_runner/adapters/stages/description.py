@@ -1,0 +1,64 @@
+"""What a pull request says about itself: the evidence in short, and that a machine made it."""
+
+from __future__ import annotations
+
+from contracts.receipt import CommandReceipt
+from contracts.task import RepoChange, RepoSpec, StageInput
+
+
+def body_for(given: StageInput, task_id: str, repo: RepoSpec, change: RepoChange) -> str:
+    """Write the body of a pull request from receipts only."""
+    parts = [given.spec.body.strip() or given.spec.title]
+    if given.draft:
+        parts.append("**Not reviewed**: the system ran in mode `minimal`; this pull request is a draft.")
+    stacked = [base for base in given.bases if base.repo_url == repo.url]
+    if stacked:
+        names = ", ".join(f"`{base.branch}` ({base.pull_request or base.task_id})" for base in stacked)
+        parts.append(f"Builds on {names}; merge that first.")
+    verification = next((seen for seen in given.verifications if seen.repo == repo.name), None)
+    if verification is not None:
+        rows = "\n".join(_row(receipt) for receipt in verification.commands)
+        parts.append(
+            "## Evidence\n\n"
+            f"Measured on tree `{verification.tree}` by a verifier that checked it out afresh:\n\n"
+            "| side | purpose | command | exit | passed | failed | skipped | seconds |\n|---|---|---|---|---|---|---|---|\n"
+            f"{rows}\n\n"
+            f"{verification.fail_to_pass_passed} of {verification.fail_to_pass_selected} selected tests pass that failed before; "
+            f"{verification.base_tests_held} of {verification.base_tests} tests of the base hold."
+        )
+    if given.review is not None:
+        scores = "\n".join(
+            f"- {score.axis}: {'abstains' if score.score is None else score.score} ({score.fact})"
+            for score in given.review.scores
+        )
+        parts.append(f"## Review\n\n{scores}")
+    if given.approvals:
+        parts.append("Approved by " + ", ".join(given.approvals) + ".")
+    plan = next((step for step in given.plan.repos if step.repo == repo.name), None) if given.plan else None
+    if plan is not None:
+        parts.append(f"Rollback: {plan.rollback}")
+    parts.append(
+        f"Made by Autopilot without a person; please review it as you would anybody's.\n\nAutopilot-Task: {task_id}\nAutopilot-Tree: {change.tree}"
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def evidence_for(given: StageInput, repo: RepoSpec) -> tuple[str, ...]:
+    """List the evidence of a repository's change as `name sha256:digest`."""
+    references = []
+    for seen in given.verifications:
+        if seen.repo == repo.name:
+            references += [seen.diff] + [
+                one for receipt in seen.commands for one in (receipt.output, receipt.report)
+            ]
+    return tuple(f"{one.name} sha256:{one.digest}" for one in references if one is not None)
+
+
+def _row(receipt: CommandReceipt) -> str:
+    command = receipt.command.replace("|", "\\|").replace("\n", " ")
+    end = receipt.exit_code if receipt.exit_code is not None else receipt.ended
+    tests = receipt.purpose in ("test", "fail_to_pass")
+    counts = f"{receipt.passed} | {receipt.failed} | {receipt.skipped}" if tests else " | | "
+    return (
+        f"| {receipt.side} | {receipt.purpose} | `{command}` | {end} | {counts} | {receipt.duration_s:.1f} |"
+    )

@@ -1,0 +1,134 @@
+"""Stage `pr`: the branch is pushed and the pull request opened once, whatever dies in between."""
+
+from __future__ import annotations
+
+from contracts.stage import StageOutput
+from contracts.task import PullRequestRef, RepoChange, RepoSpec
+from libs.forge.port import ForgeError, PullRequest, PullRequestExistsError
+from libs.git.error import GitError, LeaseLostError
+from services.stage_runner.adapters.stages.context import Result, StageContext, fail, git_failure
+from services.stage_runner.adapters.stages.description import body_for, evidence_for
+
+
+async def carry(context: StageContext) -> Result:
+    """Publish every repository's change."""
+    changes = {change.repo: change for change in context.input.changes}
+    pulls = []
+    for repo in context.input.spec.repos:
+        change = changes.get(repo.name)
+        if change is None:
+            fail("impossible", "no_change", f"there is no change to publish for {repo.name}", repo.name)
+        await _push(context, repo, change)
+        pulls.append(_reference(repo, await _publish(context, repo, change)))
+    return Result(output=StageOutput(pull_requests=tuple(pulls)))
+
+
+def branch_of(context: StageContext) -> str:
+    """Name the one branch that a task has in each repository."""
+    return f"autopilot/{context.request.task_id}"
+
+
+async def _push(context: StageContext, repo: RepoSpec, change: RepoChange) -> None:
+    effect = f"push:{repo.name}"
+    branch = branch_of(context)
+    await context.ledger.intend(effect, "push", repo.url, f"{branch} -> {change.commit}")
+    mirror = await context.mirror(repo)
+    before = await context.forge.branch_head(repo.url, branch)
+    if before == change.commit:
+        await context.ledger.settle(effect, "adopted", change.commit)
+        return
+    try:
+        await context.forge.push(mirror, repo.url, change.commit, branch, expected=before)
+    except LeaseLostError as error:
+        await context.ledger.settle(effect, "refused", str(error))
+        fail(
+            "transient",
+            "branch_moved",
+            f"{branch} of {repo.name} was moved by somebody else: {error}",
+            repo.name,
+        )
+    except GitError as error:
+        raise git_failure(error, "push_failed", repo.name) from error
+    await context.ledger.settle(effect, "done", change.commit)
+
+
+async def _publish(context: StageContext, repo: RepoSpec, change: RepoChange) -> PullRequest:
+    """Look the pull request up by head and base; open it, or bring it up to date."""
+    forge, branch = context.forge, branch_of(context)
+    effect = f"pull_request:{repo.name}"
+    title, body = context.input.spec.title, body_for(context.input, context.request.task_id, repo, change)
+    evidence = evidence_for(context.input, repo)
+    base = _base_branch(context, repo)
+    await context.ledger.intend(effect, "open_pull_request", repo.url, f"{branch} -> {base}")
+    try:
+        found = await forge.find(repo.url, branch, base)
+        if found is None:
+            try:
+                opened = await forge.open(
+                    repo.url,
+                    head=branch,
+                    base=base,
+                    head_commit=change.commit,
+                    title=title,
+                    body=body,
+                    draft=context.input.draft,
+                    evidence=evidence,
+                )
+                await context.ledger.settle(effect, "done", opened.url)
+                return opened
+            except PullRequestExistsError as error:
+                found = await forge.get(repo.url, error.number)
+        updated = await forge.update(
+            repo.url,
+            found.number,
+            head_commit=change.commit,
+            title=title,
+            body=body,
+            evidence=evidence,
+            draft=context.input.draft,
+        )
+    except (ForgeError, GitError) as error:
+        fail(
+            "transient",
+            "forge_failed",
+            f"the pull request for {repo.name} could not be opened: {error}",
+            repo.name,
+        )
+    await context.ledger.settle(effect, "adopted", updated.url)
+    return updated
+
+
+async def reconcile(context: StageContext) -> None:
+    """After a cancellation: look up what became of every intent, and withdraw a pull request that was opened."""
+    if not await context.ledger.open():
+        return
+    branch = branch_of(context)
+    for repo in context.input.spec.repos:
+        head = await context.forge.branch_head(repo.url, branch)
+        await context.ledger.settle(f"push:{repo.name}", "done" if head else "refused", head or "not pushed")
+        found = await context.forge.find(repo.url, branch, _base_branch(context, repo))
+        if found is None:
+            await context.ledger.settle(f"pull_request:{repo.name}", "refused", "not opened")
+        else:
+            await context.forge.close(repo.url, found.number)
+            await context.ledger.settle(f"pull_request:{repo.name}", "reverted", found.url)
+
+
+def _base_branch(context: StageContext, repo: RepoSpec) -> str:
+    """Name the branch the pull request goes to: the base, or the pull request it is stacked on."""
+    stacked = [base for base in context.input.bases if base.repo_url == repo.url]
+    return stacked[0].branch if len(stacked) == 1 else repo.base
+
+
+def _reference(repo: RepoSpec, pull: PullRequest) -> PullRequestRef:
+    return PullRequestRef(
+        repo=repo.name,
+        repo_url=repo.url,
+        number=pull.number,
+        branch=pull.head,
+        base=pull.base,
+        commit=pull.head_commit,
+        tree=pull.tree,
+        url=pull.url,
+        draft=pull.draft,
+    )

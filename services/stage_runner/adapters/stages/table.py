@@ -1,0 +1,51 @@
+"""Which function carries out which stage."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import assert_never
+
+from services.stage_runner.adapters.stages import (
+    implement,
+    monitor,
+    noop,
+    plan,
+    pr,
+    review,
+    spec,
+    think,
+    verify,
+)
+from services.stage_runner.adapters.stages.context import Result, StageContext
+
+
+async def carry(context: StageContext) -> Result:
+    """Carry out a run's stage and leave nothing of it behind."""
+    try:
+        return await _function(context)(context)
+    finally:
+        await context.tidy()
+
+
+def _function(context: StageContext) -> Callable[[StageContext], Awaitable[Result]]:
+    if context.input.spec.engine == "noop":
+        return noop.carry
+    match context.request.stage:
+        case "spec":
+            return spec.carry
+        case "plan":
+            return plan.carry
+        case "think":
+            return think.carry
+        case "implement":
+            return implement.carry
+        case "verify":
+            return verify.carry
+        case "review":
+            return review.carry
+        case "pr":
+            return pr.carry
+        case "monitor":
+            return monitor.carry
+        case stage:
+            assert_never(stage)

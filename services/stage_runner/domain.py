@@ -1,0 +1,190 @@
+"""One run: claimed once, gone on with after a crash, ended once; with the ledger of its effects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, TypeAlias, assert_never
+
+import msgspec
+
+from contracts.receipt import EvidenceRef
+from contracts.stage import (
+    EffectIntended,
+    EffectSettled,
+    StageCancelled,
+    StageCompleted,
+    StageEvent,
+    StageFailed,
+    StageOutput,
+    StageResumed,
+    StageStarted,
+)
+from contracts.task import Failure, Stage
+from libs.eventsourcing.decider import Decider
+
+EffectKind: TypeAlias = Literal["push", "open_pull_request", "update_pull_request"]
+
+
+class Which(msgspec.Struct, frozen=True, kw_only=True):
+    """Names a run."""
+
+    run_id: str
+    task_id: str
+    stage: Stage
+    attempt: int
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """A replica wants to work on a run."""
+
+    which: Which
+    replica: str
+    epoch: int
+
+
+class Resume(msgspec.Struct, frozen=True, kw_only=True):
+    """A replica goes on with a run whose holder is gone."""
+
+    replica: str
+    epoch: int
+    reason: str
+
+
+class Intend(msgspec.Struct, frozen=True, kw_only=True):
+    """Something is about to be done to the outside."""
+
+    effect: str
+    kind: EffectKind
+    target: str
+    detail: str
+
+
+class SettleEffect(msgspec.Struct, frozen=True, kw_only=True):
+    """It is known what became of an effect."""
+
+    effect: str
+    outcome: Literal["done", "adopted", "refused", "reverted"]
+    reference: str
+
+
+class Complete(msgspec.Struct, frozen=True, kw_only=True):
+    """The stage did its work."""
+
+    output: StageOutput
+    evidence: tuple[EvidenceRef, ...]
+    duration_s: float
+
+
+class Fail(msgspec.Struct, frozen=True, kw_only=True):
+    """The stage could not do its work."""
+
+    failure: Failure
+    output: StageOutput
+    evidence: tuple[EvidenceRef, ...]
+    duration_s: float
+
+
+class Stop(msgspec.Struct, frozen=True, kw_only=True):
+    """The stage shall be stopped, or has been."""
+
+    which: Which
+    reason: str
+    #: Whether its processes are known to be gone.
+    gone: bool
+
+
+RunCommand: TypeAlias = Claim | Resume | Intend | SettleEffect | Complete | Fail | Stop
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """A run as its own events tell it."""
+
+    which: Which | None = None
+    replica: str = ""
+    epoch: int = 0
+    ended: bool = False
+    #: Effects whose outcome is not known, by key.
+    intended: dict[str, EffectIntended] = msgspec.field(default_factory=dict)
+    settled: dict[str, str] = msgspec.field(default_factory=dict)
+
+    @property
+    def live(self) -> bool:
+        """Tell whether it was claimed and has not ended."""
+        return self.which is not None and not self.ended
+
+
+def decide(command: RunCommand, state: Run) -> Iterator[StageEvent]:
+    """Decide on a run; a second claim, and anything after its end, is silence."""
+    if state.ended:
+        return
+    match command:
+        case Claim(which=which, replica=replica, epoch=epoch):
+            if state.which is None:
+                yield StageStarted(**_names(which), replica=replica, epoch=epoch)
+        case Stop(which=which, reason=reason, gone=gone):
+            # A run that nobody has claimed has no process; the request that is still on its way will find it ended.
+            if gone or state.which is None:
+                yield StageCancelled(**_names(which), reason=reason)
+        case _ if state.which is None:
+            return
+        case Resume(replica=replica, epoch=epoch, reason=reason):
+            if (replica, epoch) != (state.replica, state.epoch):
+                yield StageResumed(**_names(state.which), replica=replica, epoch=epoch, reason=reason)
+        case Intend(effect=effect):
+            if effect not in state.intended and effect not in state.settled:
+                yield EffectIntended(
+                    **_names(state.which),
+                    effect=effect,
+                    kind=command.kind,
+                    target=command.target,
+                    detail=command.detail,
+                )
+        case SettleEffect(effect=effect, outcome=outcome, reference=reference):
+            if effect in state.intended or outcome == "reverted":
+                yield EffectSettled(
+                    **_names(state.which), effect=effect, outcome=outcome, reference=reference
+                )
+        case Complete():
+            yield StageCompleted(
+                **_names(state.which),
+                output=command.output,
+                evidence=command.evidence,
+                duration_s=command.duration_s,
+            )
+        case Fail():
+            yield StageFailed(
+                **_names(state.which),
+                failure=command.failure,
+                output=command.output,
+                evidence=command.evidence,
+                duration_s=command.duration_s,
+            )
+
+
+def evolve(state: Run, event: StageEvent) -> Run:
+    """Fold one event into the run."""
+    replace = msgspec.structs.replace
+    match event:
+        case StageStarted(replica=replica, epoch=epoch):
+            which = Which(
+                run_id=event.run_id, task_id=event.task_id, stage=event.stage, attempt=event.attempt
+            )
+            return Run(which=which, replica=replica, epoch=epoch)
+        case StageResumed(replica=replica, epoch=epoch):
+            return replace(state, replica=replica, epoch=epoch)
+        case EffectIntended(effect=effect):
+            return replace(state, intended={**state.intended, effect: event})
+        case EffectSettled(effect=effect, reference=reference):
+            intended = {key: value for key, value in state.intended.items() if key != effect}
+            return replace(state, intended=intended, settled={**state.settled, effect: reference})
+        case StageCompleted() | StageFailed() | StageCancelled():
+            return replace(state, ended=True)
+        case _:
+            assert_never(event)
+
+
+def _names(which: Which) -> dict[str, object]:
+    return {"run_id": which.run_id, "task_id": which.task_id, "stage": which.stage, "attempt": which.attempt}
+
+
+run: Decider[RunCommand, Run] = Decider("run", Run(), decide, evolve)

@@ -1,0 +1,36 @@
+"""Requests in: a run is claimed under this replica's lease, and its message is done with."""
+
+from __future__ import annotations
+
+from contracts.task import StageCancelRequested, StageRequested
+from libs.runtime.work import Work
+from services.stage_runner.domain import Claim, Stop, Which, run
+from services.stage_runner.ports import Executor
+
+
+async def run_stage(event: StageRequested, work: Work) -> None:
+    """Claim a run and begin it once the claim is true."""
+    executor: Executor = work.parts
+    assert work.lease is not None
+    claim = Claim(which=_which(event), replica=work.running.config.holder, epoch=work.lease.epoch)
+    if await work.decide(run, event.run_id, claim):
+
+        async def begin() -> None:
+            executor.start(event)
+
+        work.after_commit(begin)
+
+
+async def stop_stage(event: StageCancelRequested, work: Work) -> None:
+    """Stop a run: at once if nobody works on it, otherwise by killing what works on it."""
+    executor: Executor = work.parts
+    await work.decide(run, event.run_id, Stop(which=_which(event), reason=event.reason, gone=False))
+
+    async def stop() -> None:
+        executor.stop(event.run_id, event.reason)
+
+    work.after_commit(stop)
+
+
+def _which(event: StageRequested | StageCancelRequested) -> Which:
+    return Which(run_id=event.run_id, task_id=event.task_id, stage=event.stage, attempt=event.attempt)

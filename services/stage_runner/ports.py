@@ -1,0 +1,23 @@
+"""What the handlers need of the outside: somebody who carries stages out."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from contracts.task import StageRequested
+
+
+class Executor(Protocol):
+    """Carries out runs in the background and records how they end."""
+
+    def free(self) -> int:
+        """Return how many more runs may be started now."""
+        ...
+
+    def start(self, request: StageRequested) -> None:
+        """Begin a run that has been claimed."""
+        ...
+
+    def stop(self, run_id: str, reason: str) -> bool:
+        """Kill a run's processes and record that it was cancelled; False if it is not under way here."""
+        ...
