@@ -26,7 +26,7 @@ class _Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     pass
 
 
-class Monitor(_Value):
+class Monitor(_Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a change is watched after its pull request is open."""
 
     #: A command that must exit 0 on a fresh checkout of the pull request.
@@ -35,7 +35,7 @@ class Monitor(_Value):
     window_s: Annotated[int, Constraint(ge=0, le=30 * 86_400)] = 0
 
 
-class Verify(_Value):
+class Verify(_Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The commands that judge a tree."""
 
     build: ShellCommand | None = None
@@ -43,7 +43,7 @@ class Verify(_Value):
     audit: ShellCommand | None = None
 
 
-class RepoSpec(_Value):
+class RepoSpec(_Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One repository of a task."""
 
     name: Name
@@ -67,7 +67,7 @@ class RepoSpec(_Value):
     report: str | None = None
 
 
-class Budget(_Value):
+class Budget(_Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Hard ceilings of one task."""
 
     tokens: Annotated[int, Constraint(ge=0)] = 10_000
@@ -75,7 +75,7 @@ class Budget(_Value):
     wall_s: Annotated[int, Constraint(ge=1, le=86_400)] = 900
 
 
-class TaskSpec(_Value):
+class TaskSpec(_Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A task as submitted: the task file, with patches inlined."""
 
     title: Annotated[str, Constraint(min_length=1, max_length=500)]

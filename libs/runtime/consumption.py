@@ -57,13 +57,19 @@ class Consumption:
         return len(deliveries)
 
     async def _stream(self, deliveries: list[Delivery]) -> None:
-        for place, delivery in enumerate(sorted(deliveries, key=lambda delivery: delivery.recorded.version)):
+        deliveries = sorted(deliveries, key=lambda delivery: delivery.recorded.version)
+        for place, delivery in enumerate(deliveries):
             outcome = await self._handle(delivery.recorded)
-            await settle(self._running.bus, delivery, self.durable, outcome, self._running.clock.now())
+            try:
+                await settle(self._running.bus, delivery, self.durable, outcome, self._running.clock.now())
+            except BusError as error:
+                # Not settled: it comes again, and the inbox recognises it.
+                log.warning("settling_failed", durable=self.durable, error=str(error))
+                return
             if isinstance(outcome, Retry):
                 # What follows in the same stream waits behind it: the inbox would hand it over first otherwise.
                 for later in deliveries[place + 1 :]:
-                    await later.nak(outcome.after_s)
+                    await later.nak(outcome.after_s, failed=False)
                 return
 
     async def _handle(self, recorded: Recorded) -> Outcome:
@@ -88,7 +94,7 @@ class Consumption:
         except (StaleLeaseError, NotLeaderError):
             raise
         except StoreUnavailableError as error:
-            return Retry(after_s=0.5, reason=str(error))
+            return Retry(after_s=0.5, reason=str(error), counted=False)
         except Exception as error:
             self.failed += 1
             log.exception("handler_failed", durable=self.durable, event_id=recorded.id, type=recorded.type)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -12,6 +12,7 @@ from contracts.message import Event, Registry, subject_filter, wire_type
 from libs.eventsourcing.decider import Decider
 from libs.messaging.bus import ConsumerSpec
 from libs.messaging.outcome import Outcome
+from libs.messaging.topology import ServiceDeclaration
 from libs.runtime.work import Work
 
 #: A handler takes the news and the unit of work; None means done.
@@ -73,7 +74,7 @@ class Service:
     #: Builds the FastAPI router from the running context.
     routes: Callable[[Any], Any] | None = None
     #: Activities that run while this process holds the service's lease.
-    workers: tuple[Callable[[Any], Awaitable[None]], ...] = ()
+    workers: tuple[Callable[[Any], Coroutine[Any, Any, None]], ...] = ()
     #: The lease each process of the service needs: one for all (a leader) or one per replica.
     lease_per_replica: bool = False
 
@@ -81,3 +82,12 @@ class Service:
     def categories(self) -> tuple[str, ...]:
         """List the stream categories that this service writes."""
         return tuple(decider.category for decider in self.owns)
+
+    @property
+    def declaration(self) -> ServiceDeclaration:
+        """Say what this service may do on the bus."""
+        return ServiceDeclaration(
+            name=self.name,
+            consumes=tuple(consumer.spec(self.name) for consumer in self.consumes),
+            publishes=self.categories,
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import structlog
 
@@ -36,10 +37,8 @@ class Timekeeping:
             wait = LOOK_S
             if due is not None:
                 wait = min(max((due - self._running.clock.now()).total_seconds(), 0.02), LOOK_S)
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._hint.wait(), wait)
-            except TimeoutError:
-                pass
             self._hint.clear()
 
     async def step(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, TypeAlias, assert_never
+from typing import Any, Literal, TypeAlias, assert_never
 
 import msgspec
 
@@ -183,7 +183,7 @@ def evolve(state: Run, event: StageEvent) -> Run:
             assert_never(event)
 
 
-def _names(which: Which) -> dict[str, object]:
+def _names(which: Which) -> dict[str, Any]:
     return {"run_id": which.run_id, "task_id": which.task_id, "stage": which.stage, "attempt": which.attempt}
 
 

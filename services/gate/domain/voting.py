@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contracts.gate import Consensus, Vote
+from contracts.gate import Consensus, Verdict, Vote
 from contracts.task import StageInput
 
 #: Each axis of the rubric must reach this score; architecture section 6.
@@ -33,7 +33,7 @@ def peers(subject: StageInput) -> tuple[list[Vote], Consensus]:
             if axis.score is None:
                 votes.append(Vote(voter=axis.axis, verdict="abstain", reason=axis.fact))
             else:
-                verdict = "approve" if axis.score >= PASS else "reject"
+                verdict: Verdict = "approve" if axis.score >= PASS else "reject"
                 votes.append(Vote(voter=axis.axis, verdict=verdict, reason=axis.fact, score=axis.score))
     return votes, _consensus(votes, PEER_QUORUM)
 

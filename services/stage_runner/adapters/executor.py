@@ -97,7 +97,7 @@ class BackgroundExecutor:
             except Exception:
                 log.exception("clean_up_failed", run_id=request.run_id)
             end = Stop(which=which, reason=reason, gone=True)
-        await self._record(which, end)
+        await self._record(which, end, synthetic=request.input.spec.synthetic)
 
     async def _carried(self, context: StageContext, began: float) -> RunCommand:
         try:
@@ -128,11 +128,13 @@ class BackgroundExecutor:
             output=result.output, evidence=tuple(context.kept), duration_s=time.monotonic() - began
         )
 
-    async def _record(self, which: Which, end: RunCommand) -> None:
+    async def _record(self, which: Which, end: RunCommand, *, synthetic: bool) -> None:
         """Record an end, however long the record is away; a lost lease leaves it to the next holder."""
         while True:
             try:
-                await self._running.perform(lambda work: work.decide(run, which.run_id, end))
+                await self._running.perform(
+                    lambda work: work.decide(run, which.run_id, end), synthetic=synthetic
+                )
                 return
             except StoreUnavailableError as error:
                 log.warning("end_not_recorded_yet", run_id=which.run_id, error=str(error))

@@ -42,13 +42,18 @@ async def _look(running: Running) -> None:
             run_id = key_of(head.stream)
             if executor.working_on(run_id):
                 continue
-            state: Run = await running.perform(lambda work, key=run_id: work.load(run, key))
+            state = await _state(running, run_id)
             if state.live and (state.replica == running.config.holder or state.replica not in live):
                 await _take(running, executor, state)
 
 
+async def _state(running: Running, run_id: str) -> Run:
+    return await running.perform(lambda work: work.load(run, run_id))
+
+
 async def _take(running: Running, executor: BackgroundExecutor, state: Run) -> None:
-    assert state.which is not None and running.lease is not None
+    assert state.which is not None
+    assert running.lease is not None
     which, mine = state.which, running.config.holder
     if state.replica != mine and await running.store.acquire(state.replica, mine, LEASE_S) is None:
         return  # it came back
@@ -72,7 +77,7 @@ async def _take(running: Running, executor: BackgroundExecutor, state: Run) -> N
         )
         return bool(await work.decide(run, which.run_id, Resume(replica=mine, epoch=epoch, reason=reason)))
 
-    if not await running.perform(resume) and state.epoch != epoch:
+    if not await running.perform(resume, synthetic=request.input.spec.synthetic) and state.epoch != epoch:
         return
     log.info("run_resumed", run_id=which.run_id)
     executor.start(request)

@@ -20,9 +20,9 @@ from libs.forge.port import Forge
 from libs.git.broker import Broker
 from libs.git.error import GitError
 from libs.git.mirror import Mirror
+from services.stage_runner.domain import EffectKind
 
 Outcome = Literal["done", "adopted", "refused", "reverted"]
-Redact = Callable[[bytes], bytes]
 
 
 class StageError(Exception):
@@ -45,23 +45,16 @@ class Ledger:
 
     def __init__(
         self,
-        intend: Callable[[str, str, str, str], Awaitable[bool]],
+        intend: Callable[[str, EffectKind, str, str], Awaitable[None]],
         settle: Callable[[str, Outcome, str], Awaitable[None]],
-        open_effects: Callable[[], Awaitable[tuple[str, ...]]],
+        unknown: Callable[[], Awaitable[tuple[str, ...]]],
     ) -> None:
-        self._intend, self._settle, self._open = intend, settle, open_effects
-
-    async def intend(self, effect: str, kind: str, target: str, detail: str) -> bool:
-        """Record that something is about to be done. True if it was intended before: then look first."""
-        return await self._intend(effect, kind, target, detail)
-
-    async def settle(self, effect: str, outcome: Outcome, reference: str) -> None:
-        """Record what became of it."""
-        await self._settle(effect, outcome, reference)
-
-    async def open(self) -> tuple[str, ...]:
-        """List effects whose outcome is not known."""
-        return await self._open()
+        #: Record that something is about to be done: key, kind, target, detail.
+        self.intend = intend
+        #: Record what became of it: key, outcome, reference.
+        self.settle = settle
+        #: List effects whose outcome is not known.
+        self.unknown = unknown
 
 
 @dataclass
@@ -75,7 +68,8 @@ class StageContext:
     forge: Forge
     ledger: Ledger
     now: Callable[[], datetime]
-    redact: Redact
+    #: Where the verifier keeps results of bases.
+    cache_dir: Path
     #: Evidence stored so far.
     kept: list[EvidenceRef] = field(default_factory=list)
     _worktrees: list[tuple[Mirror, Path]] = field(default_factory=list)
@@ -112,13 +106,13 @@ class StageContext:
         return path
 
     async def keep(self, name: str, content: bytes | Path, media_type: str = "text/plain") -> EvidenceRef:
-        """Store evidence, known secrets redacted."""
+        """Store evidence; the store redacts known secrets."""
         full = f"{self.request.stage}/{name}"
         if isinstance(content, Path):
-            content = await asyncio.to_thread(content.read_bytes)
-        clean = self.redact(content)
-        digest = await asyncio.to_thread(self.evidence.put_bytes, clean)
-        reference = EvidenceRef(digest=digest, name=full, media_type=media_type, size=len(clean))
+            digest, size = await asyncio.to_thread(self.evidence.put_file, content)
+        else:
+            digest, size = await asyncio.to_thread(self.evidence.put_chunks, [content])
+        reference = EvidenceRef(digest=digest, name=full, media_type=media_type, size=size)
         self.kept.append(reference)
         return reference
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from contracts.stage import StageOutput
 from contracts.task import PullRequestRef, RepoChange, RepoSpec
-from libs.forge.port import ForgeError, PullRequest, PullRequestExistsError
+from libs.forge.error import ForgeError, PullRequestExistsError
+from libs.forge.port import PullRequest
 from libs.git.error import GitError, LeaseLostError
 from services.stage_runner.adapters.stages.context import Result, StageContext, fail, git_failure
 from services.stage_runner.adapters.stages.description import body_for, evidence_for
@@ -38,7 +39,8 @@ async def _push(context: StageContext, repo: RepoSpec, change: RepoChange) -> No
         await context.ledger.settle(effect, "adopted", change.commit)
         return
     try:
-        await context.forge.push(mirror, repo.url, change.commit, branch, expected=before)
+        target = await context.forge.remote(repo.url)
+        await mirror.push(target, change.commit, f"refs/heads/{branch}", expected=before)
     except LeaseLostError as error:
         await context.ledger.settle(effect, "refused", str(error))
         fail(
@@ -69,6 +71,7 @@ async def _publish(context: StageContext, repo: RepoSpec, change: RepoChange) ->
                     head=branch,
                     base=base,
                     head_commit=change.commit,
+                    base_commit=change.base_commit,
                     title=title,
                     body=body,
                     draft=context.input.draft,
@@ -100,7 +103,7 @@ async def _publish(context: StageContext, repo: RepoSpec, change: RepoChange) ->
 
 async def reconcile(context: StageContext) -> None:
     """After a cancellation: look up what became of every intent, and withdraw a pull request that was opened."""
-    if not await context.ledger.open():
+    if not await context.ledger.unknown():
         return
     branch = branch_of(context)
     for repo in context.input.spec.repos:

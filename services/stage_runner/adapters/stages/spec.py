@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from contracts.stage import StageOutput
 from contracts.task import BaseRef, RepoSpec, RiskClass, Specification
 from libs.git.error import GitError, MergeConflictError, UnknownRevisionError
@@ -49,12 +51,11 @@ async def _base(context: StageContext, mirror: Mirror, repo: RepoSpec) -> str:
 
 
 async def _pull_request_head(context: StageContext, mirror: Mirror, base: BaseRef) -> str:
-    head = await context.forge.branch_head(base.repo_url, base.branch)
-    return (
-        await mirror.fetch_commit(context.forge.repository(base.repo_url), f"refs/heads/{base.branch}")
-        if head
-        else base.commit
-    )
+    """Bring a dependency's commit into the private clone; its branch may have moved on since it was recorded."""
+    if await context.forge.branch_head(base.repo_url, base.branch) is None:
+        return await mirror.resolve(base.commit)
+    source = Path(await context.forge.remote(base.repo_url))
+    return await mirror.fetch_commit(source, f"refs/heads/{base.branch}")
 
 
 async def _risk(context: StageContext) -> tuple[RiskClass, tuple[str, ...]]:

@@ -1,0 +1,52 @@
+# Everything a user runs. `make help` lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONDONTWRITEBYTECODE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install up down demo check test test-all drill docs clean
+
+help: ## list these targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Autopilot needs Python 3.11, 3.12 or 3.13; this is %d.%d" % sys.version_info[:2] if not (3, 11) <= sys.version_info[:2] <= (3, 13) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the locked packages into $(VENV) …"
+	@if command -v uv >/dev/null 2>&1; then \
+	  VIRTUAL_ENV=$(VENV) uv pip install -q --require-hashes -r requirements.lock; \
+	else \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock; \
+	fi
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+install: $(VENV)/.installed ## everything needed to run and test, nothing started
+
+up: install ## start the embedded stack and stay with it until Ctrl-C
+	@$(BIN)/autopilot up
+
+down: install ## stop the stack of this directory
+	@$(BIN)/autopilot down
+
+demo: install ## real tasks on an example repository, from submit to pull request
+	@$(BIN)/autopilot demo
+
+check: install ## format, lint, types, imports
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+test: check ## every test but the long drills
+	@$(BIN)/python -m pytest -q -m "not drill or smoke" tests
+
+test-all: check ## every test there is, long drills included
+	@$(BIN)/python -m pytest -q tests
+
+docs: install ## write what derives from the event classes: docs/events.md, contracts/schemas, topology
+	@$(BIN)/python -m tests.contract.generate
+
+clean: ## remove what was built; the data directory stays
+	@rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,90 @@
+"""Stage `verify`: hands the commits to the verifier and reports what it measured; judging it is the gates' business."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from contracts.receipt import CommandReceipt, EvidenceRef, RepoVerification
+from contracts.stage import StageOutput
+from contracts.task import RepoChange, RepoSpec
+from libs.git.error import GitError
+from libs.sandbox.errors import SandboxError, SandboxUnavailableError
+from libs.verification.cache import BaseCache
+from libs.verification.types import Evidence, Keep, Limits, Receipt, Request, VerificationError
+from libs.verification.verify import verify
+from services.stage_runner.adapters.stages.context import Result, StageContext, fail, git_failure
+
+
+async def carry(context: StageContext) -> Result:
+    """Verify every repository's change."""
+    changes = {change.repo: change for change in context.input.changes}
+    seen: list[RepoVerification] = []
+    for repo in context.input.spec.repos:
+        change = changes.get(repo.name)
+        if change is None:
+            fail("impossible", "no_change", f"there is no change to verify for {repo.name}", repo.name)
+        seen.append(await _verified(context, repo, change))
+    for one in seen:
+        text = msgspec.json.format(msgspec.json.encode(one))
+        await context.keep(f"{one.repo}/receipts.json", text, "application/json")
+    return Result(output=StageOutput(verifications=tuple(seen)))
+
+
+async def _verified(context: StageContext, repo: RepoSpec, change: RepoChange) -> RepoVerification:
+    try:
+        mirror = await context.mirror(repo)
+        made = await verify(
+            request_for(context, repo, change.base_commit, change.commit),
+            mirror,
+            workdir=context.directory / repo.name,
+            keep=keeper(context, repo),
+            base_cache=BaseCache(context.cache_dir),
+            cookie=context.request.run_id,
+        )
+    except VerificationError as error:
+        fail("impossible", "not_verifiable", f"{repo.name}: {error}", repo.name)
+    except SandboxUnavailableError as error:
+        fail("environmental", "no_sandbox", str(error), repo.name)
+    except SandboxError as error:
+        fail("transient", "sandbox_failed", str(error), repo.name)
+    except GitError as error:
+        raise git_failure(error, "checkout_failed", repo.name) from error
+    return msgspec.convert(made, RepoVerification, from_attributes=True)
+
+
+def request_for(context: StageContext, repo: RepoSpec, base: str, commit: str) -> Request:
+    """Say to the verifier what a repository's part of a task asks for."""
+    budget = context.input.spec.budget
+    return Request(
+        repo=repo.name,
+        repo_key=context.broker.repo_key(repo.url),
+        base_commit=base,
+        commit=commit,
+        setup=repo.setup or None,
+        build=repo.verify.build,
+        test=repo.verify.test,
+        audit=repo.verify.audit,
+        fail_to_pass=repo.fail_to_pass,
+        known_failures=repo.known_failures,
+        env=repo.env,
+        may_change_tests=repo.may_change_tests,
+        report=repo.report,
+        limits=Limits(wall_s=budget.wall_s, memory_mb=budget.memory_mb),
+    )
+
+
+def keeper(context: StageContext, repo: RepoSpec) -> Keep:
+    """Build the function by which the verifier stores evidence."""
+
+    async def keep(name: str, content: Path | bytes, media_type: str) -> Evidence:
+        kept: EvidenceRef = await context.keep(f"{repo.name}/{name}", content, media_type)
+        return Evidence(digest=kept.digest, name=kept.name, media_type=kept.media_type, size=kept.size)
+
+    return keep
+
+
+def receipt_of(receipt: Receipt) -> CommandReceipt:
+    """Bring a receipt of the verifier into the language of the house."""
+    return msgspec.convert(receipt, CommandReceipt, from_attributes=True)
