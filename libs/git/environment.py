@@ -41,6 +41,8 @@ _SETTINGS: Mapping[str, str] = {
     "core.precomposeUnicode": "false",
     "core.protectHFS": "true",
     "core.protectNTFS": "true",
+    # The record says that a commit exists only after git said so; a power cut must not take it back.
+    "core.fsync": "committed,loose-object,reference",
     "core.sparseCheckout": "false",
     "core.splitIndex": "false",
     "core.untrackedCache": "false",
@@ -130,6 +132,7 @@ def serving(command: str) -> str:
         "core.hooksPath": "/dev/null",
         "core.fsmonitor": "false",
         "core.alternateRefsCommand": "true",
+        "core.fsync": "committed,loose-object,reference",
         "gc.auto": "0",
         "maintenance.auto": "false",
         "receive.autogc": "false",

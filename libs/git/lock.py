@@ -11,14 +11,13 @@ import asyncio
 import errno
 import fcntl
 import os
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from libs.git.error import LockTimeoutError
 
-_LONGEST_PAUSE_S = 0.02
+_PAUSE_S = 0.01
 
 
 @asynccontextmanager
@@ -31,8 +30,8 @@ async def exclusive(path: Path, timeout_s: float) -> AsyncIterator[int]:
     try:
         try:
             async with asyncio.timeout(timeout_s):
-                while not _taken(descriptor):
-                    await asyncio.sleep(random.uniform(_LONGEST_PAUSE_S / 4, _LONGEST_PAUSE_S))
+                while not _taken(descriptor):  # noqa: ASYNC110 (no event crosses processes)
+                    await asyncio.sleep(_PAUSE_S)
         except TimeoutError as error:
             raise LockTimeoutError(path, timeout_s) from error
         yield descriptor

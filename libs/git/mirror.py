@@ -157,7 +157,7 @@ class Mirror:
         """Checks the commit out at a new folder, detached or on `branch` (which is moved there).
 
         The folder gets a `.git` file that names the mirror; the product itself never trusts that file again.
-        Raises UnsupportedRepositoryError and WorktreeError. After a crash, remove the worktree and add it again.
+        Raises UnsupportedRepositoryError and WorktreeError. After a crash, remove it and add it again.
         """
         await self.check(commit)
         if branch is not None and not is_branch_name(branch):

@@ -84,7 +84,8 @@ async def run(
 
 
 async def _talk(process: asyncio.subprocess.Process, data: bytes | None, limit: int) -> tuple[bytes, bytes]:
-    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
     async with asyncio.TaskGroup() as group:
         out = group.create_task(_read(process.stdout, limit, fail=True))
         err = group.create_task(_read(process.stderr, _STDERR_KEPT, fail=False))

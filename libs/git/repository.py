@@ -50,7 +50,9 @@ class Repository:
         async with exclusive(self._lock, self.timeout_s) as descriptor:
             yield descriptor
 
-    async def create(self, lock: int, *, object_format: str = "sha1") -> bool:
+    async def create(
+        self, lock: int, *, object_format: str = "sha1", settings: Mapping[str, str] | None = None
+    ) -> bool:
         """Makes the empty repository unless it exists, in one rename; returns whether it was made now."""
         if self.path.exists():
             return False
@@ -62,6 +64,8 @@ class Repository:
             lock=lock,
             extra={"GIT_DIR": str(draft)},
         )
+        for key, value in (settings or {}).items():
+            await self.git(["config", key, value], lock=lock, extra={"GIT_DIR": str(draft)})
         (draft / "info").mkdir(exist_ok=True)
         (draft / "info" / "attributes").write_text(ATTRIBUTES)
         draft.rename(self.path)

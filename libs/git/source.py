@@ -14,7 +14,7 @@ from libs.git.url import local_path, redact
 _REASONS: tuple[tuple[re.Pattern[str], str, bool], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), remedy, transient)
     for pattern, remedy, transient in (
-        (r"could not resolve host|could ?n[o']t connect|failed to connect|connection (refused|reset|timed out)",
+        (r"could not resolve host|could ?n[o']t connect|failed to connect|connection (refused|reset|timed)",
          "check the network and host", True),
         (r"early EOF|RPC failed|hung up unexpectedly|HTTP 5\d\d|error: 5\d\d", "try again", True),
         (r"could not read Username|Authentication failed|Permission denied \(|terminal prompts disabled",

@@ -152,7 +152,8 @@ async def test_a_worktree_rewritten_from_inside_runs_nothing(
     assert [change.path for change in await mirror.changes(commit, made)] == ["src/app.py"]
     await worktree.apply(await mirror.diff(made, commit))
     await mirror.remove_worktree(worktree.path)
-    assert not canary.exists() and not worktree.path.exists()
+    assert not canary.exists()
+    assert not worktree.path.exists()
 
 
 async def test_a_repository_made_inside_a_worktree_is_refused_and_never_entered(
@@ -241,7 +242,8 @@ async def test_submodules_are_refused_by_name(
     ):
         with pytest.raises(UnsupportedRepositoryError, match=r"submodules \(vendor/other\)"):
             await call
-    assert not (tmp_path / "e").exists() and not (tmp_path / "w").exists()
+    assert not (tmp_path / "e").exists()
+    assert not (tmp_path / "w").exists()
     await mirror.check(await mirror.resolve("v1"))
 
 
@@ -258,7 +260,8 @@ async def test_symlinks_that_point_outside_stay_links(broker: Broker, source: So
     worktree = await mirror.add_worktree(tmp_path / "data/w", commit)
     for folder in (tmp_path / "export", worktree.path):
         assert (folder / "link").readlink() == outside
-        assert (folder / "up").is_symlink() and (folder / "dangling").is_symlink()
+        assert (folder / "up").is_symlink()
+        assert (folder / "dangling").is_symlink()
         assert (folder / "run.sh").stat().st_mode & 0o111
     await mirror.remove_worktree(worktree.path)
     assert (outside / "precious").read_text() == "keep"

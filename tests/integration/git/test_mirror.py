@@ -243,7 +243,8 @@ async def test_a_commit_that_is_not_here_is_named(broker: Broker, source: Source
     ):
         with pytest.raises(UnknownRevisionError):
             await call
-    assert not (tmp_path / "e").exists() and not (tmp_path / "w").exists()
+    assert not (tmp_path / "e").exists()
+    assert not (tmp_path / "w").exists()
 
 
 async def test_a_commit_of_another_repository_is_brought_in(

@@ -51,7 +51,8 @@ async def test_a_patch_becomes_a_commit(broker: Broker, source: Source, worktree
     base = await worktree.head()
     await worktree.apply(GOOD)
     commit = await worktree.commit("Return three", when=_WHEN)
-    assert commit is not None and await worktree.head() == commit
+    assert commit is not None
+    assert await worktree.head() == commit
     (change,) = await mirror.changes(base, commit)
     assert (change.path, change.status, change.added, change.removed) == ("src/app.py", "M", 1, 1)
     subprocess.run(["git", "fsck", "--strict"], cwd=mirror.path, check=True, capture_output=True, timeout=60)
@@ -66,9 +67,10 @@ async def test_the_same_work_at_the_same_time_is_the_same_commit(
         worktree = await mirror.add_worktree(tmp_path / "data" / name, await mirror.resolve("main"))
         await worktree.apply(GOOD)
         made.append(await worktree.commit("m", when=when))
-    assert made[0] == made[1] and made[0] is not None
+    assert made[0] == made[1]
+    assert made[0] is not None
     with pytest.raises(ValueError, match="time zone"):
-        await worktree.commit("m", when=datetime(2026, 1, 1))
+        await worktree.commit("m", when=_WHEN.replace(tzinfo=None))
 
 
 async def test_edits_additions_removals_and_modes_are_committed_and_ignored_files_are_not(
@@ -124,7 +126,8 @@ async def test_the_canonical_patch_of_a_commit_makes_the_same_tree(
     worktree = await mirror.add_worktree(tmp_path / "data/w", base)
     await worktree.apply(patch)
     made = await worktree.commit("m", when=_WHEN)
-    assert made is not None and await mirror.tree(made) == await mirror.tree(commit)
+    assert made is not None
+    assert await mirror.tree(made) == await mirror.tree(commit)
     binary = next(change for change in await mirror.changes(base, commit) if change.path == "bin ary")
     assert (binary.binary, binary.added) == (True, 0)
 
@@ -222,7 +225,8 @@ async def test_another_process_finds_the_worktree_again(
 ) -> None:
     mirror = await Broker(broker.data_dir).mirror(source.url)
     found = mirror.worktree(worktree.path)
-    assert found is not None and await found.head() == await worktree.head()
+    assert found is not None
+    assert await found.head() == await worktree.head()
     assert mirror.worktree(worktree.path.parent) is None
 
 

@@ -27,7 +27,8 @@ def test_a_tree_listing_is_read() -> None:
 
 def test_changes_are_read_raw_first_then_counted() -> None:
     listing = (
-        f":100644 100755 {A} {B} M\0:odd\0:000000 100644 {NONE} {B} A\0new\tone\0:100644 120000 {A} {B} T\0link\0"
+        f":100644 100755 {A} {B} M\0:odd\0:000000 100644 {NONE} {B} A\0new\tone\0"
+        f":100644 120000 {A} {B} T\0link\0"
         f"3\t1\t:odd\0-\t-\tnew\tone\x001\t1\tlink\0"
     ).encode()
     first, second, third = parse_changes(listing)
@@ -41,6 +42,7 @@ def test_changes_are_read_raw_first_then_counted() -> None:
 def test_the_environment_holds_nothing_of_the_callers() -> None:
     outer = {"PATH": "/bin", "GIT_DIR": "/x", "GIT_EXEC_PATH": "/x", "LD_PRELOAD": "x", "TOKEN": "secret"}
     inner = hardened(Path("/empty"), outer)
-    assert inner["PATH"] == "/bin" and inner["HOME"] == "/empty"
+    assert inner["PATH"] == "/bin"
+    assert inner["HOME"] == "/empty"
     assert not {"GIT_DIR", "GIT_EXEC_PATH", "LD_PRELOAD", "TOKEN"} & set(inner)
     assert "core.hooksPath=/dev/null" in serving("upload-pack")

@@ -42,6 +42,11 @@ def test_expressions_options_and_odd_names_are_not(name: str) -> None:
 
 
 def test_object_ids_have_their_full_length() -> None:
-    assert is_object_id("0" * 40) and is_object_id("f" * 64)
-    assert not is_object_id("0" * 39) and not is_object_id("g" * 40) and not is_object_id("0" * 40 + "\n")
-    assert is_abbreviation("0123abc") and not is_abbreviation("0123ab") and not is_abbreviation("main123")
+    assert is_object_id("0" * 40)
+    assert is_object_id("f" * 64)
+    assert not is_object_id("0" * 39)
+    assert not is_object_id("g" * 40)
+    assert not is_object_id("0" * 40 + "\n")
+    assert is_abbreviation("0123abc")
+    assert not is_abbreviation("0123ab")
+    assert not is_abbreviation("main123")

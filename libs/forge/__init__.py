@@ -1,0 +1,1 @@
+"""Opens, finds and updates pull requests where a team reads them."""
