@@ -1,0 +1,114 @@
+"""Keeps what the base showed, so that many changes to one base pay for it once.
+
+An entry is a folder that appears whole by one rename: a reader sees all of it or nothing, and a run that was
+cut short never makes one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import structlog
+import zstandard
+
+from libs.verification.environment import Surroundings
+from libs.verification.execution import Ran
+from libs.verification.types import Limits
+
+_log = structlog.get_logger(__name__)
+#: Raised when entries of an earlier release must not be read.
+_GENERATION = 1
+_OUTPUT_LIMIT = 64 << 20
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the base's result depends on."""
+
+    repo_key: str
+    commit: str
+    command: str
+    setup: str | None
+    #: Digest of variables, interpreters and installed packages.
+    environment: str
+    limits: Limits
+    report: str | None
+    #: `plain`, `observed` or `control`.
+    kind: str
+
+    @property
+    def key(self) -> str:
+        """Name the entry."""
+        return hashlib.sha256(msgspec.json.encode((_GENERATION, self))).hexdigest()
+
+
+class BaseCache:
+    """A folder of base results, shared by all verifications of a data directory."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    @asynccontextmanager
+    async def turn(self, identity: Identity) -> AsyncIterator[None]:
+        """Let only one run of the same thing go on in this process; the second finds the first one's result."""
+        lock = self._locks.setdefault(identity.key, asyncio.Lock())
+        try:
+            async with lock:
+                yield
+        finally:
+            if not lock.locked():
+                self._locks.pop(identity.key, None)
+
+    def find(self, identity: Identity, output: Path) -> Ran | None:
+        """Return an earlier result and write its output to a file; None if there is none that can be read."""
+        entry = self._folder / identity.key
+        try:
+            ran = msgspec.json.decode((entry / "result.json").read_bytes(), type=Ran)
+            text = (entry / "output.zst").read_bytes()
+            output.write_bytes(zstandard.ZstdDecompressor().decompress(text, max_output_size=_OUTPUT_LIMIT))
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.DecodeError, zstandard.ZstdError) as error:
+            _log.warning("base_result_unreadable", entry=str(entry), error=str(error))
+            return None
+        return msgspec.structs.replace(ran, cached=True)
+
+    def keep(self, identity: Identity, ran: Ran, output: Path) -> None:
+        """Store a result; of two that arrive together, the first stays."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        draft = self._folder / f".draft-{uuid.uuid4().hex}"
+        draft.mkdir()
+        try:
+            (draft / "result.json").write_bytes(msgspec.json.encode(ran))
+            (draft / "output.zst").write_bytes(zstandard.ZstdCompressor().compress(output.read_bytes()))
+            os.replace(draft, self._folder / identity.key)
+        except OSError as error:
+            # An entry that is there already cannot be replaced by a folder; anything else costs a run, no more.
+            _log.debug("base_result_not_kept", key=identity.key, error=str(error))
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def identify(
+    repo_key: str, commit: str, command: str, kind: str, setup: str | None, report: str | None,
+    surroundings: Surroundings, limits: Limits,
+) -> Identity:  # fmt: skip
+    """Name a result by all that it depends on."""
+    return Identity(
+        repo_key=repo_key,
+        commit=commit,
+        command=command,
+        setup=setup,
+        environment=surroundings.digest,
+        limits=limits,
+        report=report,
+        kind=kind,
+    )

@@ -1,0 +1,156 @@
+"""Measures a change by reading it: size, complexity, names removed, placeholders, evasions."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Collection, Sequence
+
+import lizard
+from lizard_languages import get_reader_for  # type: ignore[import-untyped]
+
+from libs.verification.checkout import Edit
+from libs.verification.evasions import evasions
+from libs.verification.paths import Layout, is_configuration, is_documentation
+from libs.verification.protection import Contents
+from libs.verification.types import Code, Facts, Problem
+
+_MARKER = re.compile(r"\b(?:TODO|FIXME|XXX)\b")
+#: Larger files are generated or data: measuring them says nothing about the change.
+_MAX_BYTES = 1 << 20
+
+
+async def measure(
+    changes: Sequence[Edit],
+    layout: Layout,
+    protected: Collection[str],
+    contents: Contents,
+    tests: Collection[str],
+) -> Facts:
+    """Read both sides of every changed file; nothing is run."""
+    complexity = _Complexity()
+    removed: list[str] = []
+    placeholders: list[str] = []
+    found: list[Problem] = []
+    for change in changes:
+        before, after = await contents(change.path)
+        if change.binary or len(before or b"") > _MAX_BYTES or len(after or b"") > _MAX_BYTES:
+            continue
+        complexity.add(change.path, before, after)
+        product = not (layout.is_test(change.path) or is_configuration(change.path))
+        if not change.path.endswith(".py") or not product:
+            continue
+        removed += _removed_names(change.path, before, after)
+        placeholders += _placeholders(change.path, before, after)
+        if after is not None:
+            found += [
+                Problem(code=Code.EVASION, detail=f"{change.path} {reach}.")
+                for reach in evasions(before, after, tests)
+            ]
+    return Facts(
+        files=tuple(change.path for change in changes),
+        added_lines=sum(change.added for change in changes),
+        removed_lines=sum(change.removed for change in changes),
+        complexity_delta=complexity.delta,
+        complexity_max=complexity.highest,
+        protected_touched=tuple(sorted(protected)),
+        tests_added=tuple(
+            change.path for change in changes if change.status == "A" and layout.is_test(change.path)
+        ),
+        docs_touched=any(is_documentation(change.path) for change in changes),
+        public_removed=tuple(removed),
+        evasions=tuple(found),
+        placeholders=tuple(placeholders),
+    )
+
+
+class _Complexity:
+    def __init__(self) -> None:
+        self.delta: int | None = None
+        self.highest: int | None = None
+
+    def add(self, path: str, before: bytes | None, after: bytes | None) -> None:
+        old, new = _functions(path, before), _functions(path, after)
+        if old is None or new is None:
+            return
+        self.delta = (self.delta or 0) + sum(new) - sum(old)
+        if new:
+            self.highest = max(self.highest or 0, *new)
+
+
+def _functions(path: str, content: bytes | None) -> list[int] | None:
+    """Give the cyclomatic complexity of each function; None for a language that cannot be measured."""
+    if get_reader_for(path) is None:
+        return None
+    if content is None:
+        return []
+    measured = lizard.analyze_file.analyze_source_code(  # type: ignore[attr-defined]
+        path, content.decode("utf-8", "replace")
+    )
+    return [function.cyclomatic_complexity for function in measured.function_list]
+
+
+def _parse(content: bytes | None) -> ast.Module | None:
+    try:
+        return ast.parse(content or b"")
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+
+
+def _removed_names(path: str, before: bytes | None, after: bytes | None) -> list[str]:
+    old, new = _parse(before), _parse(after)
+    if old is None or new is None:
+        return []
+    module = path.removesuffix(".py").removesuffix("/__init__").removeprefix("src/").replace("/", ".")
+    return [f"{module}.{name}" for name in sorted(_public(old) - _public(new))]
+
+
+def _public(tree: ast.Module) -> set[str]:
+    names: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+            if isinstance(node, ast.ClassDef):
+                names |= {
+                    f"{node.name}.{one.name}"
+                    for one in node.body
+                    if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)
+                }
+        elif isinstance(node, ast.Assign):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names if alias.asname}
+    return {name for name in names if not any(part.startswith("_") for part in name.split("."))}
+
+
+def _placeholders(path: str, before: bytes | None, after: bytes | None) -> list[str]:
+    tree = _parse(after)
+    if tree is None or after is None:
+        return []
+    old = _empty_functions(_parse(before) or ast.Module(body=[], type_ignores=[]))
+    found = [f"{path}: {name} has no body" for name in sorted(_empty_functions(tree) - old)]
+    known = set((before or b"").decode("utf-8", "replace").splitlines())
+    for number, line in enumerate(after.decode("utf-8", "replace").splitlines(), start=1):
+        if line not in known and (marker := _MARKER.search(line.partition("#")[2])):
+            found.append(f"{path}:{number}: {marker.group()}")
+    return found
+
+
+def _empty_functions(tree: ast.Module) -> set[str]:
+    return {
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and not node.decorator_list
+        and all(_says_nothing(statement) for statement in node.body)
+    }
+
+
+def _says_nothing(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.Pass):
+        return True
+    if isinstance(statement, ast.Expr):
+        return isinstance(statement.value, ast.Constant)
+    if isinstance(statement, ast.Raise) and statement.exc is not None:
+        return "NotImplementedError" in ast.unparse(statement.exc)
+    return False

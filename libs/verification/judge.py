@@ -1,0 +1,224 @@
+"""Decides, purely, whether a change is accepted: only on positive evidence for everything that was promised."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+import msgspec
+
+from libs.verification.execution import Ran
+from libs.verification.integrity import integrity
+from libs.verification.report import Report, Seen, stable_id
+from libs.verification.types import Code, Problem, Request
+
+#: Problems of one kind that are spelled out; the others are only counted.
+_SPELLED_OUT = 25
+
+
+class Sides(msgspec.Struct, frozen=True, kw_only=True):
+    """What ran on the base and on the change, by command."""
+
+    base: Mapping[str, Ran]
+    change: Mapping[str, Ran]
+    #: Files of the change's tree.
+    change_files: frozenset[str] = frozenset()
+    #: Tells whether a path must be on the change what it is on the base.
+    kept: Callable[[str], bool] = lambda _: True
+
+
+class Judgement(msgspec.Struct, frozen=True, kw_only=True):
+    """What follows from both sides."""
+
+    problems: tuple[Problem, ...]
+    fail_to_pass_passed: int = 0
+    fail_to_pass_selected: int = 0
+    base_tests: int = 0
+    base_tests_held: int = 0
+
+
+def judge(request: Request, sides: Sides) -> Judgement:
+    """Compare what was seen on both sides with what the task promises."""
+    problems: list[Problem] = []
+    if not request.test and not request.fail_to_pass:
+        problems.append(_problem(Code.NOTHING_TO_VERIFY, "the task names neither tests nor tests to fix"))
+    for purpose, command in request.commands():
+        if purpose in ("build", "audit"):
+            problems += _exit(command, sides, purpose)
+    known = frozenset(stable_id(test) for test in request.known_failures)
+    held = total = 0
+    if request.test:
+        base, change = sides.base[request.test], sides.change[request.test]
+        problems += _run(request.test, base, change, sides, known)
+        problems += _suite(base.report, change.report, known, sides)
+        total, held = _held(base.report, change.report, known)
+    passed = selected = 0
+    for command in request.fail_to_pass:
+        base, change = sides.base[command], sides.change[command]
+        if command != request.test:
+            problems += _run(command, base, change, sides, frozenset())
+        problems += _fixed(command, base, change, sides)
+        selected += len(change.report.tests)
+        passed += change.report.count("passed")
+    return Judgement(
+        problems=condense(problems),
+        fail_to_pass_passed=passed,
+        fail_to_pass_selected=selected,
+        base_tests=total,
+        base_tests_held=held,
+    )
+
+
+def condense(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    """Drop repetitions, and count what is too much to read."""
+    unique = list(dict.fromkeys(problems))
+    kept: list[Problem] = []
+    for code in dict.fromkeys(problem.code for problem in unique):
+        same = [problem for problem in unique if problem.code == code]
+        kept += same[:_SPELLED_OUT]
+        if len(same) > _SPELLED_OUT:
+            kept.append(_problem(code, f"{len(same) - _SPELLED_OUT} more of this kind"))
+    return tuple(kept)
+
+
+def _problem(code: Code, detail: str) -> Problem:
+    return Problem(code=code, detail=f"{detail}.")
+
+
+def _exit(command: str, sides: Sides, purpose: str) -> Iterator[Problem]:
+    ran = sides.change[command]
+    if ran.ended != "exited":
+        yield _problem(Code.LIMIT_REACHED, f"`{command}` ({purpose}) was stopped by its limit: {ran.ended}")
+    elif ran.exit_code != 0:
+        too = " (it does on the base as well)" if not sides.base[command].succeeded else ""
+        yield _problem(Code.COMMAND_FAILED, f"`{command}` ({purpose}) exits with {ran.exit_code}{too}")
+
+
+def _run(command: str, base: Ran, change: Ran, sides: Sides, known: Collection[str]) -> Iterator[Problem]:
+    """Judge whether the change's run came to its end and can be believed."""
+    report = change.report
+    if change.ended != "exited":
+        yield _problem(Code.LIMIT_REACHED, f"`{command}` was stopped by its limit: {change.ended}")
+    if not report.observed:
+        why = f" ({report.unfinished[0]})" if report.unfinished else ""
+        yield _problem(
+            Code.NOT_OBSERVABLE,
+            f"`{command}` ran no pytest that could be observed{why}: for another runner set `report:` to the "
+            "JUnit XML file that it writes",
+        )
+    for reason in report.violations:
+        yield _problem(Code.REPORT_FORGED, f"`{command}`: {reason}")
+    for reason in report.unfinished if report.observed else ():
+        yield _problem(Code.RUN_INCOMPLETE, f"`{command}`: {reason}")
+    for node in report.collect_errors:
+        if stable_id(node) not in known:
+            yield _problem(Code.COLLECTION_FAILED, f"{node or 'a test file'} cannot be collected")
+    yield from integrity(command, base, change, sides.change_files, sides.kept)
+    yield from _exit_codes(command, change, known)
+
+
+def _exit_codes(command: str, change: Ran, known: Collection[str]) -> Iterator[Problem]:
+    failing = {test.id for test in change.report.tests if test.status != "passed"} & set(known)
+    allowed = {0, 1} if failing else {0}
+    if change.ended == "exited" and change.exit_code not in allowed:
+        yield _problem(Code.COMMAND_FAILED, f"`{command}` exits with {change.exit_code} on the change")
+    for code in change.report.exit_codes:
+        if code not in allowed and change.exit_code in allowed:
+            detail = f"`{command}` exits with {change.exit_code}, but its test session ended with {code}"
+            yield _problem(Code.EXIT_DISAGREES, detail)
+
+
+def _suite(base: Report, change: Report, known: Collection[str], sides: Sides) -> Iterator[Problem]:
+    if not base.tests and not change.tests:
+        yield _problem(Code.NO_TESTS_SELECTED, "the test command collects no tests at all")
+    if base.violations:
+        yield _problem(Code.BASE_UNUSABLE, f"the base's own tests cannot be observed: {base.violations[0]}")
+    after = change.by_id()
+    for test, before in base.by_id().items():
+        seen = after.get(test, [])
+        if len(seen) < len(before) and not _is_known(test, known):
+            yield _problem(Code.TEST_MISSING, f"{test} is collected on the base and not on the change")
+        yield from _replaced(before, seen, sides)
+    for test, seen in after.items():
+        if not _is_known(test, known):
+            yield from _outcome(test, base.by_id().get(test, []), seen)
+
+
+def _is_known(test: str, known: Collection[str]) -> bool:
+    return test in known or re.sub(r"\[.*\]$", "", test) in known
+
+
+def _outcome(test: str, before: Sequence[Seen], seen: Sequence[Seen]) -> Iterator[Problem]:
+    earlier = {one.status for one in before}
+    for one in seen:
+        if one.status == "passed" or (
+            one.status in ("skipped", "xfailed", "xpassed") and one.status in earlier
+        ):
+            continue
+        if not before and one.status in ("skipped", "xfailed"):
+            continue  # a new test that is not asked for proves nothing and hides nothing
+        if one.status in ("skipped", "xfailed", "xpassed"):
+            yield _problem(Code.TEST_SKIPPED, f"{test} is {one.status} on the change, which is no pass")
+        elif one.status == "hidden":
+            if "hidden" not in earlier:
+                yield _problem(Code.RUNNER_TAMPERED, f"{test} raised an error and was reported as passed")
+        elif one.status == "unknown":
+            yield _problem(Code.TEST_NOT_PASSING, f"{test} was not seen to run to its end on the change")
+        else:
+            yield _problem(
+                Code.TEST_NOT_PASSING, f"{test} is {one.status} on the change{_as_before(earlier)}"
+            )
+
+
+def _as_before(earlier: Collection[str]) -> str:
+    return " (as on the base; list it in known_failures if it may go on failing)" if (
+        {"failed", "error"} & set(earlier)
+    ) else ""  # fmt: skip
+
+
+def _held(base: Report, change: Report, known: Collection[str]) -> tuple[int, int]:
+    after = change.by_id()
+    held = 0
+    before = base.by_id()
+    for test, seen in before.items():
+        fine = not list(_outcome(test, seen, after.get(test, [])))
+        held += _is_known(test, known) or (len(after.get(test, [])) >= len(seen) and fine)
+    return len(before), held
+
+
+def _replaced(before: Sequence[Seen], seen: Sequence[Seen], sides: Sides) -> Iterator[Problem]:
+    """Find tests that are made of other code than on the base although their file is the same."""
+    for one in seen:
+        for old in before[:1]:
+            if old.kind == "doctest" and one.kind == "doctest":
+                intact = _contains(one.digest.split("+")[0].split(","), old.digest.split("+")[0].split(","))
+            elif old.kind == "function" and sides.kept(old.file):
+                intact = old.digest == one.digest or one.status == "unknown" or old.status == "unknown"
+            else:
+                intact = True
+            if not intact:
+                yield _problem(
+                    Code.TEST_CODE_REPLACED, f"{one.id} is not made of the code it has on the base"
+                )
+
+
+def _contains(after: Sequence[str], before: Sequence[str]) -> bool:
+    rest = iter(after)
+    return all(any(example == other for other in rest) for example in before)
+
+
+def _fixed(command: str, base: Ran, change: Ran, sides: Sides) -> Iterator[Problem]:
+    if base.succeeded:
+        yield _problem(Code.NOT_FAILING_ON_BASE, f"`{command}` passes on the base: there is nothing to fix")
+    if change.report.observed and not change.report.tests:
+        yield _problem(Code.NO_TESTS_SELECTED, f"`{command}` selects no tests on the change")
+    after = change.report.by_id()
+    for test, before in base.report.by_id().items():
+        if len(after.get(test, [])) < len(before):
+            yield _problem(Code.TEST_MISSING, f"{test} is selected on the base and not on the change")
+        yield from _replaced(before, after.get(test, []), sides)
+    for test, seen in after.items():
+        yield from _outcome(test, (), [one for one in seen if one.status not in ("skipped", "xfailed")])
+        for one in seen:
+            if one.status in ("skipped", "xfailed"):
+                yield _problem(Code.TEST_SKIPPED, f"{test} is {one.status} on the change, which is no pass")
