@@ -1,0 +1,155 @@
+"""`demo`: four real tasks on the example repository, from submit to pull request or incident."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+import yaml
+
+from autopilot.cli import lifecycle, show, taskfile
+from autopilot.cli.client import Client
+from autopilot.cli.failure import CliError
+from autopilot.cli.options import AsJson, DataDir
+from autopilot.cli.tasks import send
+from autopilot.cli.watch import Watch
+from autopilot.stack import detach
+from autopilot.stack.config import StackConfig
+from autopilot.stack.progress import silent
+from contracts.task import TaskSpec
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+_GIT = (
+    "git",
+    "-c",
+    "user.name=Demo",
+    "-c",
+    "user.email=demo@example.invalid",
+    "-c",
+    "init.defaultBranch=main",
+)
+
+
+def demo(
+    data_dir: DataDir = None,
+    ephemeral_ports: Annotated[bool, typer.Option("--ephemeral-ports", help="Take free ports.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Run real tasks on an example repository; exit 0 only if every outcome is the expected one."""
+    began = time.monotonic()
+    config = StackConfig.from_arguments(data_dir, ephemeral_ports=ephemeral_ports)
+    lifecycle.require_sandbox()
+    interactive = sys.stdout.isatty() and not os.environ.get("CI") and not json
+    own_stack = not _running(config)
+    if own_stack:
+        lifecycle.start_detached(config, silent if json else lifecycle.progress_lines)
+    try:
+        wrong = _run(config, began, json=json)
+        if interactive and own_stack:
+            lifecycle.announce(Client(config))
+            show.line("The stack stays up until Ctrl-C.")
+            _wait_for_interrupt()
+    finally:
+        if own_stack:
+            detach.stop_running(config)
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _run(config: StackConfig, began: float, *, json: bool) -> list[str]:
+    """Submit the demo's tasks, watch them, compare outcomes; return the keys that ended otherwise than expected."""
+    expected: dict[str, dict[str, str]] = yaml.safe_load((EXAMPLES / "demo" / "expected.yaml").read_text())
+    client = Client(config)
+    with tempfile.TemporaryDirectory(prefix="autopilot-demo-") as scratch:
+        repository = make_repository(Path(scratch))
+        specs = taskfile.ordered(
+            [placed(taskfile.load(EXAMPLES / "demo" / f"{key}.yaml"), repository) for key in expected]
+        )
+        ids = send(client, specs)
+        final = Watch(client, ids).run(quiet=json)
+    by_key = {spec.key or "": one for spec, one in zip(specs, final, strict=True)}
+    rows = [_row(config, key, expected[key], by_key[key]) for key in expected]
+    wrong = [row["key"] for row in rows if row["outcome"] != row["expected"]]
+    if json:
+        show.as_json(rows)
+        return wrong
+    columns = ("task", "outcome", "expected", "pull request", "seconds", "evidence")
+    show.table(
+        columns,
+        [[row[column] for column in ("key", "outcome", "expected", "pr", "seconds", "read")] for row in rows],
+        marked=(1,),
+    )
+    for row in rows:
+        show.line(f"{row['key']}: {row['why']}")
+        if row["outcome"] != row["expected"]:
+            show.line(f"  NOT AS EXPECTED: {row['reason'] or 'see its evidence'}")
+    show.line(
+        f"{len(rows) - len(wrong)} of {len(rows)} as expected, {time.monotonic() - began:.0f} s in all."
+    )
+    return wrong
+
+
+def _row(config: StackConfig, key: str, expected: dict[str, str], one: dict[str, Any]) -> dict[str, Any]:
+    task_id = one["id"]
+    pulls = one.get("pull_requests", ())
+    if one.get("incident_id"):
+        read = str(config.data_dir / "incidents" / one["incident_id"])
+    else:
+        read = f"autopilot evidence {task_id}"
+    return {
+        "key": key,
+        "id": task_id,
+        "outcome": one["phase"],
+        "expected": expected["outcome"],
+        "why": expected["why"],
+        "pr": ", ".join(f"#{pull['number']} {pull['branch']}" for pull in pulls) or "-",
+        "tree": pulls[0]["tree"] if pulls else None,
+        "seconds": one.get("seconds", ""),
+        "read": read,
+        "reason": one.get("reason", ""),
+    }
+
+
+def make_repository(scratch: Path) -> Path:
+    """Copy the example library and commit it: a repository of its own, like any user's."""
+    place = scratch / "ledgerline"
+    shutil.copytree(EXAMPLES / "ledgerline", place)
+    for arguments in (("init", "-q"), ("add", "-A"), ("commit", "-q", "-m", "Ledgerline")):
+        subprocess.run([*_GIT, *arguments], cwd=place, check=True, capture_output=True, timeout=60)
+    return place
+
+
+def placed(spec: TaskSpec, repository: Path) -> TaskSpec:
+    """Point a demo task at the repository, and at the test runner of this installation."""
+    tools = str(Path(sys.executable).parent)
+    repos = tuple(
+        msgspec.structs.replace(repo, url=str(repository), env={"PATH": f"{tools}:$PATH", **repo.env})
+        for repo in spec.repos
+    )
+    return msgspec.structs.replace(spec, repos=repos)
+
+
+def _running(config: StackConfig) -> bool:
+    try:
+        Client(config)
+    except CliError:
+        return False
+    return True
+
+
+def _wait_for_interrupt() -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        while True:
+            signal.pause()
+    except KeyboardInterrupt:
+        show.line("Stopping …")

@@ -1,0 +1,199 @@
+"""`up`, `down`, `status`, `doctor`."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import msgspec
+import typer
+
+from autopilot.cli import show
+from autopilot.cli.client import Client
+from autopilot.cli.failure import CliError, UnreachableError
+from autopilot.cli.options import AsJson, DataDir
+from autopilot.stack import detach
+from autopilot.stack.config import StackConfig
+from autopilot.stack.foreground import run_until_stopped
+from autopilot.stack.nats import program
+from autopilot.stack.progress import WHOLE, Progress, Report
+from autopilot.stack.stack import Stack
+from autopilot.wiring import hooks
+from libs.sandbox.capability import probe
+
+
+def up(
+    data_dir: DataDir = None,
+    detached: Annotated[bool, typer.Option("--detach", help="Return when ready; `down` stops it.")] = False,
+    ephemeral_ports: Annotated[bool, typer.Option("--ephemeral-ports", help="Take free ports.")] = False,
+) -> None:
+    """Start the embedded stack: Postgres, NATS and the seven services."""
+    config = StackConfig.from_arguments(data_dir, ephemeral_ports=ephemeral_ports)
+    require_sandbox()
+    if detached:
+        start_detached(config, progress_lines)
+        announce(Client(config))
+        return
+    asyncio.run(_foreground(config))
+
+
+async def _foreground(config: StackConfig) -> None:
+    background = detach.background_report()
+
+    def report(event: Progress) -> None:
+        (background or progress_lines)(event)
+        if background is None and event.part == WHOLE and event.state == "ready":
+            asyncio.get_running_loop().run_in_executor(None, _announce_quietly, config)
+
+    await run_until_stopped(Stack(config, hooks()), report)
+
+
+def _announce_quietly(config: StackConfig) -> None:
+    try:
+        announce(Client(config))
+        show.line("Ctrl-C stops it.")
+    except CliError as error:
+        show.errors.print(f"autopilot: {error}", markup=False)
+
+
+def start_detached(config: StackConfig, report: Report) -> None:
+    """Run `up` in the background and return when it is ready. Raises StackError."""
+    argv = [sys.executable, "-m", "autopilot", "up", "--data-dir", str(config.data_dir)]
+    detach.launch([*argv, "--ephemeral-ports"] if config.ephemeral else argv, config, report)
+
+
+def progress_lines(event: Progress) -> None:
+    """Print a line when a part is ready or failed."""
+    if event.part == WHOLE and event.state == "starting":
+        show.line("Starting …")
+    elif event.state == "ready":
+        show.line(f"  {event.part:<14} ready   {event.seconds:5.1f} s")
+    elif event.state == "failed":
+        show.line(f"  {event.part:<14} failed  {event.detail or ''}")
+
+
+def announce(client: Client) -> None:
+    """Say where the dashboard is, with a link that logs a browser in once."""
+    link = client.dashboard("POST", "/api/v1/session-links")
+    show.line(f"Dashboard: {link['url']}  (valid once)")
+
+
+def down(data_dir: DataDir = None) -> None:
+    """Stop the stack."""
+    config = StackConfig.from_arguments(data_dir)
+    if detach.stop_running(config):
+        show.line("Stopped.")
+    else:
+        show.line(f"No stack is running on {config.data_dir}.")
+
+
+def status(data_dir: DataDir = None, json: AsJson = False) -> None:
+    """Tell which parts run, and where."""
+    client = Client(StackConfig.from_arguments(data_dir))
+    state = client.status
+    wrong = [name for name, process in state.processes.items() if process.state != "ready"]
+    if json:
+        show.as_json(msgspec.to_builtins(state))
+    else:
+        show.facts({"state": state.state, "data directory": state.data_dir, "supervisor": state.pid})
+        rows = [
+            (
+                name,
+                process.state,
+                process.pid or "-",
+                process.restarts,
+                state.addresses.get(name, ""),
+                process.error or "",
+            )
+            for name, process in state.processes.items()
+        ]
+        show.table(("part", "state", "pid", "restarts", "address", "last error"), rows)
+        if state.topology is not None and not state.topology.ok:
+            show.line(f"topology: {state.topology.error}")
+        if not wrong:
+            announce(client)
+    if wrong or state.state != "ready":
+        raise typer.Exit(1)
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that the stack needs."""
+
+    name: str
+    ok: bool
+    #: What was found, or what is missing and the remedy.
+    detail: str
+
+
+def doctor(data_dir: DataDir = None, json: AsJson = False) -> None:
+    """Look whether this machine has what the stack needs, and name what is missing."""
+    config = StackConfig.from_arguments(data_dir)
+    checks = [check(config) for check in CHECKS]
+    if json:
+        show.as_json(msgspec.to_builtins(checks))
+    else:
+        show.table(
+            ("check", "", "finding"),
+            [(one.name, "ok" if one.ok else "MISSING", one.detail) for one in checks],
+        )
+    if not all(one.ok for one in checks):
+        raise typer.Exit(1)
+
+
+def _python(_: StackConfig) -> Check:
+    version = sys.version_info[:3]
+    return Check(
+        name="python",
+        ok=(3, 11) <= version[:2] <= (3, 13),
+        detail=f"{version[0]}.{version[1]}.{version[2]} (3.11 to 3.13 are supported)",
+    )
+
+
+def _git(_: StackConfig) -> Check:
+    found = shutil.which("git")
+    if found is None:
+        return Check(name="git", ok=False, detail="not found; install the package git (2.38 or newer)")
+    done = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=10, check=False)
+    return Check(name="git", ok=done.returncode == 0, detail=done.stdout.strip() or done.stderr.strip())
+
+
+def _sandbox(_: StackConfig) -> Check:
+    found = probe()
+    return Check(name="sandbox", ok=found.kind is not None, detail=found.missing or f"{found.kind}")
+
+
+def _nats(_: StackConfig) -> Check:
+    return Check(name="nats-server", ok=True, detail=str(program()))
+
+
+def _disk(config: StackConfig) -> Check:
+    place = next(path for path in (config.data_dir, *config.data_dir.parents) if path.exists())
+    usage = shutil.disk_usage(place)
+    free = 100 * usage.free / usage.total
+    return Check(
+        name="disk",
+        ok=free >= 10,
+        detail=f"{free:.0f} % of the data directory's volume is free (10 % are needed)",
+    )
+
+
+def _stack(config: StackConfig) -> Check:
+    try:
+        state = Client(config).status.state
+    except UnreachableError:
+        return Check(name="stack", ok=True, detail="not running")
+    return Check(name="stack", ok=state == "ready", detail=state)
+
+
+CHECKS: tuple[Callable[[StackConfig], Check], ...] = (_python, _git, _sandbox, _nats, _disk, _stack)
+
+
+def require_sandbox() -> None:
+    """Refuse to run tasks where commands cannot be isolated."""
+    found = probe()
+    if found.kind is None:
+        raise CliError(f"commands cannot be isolated on this machine, so no task may run: {found.missing}")

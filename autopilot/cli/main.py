@@ -1,0 +1,51 @@
+"""The `autopilot` command: every subcommand is registered here, in the order of `--help`."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from autopilot.cli import demo, lifecycle, system, tasks
+from autopilot.cli.failure import CliError
+from autopilot.cli.show import errors
+from autopilot.stack.errors import StackError
+
+app = typer.Typer(
+    name="autopilot",
+    help="Software tasks in, pull requests with proof out. Exit codes: 0 fine, 1 failed, 2 usage, 3 no stack.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (lifecycle.up, lifecycle.down, lifecycle.status, lifecycle.doctor, demo.demo):
+    app.command()(command)
+for command in (
+    tasks.submit,
+    tasks.tasks,
+    tasks.task,
+    tasks.cancel,
+    tasks.retry,
+    tasks.events,
+    tasks.evidence,
+):
+    app.command()(command)
+for command in (system.alerts, system.mode):
+    app.command()(command)
+app.add_typer(system.config, name="config")
+app.add_typer(system.dlq, name="dlq")
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except CliError as error:
+        errors.print(f"autopilot: {error}", markup=False)
+        sys.exit(error.code)
+    except StackError as error:
+        errors.print(f"autopilot: {error}", markup=False)
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)

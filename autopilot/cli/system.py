@@ -1,0 +1,86 @@
+"""`alerts`, `mode`, `config`, `dlq`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from autopilot.cli import show
+from autopilot.cli.failure import UsageError
+from autopilot.cli.options import AsJson, DataDir, client
+
+config = typer.Typer(help="Settings that can be changed while running.", no_args_is_help=True)
+dlq = typer.Typer(help="Messages that were given up.", no_args_is_help=True)
+
+#: Modes that can be set; `minimal` and `read-only` need a release that enforces them everywhere.
+MODES = ("normal", "emergency-stop")
+
+
+def alerts(data_dir: DataDir = None, json: AsJson = False) -> None:
+    """List alerts, newest first."""
+    found = client(data_dir).dashboard("GET", "/api/v1/alerts")["alerts"]
+    if json:
+        show.as_json(found)
+        return
+    rows = [
+        (one.get("raised_at", ""), one["severity"], one["rule"], one.get("task_id", ""), one["summary"])
+        for one in found
+    ]
+    show.table(("raised", "severity", "rule", "task", "summary"), rows)
+
+
+def mode(
+    wanted: Annotated[
+        str, typer.Argument(metavar="[MODE]", help="normal or emergency-stop; nothing shows the mode.")
+    ] = "",
+    reason: Annotated[str, typer.Option(help="Why.")] = "",
+    data_dir: DataDir = None,
+    json: AsJson = False,
+) -> None:
+    """Show or change the mode. `emergency-stop` kills running stages and parks their tasks until `normal`."""
+    if wanted and wanted not in MODES:
+        raise UsageError(f"MODE: {wanted!r} is none of {', '.join(MODES)}")
+    connected = client(data_dir)
+    if wanted:
+        state = connected.scheduler("PUT", "/v1/mode", json={"mode": wanted, "reason": reason})
+    else:
+        state = connected.scheduler("GET", "/v1/mode")
+    show.as_json(state) if json else show.line(state["mode"])
+
+
+@config.command("show")
+def config_show(data_dir: DataDir = None, json: AsJson = False) -> None:
+    """Show the settings in force."""
+    found = client(data_dir).scheduler("GET", "/v1/config")
+    show.as_json(found) if json else show.facts({"max_concurrent": found["max_concurrent"]})
+
+
+@config.command("set")
+def config_set(
+    setting: Annotated[str, typer.Argument(metavar="NAME=VALUE", help="For example max_concurrent=20.")],
+    data_dir: DataDir = None,
+    json: AsJson = False,
+) -> None:
+    """Change a setting."""
+    name, _, value = setting.partition("=")
+    if name != "max_concurrent" or not value.isdigit():
+        raise UsageError(f"NAME=VALUE: {setting!r} is no setting; there is max_concurrent=NUMBER")
+    found = client(data_dir).scheduler("PUT", "/v1/config", json={name: int(value)})
+    show.as_json(found) if json else show.facts(found)
+
+
+@dlq.callback()
+def _dlq() -> None:
+    """Keep `dlq` a group: `list` is its first command."""
+
+
+@dlq.command("list")
+def dlq_list(data_dir: DataDir = None, json: AsJson = False) -> None:
+    """List dead letters, newest first."""
+    found = client(data_dir).dashboard("GET", "/api/v1/dead-letters")["dead_letters"]
+    if json:
+        show.as_json(found)
+        return
+    rows = [(one["at"], one["consumer"], one["type"], one["stream"], one["reason"]) for one in found]
+    show.table(("at", "consumer", "type", "stream", "reason"), rows)

@@ -1,0 +1,206 @@
+"""`submit`, `tasks`, `task`, `cancel`, `retry`, `events`, `evidence`."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+import uuid
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from autopilot.cli import show, taskfile
+from autopilot.cli.client import Client
+from autopilot.cli.failure import UsageError
+from autopilot.cli.options import AsJson, DataDir, client
+from autopilot.cli.watch import Watch
+from contracts.task import TaskSpec
+
+TaskId = Annotated[str, typer.Argument(metavar="TASK", help="The task's id.")]
+
+
+def submit(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE…", help="Task files; keys among them may depend on each other."),
+    ],
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Stay until every task has ended; exit 1 unless all are done.")
+    ] = False,
+    data_dir: DataDir = None,
+    json: AsJson = False,
+) -> None:
+    """Submit tasks."""
+    specs = taskfile.ordered([taskfile.load(file) for file in files])
+    connected = client(data_dir)
+    ids = send(connected, specs)
+    if not wait:
+        if json:
+            show.as_json([{"id": task_id, "key": spec.key} for task_id, spec in zip(ids, specs, strict=True)])
+        else:
+            for task_id, spec in zip(ids, specs, strict=True):
+                show.line(f"{task_id}  {spec.title}")
+        return
+    final = Watch(connected, ids).run(quiet=json)
+    if json:
+        show.as_json(final)
+    else:
+        summary(final)
+    if any(one["phase"] != "done" for one in final):
+        raise typer.Exit(1)
+
+
+def send(connected: Client, specs: list[TaskSpec]) -> list[str]:
+    """Submit tasks in order, keys resolved; nothing is submitted if one of them is refused for its own content."""
+    ids: dict[str, str] = {}
+    made: list[str] = []
+    for spec in specs:
+        body = msgspec.json.encode(taskfile.with_ids(spec, ids))
+        headers = {"Idempotency-Key": str(uuid.uuid4()), "Content-Type": "application/json"}
+        answer = connected.scheduler("POST", "/v1/tasks", content=body, headers=headers)
+        made.append(answer["id"])
+        if spec.key:
+            ids[spec.key] = answer["id"]
+    return made
+
+
+def summary(final: list[dict[str, Any]]) -> None:
+    """Print how tasks ended."""
+    rows = [
+        (
+            one["id"],
+            one["phase"],
+            one["title"],
+            ", ".join(pull["url"] for pull in one.get("pull_requests", ())),
+            one.get("reason", ""),
+        )
+        for one in final
+    ]
+    show.table(("task", "outcome", "title", "pull request", "reason"), rows, marked=(1,))
+
+
+def tasks(
+    phase: Annotated[str, typer.Option(help="Only tasks in this phase.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=500)] = 50,
+    data_dir: DataDir = None,
+    json: AsJson = False,
+) -> None:
+    """List tasks, newest first."""
+    found = client(data_dir).scheduler("GET", "/v1/tasks", params={"limit": limit})["tasks"]
+    found = [one for one in found if not phase or one["phase"] == phase]
+    if json:
+        show.as_json(found)
+        return
+    rows = [
+        (one["id"], one["phase"], one["stage"], one["title"], one.get("why_not_yet") or one.get("reason", ""))
+        for one in found
+    ]
+    show.table(("task", "phase", "stage", "title", "why"), rows, marked=(1,))
+
+
+def task(task_id: TaskId, data_dir: DataDir = None, json: AsJson = False) -> None:
+    """Show one task: where it is, what it made, why it waits or was given up."""
+    connected = client(data_dir)
+    one = connected.scheduler("GET", f"/v1/tasks/{task_id}")
+    if json:
+        show.as_json(one)
+        return
+    show.facts(
+        {
+            "task": one["id"],
+            "title": one["title"],
+            "phase": one["phase"],
+            "stage": one["stage"],
+            "engine": one["engine"],
+            "attempts": ", ".join(f"{stage} {count}" for stage, count in one["attempts"].items()),
+            "depends on": ", ".join(one.get("depends_on", ())),
+            "why not yet": one.get("why_not_yet", ""),
+            "reason": one.get("reason", ""),
+            "waits for": one.get("waits_for", ""),
+            "owner": one.get("owner", ""),
+            "approved by": ", ".join(one.get("approvals", ())),
+        }
+    )
+    for pull in one.get("pull_requests", ()):
+        show.line(f"pull request {pull['number']} of {pull['repo']}: {pull['branch']} -> {pull['base']}")
+        show.line(f"  tree   {pull['tree']}")
+        show.line(f"  read   {pull['url']}")
+    if one.get("incident_id"):
+        show.line(
+            f"incident {one['incident_id']}: {connected.config.data_dir / 'incidents' / one['incident_id'] / 'README.md'}"
+        )
+
+
+def cancel(
+    task_id: TaskId,
+    reason: Annotated[str, typer.Option(help="Why.")] = "",
+    data_dir: DataDir = None,
+    json: AsJson = False,
+) -> None:
+    """Cancel a task; its running stage is killed and its worktree removed."""
+    one = client(data_dir).scheduler("POST", f"/v1/tasks/{task_id}/cancel", json={"reason": reason})
+    show.as_json(one) if json else show.line(f"{one['id']} is {one['phase']}")
+
+
+def retry(task_id: TaskId, data_dir: DataDir = None, json: AsJson = False) -> None:
+    """Grant one more allowance to a task that was given up or waits for a person."""
+    one = client(data_dir).scheduler("POST", f"/v1/tasks/{task_id}/retry", json={})
+    show.as_json(one) if json else show.line(f"{one['id']} is {one['phase']}")
+
+
+def events(
+    task_id: Annotated[str, typer.Option("--task", help="Only events of this task.")] = "",
+    follow: Annotated[bool, typer.Option("--follow", help="Stay and print what comes.")] = False,
+    since: Annotated[int | None, typer.Option(min=0, help="Only events after this position.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500)] = 200,
+    data_dir: DataDir = None,
+    json: AsJson = False,
+) -> None:
+    """Print events from the record, oldest first."""
+    connected = client(data_dir)
+    if follow:
+        for position, type_, text in connected.events(since, task_id):
+            data = jsonlib.loads(text)
+            if json:
+                sys.stdout.write(jsonlib.dumps(data, ensure_ascii=False) + "\n")
+                sys.stdout.flush()
+            else:
+                show.line(f"{position:>8}  {data.get('time', '')}  {data.get('task_id', ''):<14} {type_}")
+        return
+    parameters = {"since": since or 0, "limit": limit, **({"task": task_id} if task_id else {})}
+    found = connected.dashboard("GET", "/api/v1/events", params=parameters)
+    if json:
+        show.as_json(found)
+        return
+    rows = [
+        (one["position"], one["time"], one["stream"], one["version"], one["type"]) for one in found["events"]
+    ]
+    show.table(("position", "time", "stream", "version", "type"), rows)
+
+
+def evidence(
+    task_id: TaskId,
+    digest: Annotated[str, typer.Argument(help="Print this artifact (a digest or its beginning).")] = "",
+    data_dir: DataDir = None,
+    json: AsJson = False,
+) -> None:
+    """List a task's evidence, or print one artifact."""
+    connected = client(data_dir)
+    found = connected.dashboard("GET", f"/api/v1/tasks/{task_id}/evidence")["evidence"]
+    if digest:
+        chosen = [one for one in found if one["digest"].startswith(digest)]
+        if len({one["digest"] for one in chosen}) != 1:
+            raise UsageError(
+                f"{digest!r} names {'several artifacts' if chosen else 'no artifact'} of task {task_id}"
+            )
+        for chunk in connected.download(f"/api/v1/evidence/{chosen[0]['digest']}"):
+            sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+        return
+    if json:
+        show.as_json(found)
+        return
+    rows = [(one["stage"], one["attempt"], one["name"], one["size"], one["digest"][:16]) for one in found]
+    show.table(("stage", "attempt", "name", "bytes", "digest"), rows)

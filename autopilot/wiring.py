@@ -1,0 +1,51 @@
+"""Names the seven services, and gives the stack what it does not know itself: schema, topology, bus users."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from functools import cache
+
+from autopilot.stack.config import SERVICE_ROLE, SERVICES, module_of
+from autopilot.stack.nats import NatsUser
+from autopilot.stack.stack import Hooks
+from libs.eventstore import migrate as migrations
+from libs.messaging import admin
+from libs.messaging.topology import Topology, derive
+from libs.runtime.service import Service
+
+
+def services() -> tuple[Service, ...]:
+    """Import the services' values."""
+    return tuple(importlib.import_module(module_of(name)).service for name in SERVICES)
+
+
+@cache
+def topology() -> Topology:
+    """Derive the bus's topology from the services' declarations."""
+    return derive([service.declaration for service in services()])
+
+
+def nats_users(passwords: Mapping[str, str]) -> list[NatsUser]:
+    """Give every user of the topology its password."""
+    return [
+        NatsUser(
+            name=user.name, password=passwords[user.name], publish=user.publish, subscribe=user.subscribe
+        )
+        for user in topology().users
+    ]
+
+
+async def migrate(dsn_owner: str) -> None:
+    """Bring the schema up to date."""
+    await migrations.migrate(dsn_owner, SERVICE_ROLE)
+
+
+async def ensure_topology(url: str, user: str, password: str) -> None:
+    """Make missing streams and consumers."""
+    await admin.ensure_topology(url, user, password, topology())
+
+
+def hooks() -> Hooks:
+    """Return what the stack is given."""
+    return Hooks(migrate=migrate, ensure_topology=ensure_topology, nats_users=nats_users)
