@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -28,6 +29,9 @@ SETTINGS = {
 }
 #: SQLSTATE classes that say nothing about the request: connection, deadlock, resources, locks, operator, system, internal.
 _UNAVAILABLE = ("08", "40", "53", "55", "57", "58", "XX")
+#: What asyncpg raises by itself. The last one comes when a connection is used in the moment between the server's
+#: farewell and the end of the connection.
+_BROKEN = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class Connections:
@@ -43,7 +47,8 @@ class Connections:
             async with asyncio.timeout(CALL_S):
                 pool = await asyncpg.create_pool(
                     dsn,
-                    min_size=1,
+                    # With a floor the pool would reconnect in the background, and log it, for as long as the server is away.
+                    min_size=0,
                     max_size=size,
                     timeout=CONNECT_S,
                     command_timeout=CALL_S,
@@ -52,9 +57,15 @@ class Connections:
                     # No call leaves session state behind, so there is nothing to reset: it would be one more round trip.
                     reset=_leave_as_it_is,
                 )
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (asyncpg.PostgresError, *_BROKEN) as error:
             raise failure(error) from error
-        return cls(pool)
+        connections = cls(pool)
+        try:
+            await connections.fetch("select 1")
+        except BaseException:
+            pool.terminate()
+            raise
+        return connections
 
     async def fetch(self, query: str, *args: object, timeout_s: float = CALL_S) -> list[asyncpg.Record]:
         """Run one statement, prepared once per connection. Raises StoreUnavailableError, EventStoreError."""
@@ -64,14 +75,13 @@ class Connections:
                 connection = await self._pool.acquire()
                 rows: list[asyncpg.Record] = await connection.fetch(query, *args)
                 return rows
-        except asyncpg.PostgresError as error:
-            raise failure(error) from error
-        except BaseException as error:
-            if connection is not None:
-                # It may still be waiting for an answer; giving it back to the pool would wait, too.
-                connection.terminate()
-            if isinstance(error, (OSError, asyncpg.InterfaceError)):
-                raise failure(error) from error
+        except (asyncpg.PostgresError, *_BROKEN) as error:
+            failed = failure(error)
+            if isinstance(failed, StoreUnavailableError):
+                _end(connection)
+            raise failed from error
+        except BaseException:
+            _end(connection)
             raise
         finally:
             if connection is not None:
@@ -82,8 +92,16 @@ class Connections:
         try:
             async with asyncio.timeout(1.0):
                 await self._pool.close()
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (asyncpg.PostgresError, *_BROKEN):
             self._pool.terminate()
+
+
+def _end(connection: PooledConnection | None) -> None:
+    """End a connection that is broken or still waits for an answer: giving it back to the pool would wait, too."""
+    if connection is not None:
+        # Unless the pool noticed first and has taken it back.
+        with contextlib.suppress(asyncpg.InterfaceError):
+            connection.terminate()
 
 
 def failure(error: Exception) -> EventStoreError:

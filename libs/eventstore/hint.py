@@ -37,7 +37,9 @@ class Hints:
 
     async def _keep_listening(self) -> None:
         while True:
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with contextlib.suppress(
+                OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError
+            ):
                 await self._listen()
             await asyncio.sleep(RETRY_S)
 

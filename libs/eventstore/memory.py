@@ -69,7 +69,8 @@ class MemoryStore:
         mark = append.inbox
         if mark is not None and self._inbox.get((mark.consumer, mark.stream), 0) != mark.before:
             raise DuplicateDeliveryError(mark.consumer, mark.stream)
-        for before, _ in sealed.heads:
+        # By name, as Postgres does: of several reasons to refuse, both give the same one.
+        for before, _ in sorted(sealed.heads, key=lambda heads: heads[0].stream):
             head = self._heads.get(before.stream, StreamHead(stream=before.stream))
             if (head.version, head.hash) != (before.version, before.hash):
                 raise ConflictError(before.stream, before.version)
@@ -77,7 +78,7 @@ class MemoryStore:
         if len(set(ids)) < len(ids) or any(id_ in self._by_id for id_ in ids):
             first = sealed.heads[0][0]
             raise ConflictError(first.stream, first.version)
-        for write in append.documents:
+        for write in sorted(append.documents, key=lambda write: (write.view, write.key)):
             document = self._documents.get((write.view, write.key))
             if (document.version if document else 0) != write.before:
                 raise ConflictError(f"{write.view}/{write.key}", write.before)
@@ -95,7 +96,7 @@ class MemoryStore:
             self._streams.setdefault(row.stream, []).append(event.position)
             self._by_id[row.id] = event.position
             self._outbox[event.position] = (append.service, now)
-        for _, after in sealed.heads:
+        for _, after in sorted(sealed.heads, key=lambda heads: heads[1].stream):
             self._heads[after.stream] = after
         if append.inbox is not None:
             self._inbox[(append.inbox.consumer, append.inbox.stream)] = append.inbox.version

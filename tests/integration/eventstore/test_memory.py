@@ -6,9 +6,10 @@ import msgspec
 import pytest
 
 from libs.eventstore.memory import MemoryStore
+from libs.testing.appendcase import Elapse
 from libs.testing.clock import ManualClock
 from libs.testing.samples import registry
-from libs.testing.storecase import Elapse, StoreCase, Tamper
+from libs.testing.storecase import StoreCase, Tamper
 
 
 class TestMemoryStore(StoreCase):

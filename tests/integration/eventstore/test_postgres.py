@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from libs.testing.storecase import Elapse, StoreCase, Tamper
+from libs.testing.appendcase import Elapse
+from libs.testing.storecase import StoreCase, Tamper
 
 
 class TestPostgresStore(StoreCase):
