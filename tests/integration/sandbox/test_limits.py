@@ -1,0 +1,133 @@
+"""Where a command is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from libs.sandbox.command import Ended, Limits, Mount, Outcome
+
+Shell = Callable[..., Coroutine[Any, Any, tuple[Outcome, str]]]
+Waiting = Callable[[Callable[[], object]], Awaitable[None]]
+Finder = Callable[[str], list[int]]
+
+
+async def test_a_hanging_command_ends_at_the_wall(shell: Shell, marker: str, processes: Finder) -> None:
+    outcome, text = await shell(
+        f"echo started; trap '' TERM; sleep {marker} & sleep {marker}", limits=Limits(wall_s=0.5)
+    )
+
+    assert outcome.ended is Ended.WALL
+    assert (outcome.exit_code, outcome.signal) == (None, None)
+    assert outcome.duration_s >= 0.5
+    assert text == "started\n"
+    assert processes(marker) == []
+
+
+async def test_a_memory_hog_ends_at_its_limit(shell: Shell) -> None:
+    script = "exec python3 -c 'x = []\nwhile True: x.append(bytearray(2**20))'"
+    outcome, _ = await shell(script, limits=Limits(memory_mb=100, wall_s=60))
+
+    assert outcome.ended is Ended.MEMORY
+    assert 100 < outcome.peak_memory_mb < 1024
+
+
+async def test_the_memory_of_all_processes_counts_together(shell: Shell) -> None:
+    hog = "python3 -c 'import time; x = b\"x\" * 40_000_000; time.sleep(60)' &"
+    outcome, _ = await shell(hog * 4 + "wait", limits=Limits(memory_mb=120, wall_s=60))
+
+    assert outcome.ended is Ended.MEMORY
+
+
+async def test_memory_that_processes_share_counts_once(shell: Shell) -> None:
+    script = (
+        'exec python3 -c \'\nimport os, time\nx = b"x" * 40_000_000\n'
+        "for _ in range(6):\n  if not os.fork(): time.sleep(1); os._exit(0)\n"
+        "while True:\n  try: os.wait()\n  except ChildProcessError: break'"
+    )
+    outcome, _ = await shell(script, limits=Limits(memory_mb=150, wall_s=60))
+
+    assert (outcome.ended, outcome.exit_code) == (Ended.EXITED, 0)
+
+
+async def test_files_in_memory_count_as_memory(shell: Shell) -> None:
+    fill = "for d in /tmp /dev/shm ~; do head -c 50000000 /dev/zero > $d/x; done; exec sleep 60"
+    outcome, _ = await shell(fill, limits=Limits(memory_mb=100, wall_s=60))
+
+    assert outcome.ended is Ended.MEMORY
+
+
+async def test_a_fork_bomb_is_bounded(shell: Shell, marker: str, processes: Finder) -> None:
+    bomb = f"bomb() {{ sleep {marker} & bomb | bomb & }}; bomb; sleep {marker}"
+    outcome, _ = await shell(bomb, limits=Limits(processes=40, wall_s=3))
+
+    assert outcome.ended in (Ended.PROCESSES, Ended.WALL, Ended.EXITED)
+    assert processes(marker) == []
+
+
+async def test_a_file_cannot_grow_beyond_its_limit(shell: Shell, tmp_path: Path) -> None:
+    outcome, _ = await shell(
+        "exec head -c 5000000 /dev/zero > /w/big",
+        Mount(source=str(tmp_path), target="/w", writable=True),
+        limits=Limits(file_mb=1),
+    )
+
+    assert outcome.exit_code == 128 + 25
+    assert outcome.signal == 25  # SIGXFSZ
+    assert (tmp_path / "big").stat().st_size == 2**20
+
+
+async def test_a_flood_of_output_is_cut_drained_and_counted(shell: Shell) -> None:
+    supervisors: set[int] = set()
+    highest = 0
+
+    async def watch() -> None:
+        nonlocal highest
+        while True:
+            for pid in _children_of(os.getpid()):
+                supervisors.add(pid)
+                highest = max(highest, _high_water_kib(pid))
+            await asyncio.sleep(0.005)
+
+    watching = asyncio.create_task(watch())
+    outcome, text = await shell(
+        "yes 123456789 | head -c 100000000; echo end >&2; exit 3", limits=Limits(output_bytes=1_000_005)
+    )
+    watching.cancel()
+
+    assert (outcome.ended, outcome.exit_code) == (Ended.EXITED, 3), "it was not held up"
+    assert (outcome.output_bytes, outcome.truncated) == (100_000_004, True)
+    assert text[:1_000_000] == "123456789\n" * 100_000
+    assert text[1_000_000:] == "12345\n[output truncated: 98999999 bytes dropped]\n"
+    assert supervisors
+    assert highest < 40 * 1024
+
+
+async def test_output_within_the_limit_is_whole(shell: Shell) -> None:
+    outcome, text = await shell("printf 12345; printf 678 >&2", limits=Limits(output_bytes=8))
+
+    assert (text, outcome.output_bytes, outcome.truncated) == ("12345678", 8, False)
+
+
+async def test_what_an_ended_command_printed_last_is_kept(shell: Shell) -> None:
+    _, text = await shell("head -c 200000 /dev/zero | tr '\\0' x; kill -9 $$")
+
+    assert len(text) == 200_000
+
+
+def _children_of(parent: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{parent}/task").iterdir():
+        found += [int(word) for word in (task / "children").read_text(encoding="ascii").split()]
+    return found
+
+
+def _high_water_kib(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
