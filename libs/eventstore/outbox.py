@@ -11,12 +11,13 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import Sequence
+from typing import Protocol
 
 import structlog
 
 from contracts.message import Recorded
 from libs.eventstore.store import LeaseClaim, Store, StoreUnavailableError
-from libs.messaging.bus import Bus, BusError
+from libs.messaging.bus import BusError, RefusedError
 
 log = structlog.get_logger(__name__)
 
@@ -38,11 +39,30 @@ LEASE_S = 3.0
 BACK_OFF_S, MAX_BACK_OFF_S = 0.25, 5.0
 
 
+class Publisher(Protocol):
+    """What the relay needs of a bus."""
+
+    async def publish(self, events: Sequence[Recorded]) -> list[Recorded]:
+        """Publish events in order and return those that were confirmed."""
+        ...
+
+
 class Relay:
     """Publishes one service's events. `run` works until cancelled; nothing here raises what the bus does."""
 
-    def __init__(self, service: str, store: Store, bus: Bus, *, queue_limit: int = QUEUE_LIMIT) -> None:
+    def __init__(
+        self,
+        service: str,
+        store: Store,
+        bus: Publisher,
+        *,
+        queue_limit: int = QUEUE_LIMIT,
+        back_off_s: float = BACK_OFF_S,
+    ) -> None:
         self._service, self._store, self._bus = service, store, bus
+        self._first_back_off = self._back_off = back_off_s
+        #: Loop time before which the bus is not tried again.
+        self._silent_until = 0.0
         self._queue: deque[Recorded] = deque()
         self._queue_limit = queue_limit
         self._confirmed: list[int] = []
@@ -50,8 +70,6 @@ class Relay:
         self._sending = asyncio.Lock()
         self._holder = f"{service}-{secrets.token_hex(6)}"
         self._claim: LeaseClaim | None = None
-        #: Loop time before which the bus is not tried again, and the pause after the next failure in seconds.
-        self._silent_until, self._back_off = 0.0, BACK_OFF_S
 
     @property
     def queued(self) -> int:
@@ -87,6 +105,8 @@ class Relay:
             confirmed = await self._send(pending)
             await self._store.published([event.position for event in confirmed])
             swept += len(confirmed)
+            if len(confirmed) < len(pending):
+                break
         return swept
 
     @property
@@ -119,13 +139,18 @@ class Relay:
                 await self._forget()
 
     async def _send(self, events: list[Recorded]) -> list[Recorded]:
+        """Publish and return what was confirmed; after an outage the bus is left alone for a while."""
+        reason = "not confirmed"
         try:
             confirmed = await self._bus.publish(events)
-            reason = "not confirmed"
+        except RefusedError as error:
+            # Somebody must correct permissions or topology. The other events of this service go on meanwhile.
+            log.error("publish_refused", service=self._service, subjects=error.subjects, reason=error.reason)
+            return error.confirmed
         except BusError as error:
             confirmed, reason = [], f"{type(error).__name__}: {error}"
         if len(confirmed) == len(events):
-            self._back_off = BACK_OFF_S
+            self._back_off = self._first_back_off
             return confirmed
         log.warning(
             "publish_failed",
