@@ -88,12 +88,9 @@ async def test_a_virtual_environment_in_a_home_works_and_shows_no_more_of_it(
 
 
 async def test_the_environment_that_runs_these_tests_works(shell: Shell) -> None:
-    folder = os.path.dirname(sys.executable)
-
     outcome, text = await shell(
-        "python -c 'import msgspec, sys; print(sys.prefix)'",
-        *required_mounts([folder]),
-        env={"PATH": f"{folder}:/usr/bin:/bin"},
+        f"'{sys.executable}' -c 'import sys; print(sys.prefix)'",
+        *required_mounts([os.path.dirname(sys.executable)]),
     )
 
     assert (outcome.exit_code, text) == (0, f"{sys.prefix}\n")

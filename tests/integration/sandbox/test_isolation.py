@@ -75,8 +75,8 @@ async def test_process_1_cannot_be_killed_and_tells_nothing(shell: Shell, backen
     assert outcome.exit_code == 5
     assert text.endswith("alive\n")
     assert "PATH=" not in text
-    assert "forged" not in text
     if backend.kind == "namespaces":  # bubblewrap's may be looked at, but it holds nothing
+        assert "forged" not in text
         assert text.count("ermission denied") >= 3
         assert "pipe:" not in text
 
