@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import typer
 
@@ -18,9 +19,12 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (lifecycle.up, lifecycle.down, lifecycle.status, lifecycle.doctor, demo.demo):
-    app.command()(command)
-for command in (
+COMMANDS: tuple[Callable[..., None], ...] = (
+    lifecycle.up,
+    lifecycle.down,
+    lifecycle.status,
+    lifecycle.doctor,
+    demo.demo,
     tasks.submit,
     tasks.tasks,
     tasks.task,
@@ -28,9 +32,10 @@ for command in (
     tasks.retry,
     tasks.events,
     tasks.evidence,
-):
-    app.command()(command)
-for command in (system.alerts, system.mode):
+    system.alerts,
+    system.mode,
+)
+for command in COMMANDS:
     app.command()(command)
 app.add_typer(system.config, name="config")
 app.add_typer(system.dlq, name="dlq")

@@ -13,7 +13,7 @@ import typer
 
 from autopilot.cli import show, taskfile
 from autopilot.cli.client import Client
-from autopilot.cli.failure import UsageError
+from autopilot.cli.failure import CliError, UsageError
 from autopilot.cli.options import AsJson, DataDir, client
 from autopilot.cli.watch import Watch
 from contracts.task import TaskSpec
@@ -53,13 +53,18 @@ def submit(
 
 
 def send(connected: Client, specs: list[TaskSpec]) -> list[str]:
-    """Submit tasks in order, keys resolved; nothing is submitted if one of them is refused for its own content."""
+    """Submit tasks in order, keys resolved. If one is refused, those before it are cancelled: all or nothing."""
     ids: dict[str, str] = {}
     made: list[str] = []
     for spec in specs:
         body = msgspec.json.encode(taskfile.with_ids(spec, ids))
         headers = {"Idempotency-Key": str(uuid.uuid4()), "Content-Type": "application/json"}
-        answer = connected.scheduler("POST", "/v1/tasks", content=body, headers=headers)
+        try:
+            answer = connected.scheduler("POST", "/v1/tasks", content=body, headers=headers)
+        except CliError:
+            for task_id in made:
+                connected.scheduler("POST", f"/v1/tasks/{task_id}/cancel", json={"reason": "a task submitted with it was refused"})
+            raise
         made.append(answer["id"])
         if spec.key:
             ids[spec.key] = answer["id"]

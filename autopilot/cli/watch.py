@@ -38,7 +38,7 @@ class Watch:
         self._client, self._ids = client, list(ids)
         self._known: dict[str, dict[str, Any]] = {}
         self._said: dict[str, str] = {}
-        self._answered = time.monotonic()
+        self._answered = self._began = time.monotonic()
 
     def run(self, *, quiet: bool = False) -> list[dict[str, Any]]:
         """Watch until all have ended or wait for a person; return their last state."""
@@ -63,7 +63,9 @@ class Watch:
         try:
             for task_id in self._ids:
                 if not (task_id in self._known and ended(self._known[task_id])):
-                    self._known[task_id] = self._client.scheduler("GET", f"/v1/tasks/{task_id}")
+                    seen = self._client.scheduler("GET", f"/v1/tasks/{task_id}")
+                    #: Seconds since the watch began, which is right after the submission.
+                    self._known[task_id] = {**seen, "seconds": round(time.monotonic() - self._began, 1)}
             self._answered = time.monotonic()
         except Exception as error:
             if not _passing(error) or time.monotonic() - self._answered > PATIENCE_S:
