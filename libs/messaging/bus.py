@@ -135,15 +135,21 @@ class Bus(Protocol):
         ...
 
     async def dead_letter(self, delivery: Delivery, consumer: str, reason: str, at: datetime) -> None:
-        """Write the dead letter, then terminate the message, in this order."""
+        """Write the dead letter, then terminate the message, in this order.
+
+        Raises BusUnavailableError, RefusedError where it could not be written; nothing is terminated then.
+        """
         ...
 
     async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
-        """List dead letters, newest first."""
+        """List dead letters, newest first. Raises BusUnavailableError, RefusedError."""
         ...
 
     async def lag(self, consumer: str) -> tuple[int, int]:
-        """Return (pending, unacknowledged) messages of a durable."""
+        """Return (pending, unacknowledged) messages of a durable; (0, 0) for a missing one.
+
+        Raises BusUnavailableError, RefusedError.
+        """
         ...
 
     @property

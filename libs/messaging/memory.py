@@ -12,7 +12,14 @@ from datetime import datetime
 
 from contracts.message import Recorded, Registry
 from libs.messaging import cloudevents, deadletter
-from libs.messaging.bus import MAX_ATTEMPTS, DeadLetter, Delivery, RefusedError, UndecodableError
+from libs.messaging.bus import (
+    MAX_ATTEMPTS,
+    BusUnavailableError,
+    DeadLetter,
+    Delivery,
+    RefusedError,
+    UndecodableError,
+)
 from libs.messaging.memoryserver import MemoryServer, Taken
 from libs.messaging.topology import DEADLETTER, EVENTS
 
@@ -87,6 +94,8 @@ class MemoryBus:
 
     async def lag(self, consumer: str) -> tuple[int, int]:
         """Return (pending, unacknowledged) messages of a durable; nothing for one that is missing."""
+        if not self._up:
+            raise BusUnavailableError("not connected")
         self._require(f"$JS.API.CONSUMER.INFO.{EVENTS}.{consumer}")
         return self.server.lag(consumer)
 

@@ -5,8 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 
 import msgspec
+import structlog
 
-from libs.messaging.bus import MAX_DELIVER, Bus, Delivery
+from libs.messaging.bus import MAX_DELIVER, Bus, BusUnavailableError, Delivery
+
+log = structlog.get_logger(__name__)
+
+#: Seconds until a message comes again whose dead letter could not be written.
+UNWRITTEN_S = 1.0
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -55,16 +61,24 @@ async def settle(
     | Retry that fails for the `max_deliver`th time | dead letter, then term |
     | Reject | dead letter, then term |
 
-    If the process dies before this, the message comes again and the inbox recognises it. Raises BusError
-    where the dead letter could not be written; the message is not terminated then.
+    If the process dies before this, the message comes again and the inbox recognises it. Where the dead
+    letter could not be written, the message is not terminated and comes again. Raises RefusedError.
     """
     match outcome:
         case Done():
             await delivery.ack()
         case Retry(counted=True) if delivery.failures + 1 >= max_deliver:
             reason = f"failed {delivery.failures + 1} times, at last: {outcome.reason}"
-            await bus.dead_letter(delivery, consumer, reason, at)
+            await _bury(bus, delivery, consumer, reason, at)
         case Retry():
             await delivery.nak(outcome.after_s, failed=outcome.counted)
         case Reject():
-            await bus.dead_letter(delivery, consumer, outcome.reason, at)
+            await _bury(bus, delivery, consumer, outcome.reason, at)
+
+
+async def _bury(bus: Bus, delivery: Delivery, consumer: str, reason: str, at: datetime) -> None:
+    try:
+        await bus.dead_letter(delivery, consumer, reason, at)
+    except BusUnavailableError as error:
+        log.warning("dead_letter_failed", durable=consumer, event_id=delivery.recorded.id, error=str(error))
+        await delivery.nak(UNWRITTEN_S)

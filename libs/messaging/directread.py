@@ -1,0 +1,79 @@
+"""Reading a stream's newest messages without a consumer."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+from nats.aio.msg import Msg
+
+from libs.messaging.bus import BusUnavailableError, RefusedError
+from libs.messaging.connection import ApiError, Connection
+
+#: Seconds that an answer may take.
+TIMEOUT_S = 3.0
+
+
+class _State(msgspec.Struct):
+    first_seq: int = 0
+    last_seq: int = 0
+
+
+class _Info(msgspec.Struct):
+    state: _State
+
+
+async def newest(connection: Connection, stream: str, limit: int) -> list[bytes]:
+    """Return up to `limit` payloads, newest first. Raises BusUnavailableError, RefusedError."""
+    try:
+        info = await connection.request(f"$JS.API.STREAM.INFO.{stream}", type_=_Info, timeout_s=TIMEOUT_S)
+    except ApiError as error:
+        if error.code == 404:
+            return []
+        raise BusUnavailableError(str(error)) from error
+    window, first, last = limit, info.state.first_seq, info.state.last_seq
+    if last == 0 or first > last:
+        return []
+    while True:
+        # Where messages were deleted in between, a window holds fewer than its width: look further back.
+        start = max(first, last - window + 1)
+        found = await _range(connection, stream, start, last - start + 1)
+        if len(found) >= limit or start == first:
+            return found[::-1][:limit]
+        window *= 2
+
+
+async def _range(connection: Connection, stream: str, start: int, count: int) -> list[bytes]:
+    found: list[bytes] = []
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def receive(message: Msg) -> None:
+        status = (message.headers or {}).get("Status")
+        if status is None:
+            found.append(message.data)
+        # 204 ends the batch, 404 says that there is nothing from here on.
+        elif not done.done():
+            if status in ("204", "404"):
+                done.set_result(None)
+            else:
+                done.set_exception(BusUnavailableError(f"{stream}: {message.headers}"))
+
+    subject = f"$JS.API.DIRECT.GET.{stream}"
+
+    def refuse(refused: str) -> None:
+        if refused == subject.lower() and not done.done():
+            done.set_exception(RefusedError([subject], "permission denied"))
+
+    inbox = connection.inbox(f"read.{stream}.{start}.{count}")
+    end = await connection.subscribe(inbox, receive)
+    connection.on_refused.append(refuse)
+    try:
+        await connection.send(subject, msgspec.json.encode({"seq": start, "batch": count}), reply=inbox)
+        async with asyncio.timeout(TIMEOUT_S):
+            await done
+    except TimeoutError as error:
+        raise BusUnavailableError(f"{subject}: no answer within {TIMEOUT_S:g} s") from error
+    finally:
+        connection.on_refused.remove(refuse)
+        await end()
+    return found
