@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from libs.git.bundle import write_bundle
+from libs.git.checkout import add_worktree, export, find_worktree, remove
 from libs.git.error import OversizeError, UnknownRevisionError, UnsupportedRepositoryError, WorktreeError
 from libs.git.merge import merge_all
 from libs.git.process import OUTPUT_LIMIT, Completed
@@ -18,7 +17,7 @@ from libs.git.revision import check_object_id, is_abbreviation, is_branch_name, 
 from libs.git.source import cannot_read, reading
 from libs.git.tree import Change, TreeEntry, parse_changes, parse_tree
 from libs.git.url import redact
-from libs.git.worktree import Worktree, add_worktree, find_worktree, remove_worktree
+from libs.git.worktree import Worktree
 
 #: Spelled out, so that the same two commits give the same bytes whatever git's defaults become.
 _CANONICAL = (
@@ -137,21 +136,7 @@ class Mirror:
         Raises UnsupportedRepositoryError and WorktreeError (the folder is not empty); leaves nothing behind.
         """
         await self.check(commit)
-        _make_empty(path)
-        name = hashlib.sha256(str(path.absolute()).encode("utf-8", "surrogateescape")).hexdigest()[:24]
-        index = self.path / f"export-{name}.index"
-        _unlink_index(index)
-        try:
-            await self.repository.git(
-                ["read-tree", "--reset", "-u", commit],
-                cwd=path,
-                extra={"GIT_WORK_TREE": str(path.absolute()), "GIT_INDEX_FILE": str(index)},
-            )
-        except BaseException:
-            shutil.rmtree(path, ignore_errors=True)
-            raise
-        finally:
-            _unlink_index(index)
+        await export(self.repository, commit, path.absolute())
 
     async def add_worktree(self, path: Path, commit: str, *, branch: str | None = None) -> Worktree:
         """Checks the commit out at a new folder, detached or on `branch` (which is moved there).
@@ -169,11 +154,12 @@ class Mirror:
         return find_worktree(self.repository, path.absolute())
 
     async def remove_worktree(self, path: Path) -> None:
-        """Removes the folder and what the mirror knows of it; doing so twice, or after half of it, is fine.
+        """Removes a worktree or an export; doing so twice, or after half of it, is fine.
 
+        It waits for a git that outlived a killed caller and is still writing there.
         Raises WorktreeError for a folder that is neither a worktree nor below the data directory.
         """
-        await remove_worktree(self.repository, path.absolute())
+        await remove(self.repository, path.absolute())
 
     async def merge(self, commits: Sequence[str]) -> str:
         """Returns one commit that contains all of them, made in the object store; same input, same id.
@@ -246,18 +232,3 @@ class Mirror:
                     raise UnknownRevisionError(commit, self._name)
             self.repository.refuse(args, done)
         return done
-
-
-def _make_empty(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise WorktreeError(path, "there is a file in its way") from error
-    if path.is_symlink() or any(path.iterdir()):
-        raise WorktreeError(path, "the folder is not empty")
-
-
-def _unlink_index(index: Path) -> None:
-    for path in (index, index.with_suffix(".index.lock")):
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()

@@ -41,11 +41,11 @@ async def run(
     timeout_s: float,
     data: bytes | None = None,
     output_limit: int = OUTPUT_LIMIT,
-    inherit: int | None = None,
+    inherit: tuple[int, ...] = (),
 ) -> Completed:
     """Runs `git args` to its end, whatever its exit code.
 
-    `inherit` is the descriptor of a lock: git and its children hold it too, so that a lock outlives a caller
+    `inherit` are descriptors of locks: git and its children hold them too, so that a lock outlives a caller
     that was killed for as long as its git is still writing.
     Raises GitTimeoutError, OversizeError and GitMissingError; the process group is killed on each, and on
     cancellation.
@@ -62,7 +62,7 @@ async def run(
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 start_new_session=True,
-                pass_fds=() if inherit is None else (inherit,),
+                pass_fds=inherit,
             )
             stdout, stderr = await _talk(process, data, output_limit)
             code = await process.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import re
 import shutil
@@ -50,6 +51,22 @@ class Repository:
         async with exclusive(self._lock, self.timeout_s) as descriptor:
             yield descriptor
 
+    @asynccontextmanager
+    async def placed(self, path: Path) -> AsyncIterator[int]:
+        """Holds the lock of one checkout's folder; pass what it yields to `git` as `place`.
+
+        A git that outlived its caller may still be writing there: whoever removes the folder waits for it.
+        Take it before `locked`, never after. Folders share 256 locks, so that lock files need no clearing up.
+        """
+        file = self.placed_lock(path)
+        file.parent.mkdir(exist_ok=True)
+        async with exclusive(file, self.timeout_s) as descriptor:
+            yield descriptor
+
+    def placed_lock(self, path: Path) -> Path:
+        """Returns the file that `placed` locks for the folder."""
+        return self.path / "places" / f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:2]}.place"
+
     async def create(
         self, lock: int, *, object_format: str = "sha1", settings: Mapping[str, str] | None = None
     ) -> bool:
@@ -78,6 +95,7 @@ class Repository:
         data: bytes | None = None,
         extra: Mapping[str, str] | None = None,
         lock: int | None = None,
+        place: int | None = None,
         cwd: Path | None = None,
         output_limit: int = OUTPUT_LIMIT,
     ) -> Completed:
@@ -93,7 +111,7 @@ class Repository:
                 timeout_s=self.timeout_s,
                 data=data,
                 output_limit=output_limit,
-                inherit=lock,
+                inherit=tuple(held for held in (lock, place) if held is not None),
             )
             if done.code == 0 or lock is None or last or not _STALE.search(done.stderr):
                 break
@@ -107,11 +125,14 @@ class Repository:
         data: bytes | None = None,
         extra: Mapping[str, str] | None = None,
         lock: int | None = None,
+        place: int | None = None,
         cwd: Path | None = None,
         output_limit: int = OUTPUT_LIMIT,
     ) -> Completed:
         """Runs git on the repository; raises GitCommandError if it fails."""
-        done = await self.try_git(args, data=data, extra=extra, lock=lock, cwd=cwd, output_limit=output_limit)
+        done = await self.try_git(
+            args, data=data, extra=extra, lock=lock, place=place, cwd=cwd, output_limit=output_limit
+        )
         if done.code != 0:
             self.refuse(args, done)
         return done
