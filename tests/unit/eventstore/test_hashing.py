@@ -9,10 +9,11 @@ from typing import Any
 
 import msgspec
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.eventstore.hashing import as_written, event_hash, holds, timestamp
+from libs.eventstore.hashing import as_written, canonical, event_hash, holds, timestamp
 
 FIELDS: dict[str, Any] = {
     "id_": "6f1de3a0-0000-4000-8000-000000000001",
@@ -75,6 +76,28 @@ def test_number_hashes_alike_after_a_database_rewrote_it(number: float) -> None:
 def test_safe_integers_stay_integers(number: int) -> None:
     assert as_written([number]) == [number]
     assert isinstance(as_written([number])[0], int)
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53) + 1, 2**53 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(JSON)
+def test_bytes_are_those_of_rfc_8785(value: Any) -> None:
+    assert canonical(value) == rfc8785.dumps(value)
+
+
+def test_bytes_are_those_of_rfc_8785_for_every_character() -> None:
+    for start in range(0, 0x11000, 0x100):
+        text = "".join(chr(code) for code in range(start, start + 0x100) if not 0xD800 <= code < 0xE000)
+        assert canonical({"text": text}) == rfc8785.dumps({"text": text})
 
 
 def test_integers_that_json_cannot_hold_have_no_hash() -> None:
