@@ -1,0 +1,1 @@
+"""Whom alerting tells, and how."""

@@ -1,0 +1,33 @@
+"""The alerting service's composition root."""
+
+from __future__ import annotations
+
+from contracts.catalogue import registry
+from libs.resilience.breaker import Breaker
+from libs.runtime.running import Running
+from libs.runtime.service import Consumer, Service
+from services.alerting import api, handlers
+from services.alerting.adapters.courier import AlertCourier
+from services.alerting.adapters.log import LogSink
+from services.alerting.adapters.webhook import RESET_S, Webhook
+from services.alerting.domain.alert import alert
+from services.alerting.ports import Sink
+
+
+async def assemble(running: Running) -> AlertCourier:
+    """Build the sinks that the configuration names; the log is always one."""
+    sinks: dict[str, Sink] = {"log": LogSink()}
+    if url := running.config.config_webhook_url:
+        sinks["webhook"] = Webhook(url, Breaker("webhook", reset_s=RESET_S), running.clock)
+    return AlertCourier(running, sinks)
+
+
+service = Service(
+    name="alerting",
+    registry=registry,
+    owns=(alert,),
+    consumes=(Consumer(handlers.raise_alert),),
+    timers={"deliver": handlers.deliver},
+    assemble=assemble,
+    routes=api.routes,
+)

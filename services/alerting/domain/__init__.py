@@ -1,0 +1,1 @@
+"""What alerting decides: which rule fires, and what becomes of one alert."""

@@ -1,0 +1,150 @@
+"""What deserves an alert: an ordered table. A rule is a name, a severity and one or two short functions.
+
+An alert is named by its rule and the place in the record of the event that made it fire, so the same news
+makes the same alert however often it comes. A condition that can end has `clears`: the clearing event follows
+the one that raised it directly in its stream (their deciders alternate), which is how the alert to be
+resolved is known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+import msgspec
+
+from contracts.alert import Severity
+from contracts.gate import GateDecided
+from contracts.message import Recorded
+from contracts.mode import ModeChanged
+from contracts.task import InfiniteLoopDetected, StageRequested, TaskGivenUp
+from contracts.workspace import DiskPressureCleared, DiskPressureRaised
+from services.alerting.domain.alert import AlertCommand, Raise, Resolve
+
+#: Everything that a rule looks at; the handler's annotation, so also the subscription.
+Watched: TypeAlias = (
+    InfiniteLoopDetected
+    | GateDecided
+    | DiskPressureRaised
+    | DiskPressureCleared
+    | ModeChanged
+    | StageRequested
+    | TaskGivenUp
+)
+#: Rounds of one gate without a quorum; the scheduler parks the task then.
+QUORUM_ROUNDS = 3
+#: The attempt of a stage that is a warning; architecture section 6.
+WARNING_ATTEMPT = 3
+
+#: Characters; reasons quote commands and their output.
+LONGEST_SUMMARY = 500
+
+#: Says what happened, in a sentence for people; None where the rule is not concerned.
+Question: TypeAlias = Callable[[Watched], str | None]
+
+
+def _loops(event: Watched) -> str | None:
+    match event:
+        case InfiniteLoopDetected(task_id=task_id, stage=stage, attempts=attempts):
+            return f"task {task_id} goes round in circles: {stage} was attempted {attempts} times"
+    return None
+
+
+def _lacks_quorum(event: Watched) -> str | None:
+    match event:
+        case GateDecided(verdict="abstain", round=rounds) if rounds >= QUORUM_ROUNDS:
+            return f"gate {event.gate} reached no quorum on task {event.task_id} in {rounds} rounds"
+    return None
+
+
+def _fills_disk(event: Watched) -> str | None:
+    match event:
+        case DiskPressureRaised(volume=volume, used_percent=used, free_bytes=free):
+            return f"volume {volume} is {used:.0f} % full, {free // 2**20} MiB are free: evidence pauses"
+    return None
+
+
+def _frees_disk(event: Watched) -> str | None:
+    match event:
+        case DiskPressureCleared(volume=volume, used_percent=used):
+            return f"volume {volume} is {used:.0f} % full"
+    return None
+
+
+def _stops(event: Watched) -> str | None:
+    match event:
+        case ModeChanged(mode="emergency-stop"):
+            return f"emergency stop by {event.actor}: {event.reason or 'no reason given'}"
+    return None
+
+
+def _goes_on(event: Watched) -> str | None:
+    match event:
+        case ModeChanged(before="emergency-stop"):
+            return f"{event.actor} changed the mode to {event.mode}"
+    return None
+
+
+def _tries_again(event: Watched) -> str | None:
+    match event:
+        case StageRequested(task_id=task_id, stage=stage, attempt=attempt, retry=0):
+            if attempt == WARNING_ATTEMPT:
+                return f"task {task_id} is at attempt {attempt} of {stage}"
+    return None
+
+
+def _gives_up(event: Watched) -> str | None:
+    match event:
+        case TaskGivenUp(task_id=task_id, incident_id=incident_id, reason=reason):
+            return f"task {task_id} was given up, see incident {incident_id}: {reason}"
+    return None
+
+
+def _never(_: Watched) -> str | None:
+    return None
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the table."""
+
+    name: str
+    severity: Severity
+    fires: Question
+    clears: Question = _never
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(name="infinite_loop", severity="critical", fires=_loops),
+    Rule(name="gate_quorum", severity="critical", fires=_lacks_quorum),
+    Rule(name="disk_pressure", severity="critical", fires=_fills_disk, clears=_frees_disk),
+    Rule(name="emergency_stop", severity="critical", fires=_stops, clears=_goes_on),
+    Rule(name="third_attempt", severity="warning", fires=_tries_again),
+    Rule(name="task_given_up", severity="warning", fires=_gives_up),
+)
+
+
+def judge(news: Recorded, sinks: tuple[str, ...]) -> Iterator[AlertCommand]:
+    """Say what the rules make of an event; simulated work concerns nobody."""
+    event = news.event
+    if news.meta.synthetic or not isinstance(event, Watched):
+        return
+    for rule in RULES:
+        if summary := rule.fires(event):
+            yield Raise(
+                alert_id=alert_id(rule, news.stream, news.version),
+                rule=rule.name,
+                severity=rule.severity,
+                summary=summary[:LONGEST_SUMMARY],
+                event_id=news.id,
+                task_id=getattr(event, "task_id", ""),
+                sinks=sinks,
+            )
+        if reason := rule.clears(event):
+            yield Resolve(alert_id=alert_id(rule, news.stream, news.version - 1), reason=reason)
+
+
+def alert_id(rule: Rule, stream: str, version: int) -> str:
+    """Name the alert that a rule raises about one event."""
+    digest = hashlib.sha256(f"{rule.name} {stream} {version}".encode()).hexdigest()
+    return f"{rule.name}-{digest[:16]}"

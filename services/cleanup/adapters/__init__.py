@@ -1,0 +1,1 @@
+"""The disk: workspaces that go, and how full it is."""

@@ -1,0 +1,1 @@
+"""What cleanup decides, for each of the things it owns."""
