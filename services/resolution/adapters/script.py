@@ -53,6 +53,9 @@ def _steps(incident: IncidentOpened, repo: RepoSpec) -> list[str]:
         "else",
         '  if git diff --cached --quiet; then echo "The change is empty."; failed=1; fi',
     ]
+    if repo.known_failures:
+        options = " ".join(f"--deselect={shlex.quote(test)}" for test in repo.known_failures)
+        lines.insert(2, f"export PYTEST_ADDOPTS={shlex.quote(options)}  # known failures of the base do not count")
     restored = incident.restored.get(repo.name, ())
     if restored:
         lines.append("  # What judges the change is taken from the base, as the verifier does.")
