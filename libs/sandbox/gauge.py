@@ -6,6 +6,8 @@ Standard library only: imported by the bare interpreter that supervises a sandbo
 import os
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+#: bytes of kernel memory behind a file in memory, even an empty one: inode and directory entry, about
+_INODE = 1024
 
 
 class Gauge:
@@ -55,6 +57,7 @@ class Gauge:
         for fd in self._scratch:
             usage = os.fstatvfs(fd)
             stored += (usage.f_blocks - usage.f_bfree) * usage.f_frsize
+            stored += (usage.f_files - usage.f_ffree) * _INODE
         resident = tasks = 0
         for pid in pids:
             # The command's name, in parentheses, may itself contain spaces and parentheses.

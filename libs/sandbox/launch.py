@@ -101,7 +101,7 @@ def _spawn(written: Spec, output: Path, command: Command) -> tuple[subprocess.Po
             stdin=lifeline_end,
             stdout=printed,
             stderr=status_end,
-            env={"AUTOPILOT_COOKIE": command.cookie} if command.cookie else {},
+            env=_environment(command),
             pass_fds=(words, *command.pass_fds),
             cwd="/",
             start_new_session=True,
@@ -114,6 +114,15 @@ def _spawn(written: Spec, output: Path, command: Command) -> tuple[subprocess.Po
         for fd in passing:
             os.close(fd)
     return process, status, lifeline
+
+
+def _environment(command: Command) -> dict[str, str]:
+    """The supervisor's own; the command never sees more of it than the cookie."""
+    # Some Pythons do not start without the first.
+    environment = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+    if command.cookie:
+        environment["AUTOPILOT_COOKIE"] = command.cookie
+    return environment
 
 
 async def _wait_for(closed: asyncio.Future[None], process: subprocess.Popen[bytes]) -> None:

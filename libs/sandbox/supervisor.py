@@ -225,6 +225,7 @@ def main() -> None:
     # A handler here would be one in the sandbox's process 1 too, where the command could then send the
     # signal.
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    os.umask(0o022)  # what a command makes should not depend on who runs the stack
     with open(int(sys.argv[2]), "rb") as file:
         supervisor = Supervisor(marshal.load(file))  # noqa: S302
     try:

@@ -14,7 +14,7 @@ import pytest
 from libs.sandbox import capability
 from libs.sandbox.command import Command, Limits, Mount, Outcome
 from libs.sandbox.errors import SandboxError
-from libs.sandbox.launch import Backend, Kind, launch
+from libs.sandbox.launch import Backend, launch
 
 Shell = Callable[..., Coroutine[Any, Any, tuple[Outcome, str]]]
 Waiting = Callable[[Callable[[], object]], Awaitable[None]]
@@ -23,18 +23,15 @@ PATIENCE_S = 20
 LIMITS = Limits(wall_s=60)
 
 
-@pytest.fixture(scope="session", params=["namespaces", "bubblewrap"])
+@pytest.fixture(scope="session", params=capability.candidates(), ids=lambda candidate: candidate.kind)
 def backend(request: pytest.FixtureRequest) -> Backend:
-    """Each kind of sandbox; one that this machine lacks is skipped with the reason."""
-    kind: Kind = request.param
-    offered = {candidate.kind: candidate for candidate in capability.candidates()}
-    if kind not in offered:
-        pytest.skip("bwrap is not installed")
+    """Each kind of sandbox that is installed; one that does not work is skipped with the reason."""
+    candidate: Backend = request.param
     try:
-        capability.try_out(offered[kind])
+        capability.try_out(candidate)
     except SandboxError as error:
-        pytest.skip(f"{kind}: {capability.remedy(error)}")
-    return offered[kind]
+        pytest.skip(f"{candidate.kind}: {capability.remedy(error)}")
+    return candidate
 
 
 @pytest.fixture

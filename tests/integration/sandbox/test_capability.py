@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,15 @@ def test_what_works_here_is_found(backend: Backend) -> None:
 
     assert found.kind is not None
     assert found.missing == ""
+
+
+def test_bubblewrap_is_tried_too() -> None:
+    if os.geteuid() == 0:
+        pytest.skip("bubblewrap is not offered to root: it leaves device nodes to their owner")
+    if shutil.which("bwrap") is None:
+        pytest.skip("bwrap is not installed: all tests here ran on our own set-up only")
+
+    assert [candidate.kind for candidate in capability.candidates()] == ["bubblewrap", "namespaces"]
 
 
 @pytest.mark.parametrize(

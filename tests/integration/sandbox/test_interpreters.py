@@ -31,6 +31,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "test", "tests", "site-packages", "dist-packages", "__pycache__", "idlelib", "tkinter", "config-*"
     )
     shutil.copytree(sysconfig.get_path("stdlib"), prefix / "lib" / VERSION, ignore=unneeded)
+    for library in Path(sys.base_prefix, "lib").glob("libpython*.so*"):
+        shutil.copy2(library, prefix / "lib")
     (home / ".pythons" / "latest").symlink_to("3.1.1")
     local = home / ".local"
     (local / "bin").mkdir(parents=True)
@@ -69,11 +71,14 @@ async def test_a_virtual_environment_in_a_home_works_and_shows_no_more_of_it(
     venv = home / "project" / ".venv"
     mounts = required_mounts([str(venv / "bin"), "/usr/bin", "/nowhere"])
 
+    environment = {"PATH": f"{venv}/bin:/usr/bin:/bin", "THEIRS": str(home), "VIRTUAL": str(venv)}
+    # Where a Python is built as a shared library, it would be sought where the original lies.
+    environment["LD_LIBRARY_PATH"] = str(home / ".pythons" / "3.1.1" / "lib")
     outcome, text = await shell(
         "python -c 'import sys, json, ctypes, venv; print(sys.prefix); print(sys.base_prefix)';"
         'find "$THEIRS" -path "*/lib/*" -prune -o -print; touch "$VIRTUAL/x"',
         *mounts,
-        env={"PATH": f"{venv}/bin:/usr/bin:/bin", "THEIRS": str(home), "VIRTUAL": str(venv)},
+        env=environment,
     )
 
     lines = text.splitlines()

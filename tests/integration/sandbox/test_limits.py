@@ -60,6 +60,15 @@ async def test_files_in_memory_count_as_memory(shell: Shell) -> None:
     assert outcome.ended is Ended.MEMORY
 
 
+async def test_empty_files_count_as_memory_too(shell: Shell) -> None:
+    script = (
+        'exec python3 -c \'import itertools\nfor n in itertools.count(): open(f"/tmp/{n}", "w").close()\''
+    )
+    outcome, _ = await shell(script, limits=Limits(memory_mb=32, wall_s=60))
+
+    assert outcome.ended is Ended.MEMORY
+
+
 async def test_a_fork_bomb_is_bounded(shell: Shell, marker: str, processes: Finder) -> None:
     bomb = f"bomb() {{ sleep {marker} & bomb | bomb & }}; bomb; sleep {marker}"
     outcome, _ = await shell(bomb, limits=Limits(processes=40, wall_s=3))

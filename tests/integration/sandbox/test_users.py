@@ -62,7 +62,7 @@ def test_an_ordinary_user_can_run_it(world: Path) -> None:
     script = (
         'mount --bind "$1" "$4/python" && mount --bind "$2" "$4/packages" && mount --bind "$3" "$4/repository" &&'
         ' cd / && exec setpriv --reuid=65534 --regid=65534 --clear-groups env -i "PATH=$PATH"'
-        ' "PYTHONPATH=$4/packages:$4/repository" PYTHONDONTWRITEBYTECODE=1'
+        ' "PYTHONPATH=$4/packages:$4/repository" PYTHONDONTWRITEBYTECODE=1 "LD_LIBRARY_PATH=$4/python/lib"'
         ' "$4/python/bin/$5" "$4/program.py" "$4/tree"'
     )
     name = f"python{sys.version_info.major}.{sys.version_info.minor}"
