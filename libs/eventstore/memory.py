@@ -138,9 +138,10 @@ class MemoryStore:
     ) -> list[Recorded]:
         """Read events of all streams; here every append is finished before the next one begins."""
         found: list[Recorded] = []
-        for event in self._recorded[after.position :]:
+        for at in range(after.position, len(self._recorded)):
             if len(found) == limit:
                 break
+            event = self._recorded[at]
             if not categories or category_of(event.stream) in categories:
                 found.append(event)
         return found

@@ -88,6 +88,8 @@ def seal(append: Append, registry: Registry) -> Sealed:
     names = {before.stream for before, _ in heads}
     if len(names) < len(heads) or any(before.version == after.version for before, after in heads):
         raise ValueError("an append names each of its streams once, with at least one event")
+    if append.inbox is not None and append.inbox.version <= append.inbox.before:
+        raise ValueError("an inbox row moves forward only")
     if len({(write.view, write.key) for write in append.documents}) < len(append.documents):
         raise ValueError("an append writes each of its documents once")
     return Sealed(append=append, rows=tuple(rows), heads=tuple(heads))

@@ -206,6 +206,10 @@ class AppendCase:
             await store.append(plain(good, good))
         with pytest.raises(ValueError, match="streams once"):
             await store.append(plain(behind(StreamHead(stream="case-m"))))
+        with pytest.raises(ValueError, match="forward"):
+            await store.append(
+                Append(service="tester", inbox=InboxMark(consumer="c", stream="s", before=1, version=1))
+            )
         assert await store.read_stream("case-m") == []
 
     @settings(

@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from libs.eventstore import codec
+from libs.eventstore.hint import Hints
 from libs.eventstore.postgres import PostgresStore
 from libs.eventstore.row import seal
 from libs.eventstore.store import (
@@ -232,3 +233,14 @@ async def test_cancelled_append_harms_nobody(store: PostgresStore) -> None:
     ]
     for key in (keys[1], keys[3], keys[4]):
         assert len(await store.read_stream(f"case-{key}")) == 1
+
+
+async def test_followers_get_a_hint(store: PostgresStore, dsn: str) -> None:
+    hints = Hints(dsn)
+    heard = hints.listen()
+    async with asyncio.timeout(10):
+        while not heard.is_set():
+            # Again and again: the first ones may come before anybody listens.
+            await store.append(plain(first(Noted(case_id=fresh()))))
+            await asyncio.sleep(0.01)
+    await hints.close()

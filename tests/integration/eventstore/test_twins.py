@@ -45,7 +45,7 @@ plans = st.builds(
     streams=st.dictionaries(
         SMALL, st.tuples(st.integers(1, 3), st.booleans(), SMALL.map(lambda n: n % 2)), max_size=2
     ),
-    inbox=st.none() | st.tuples(SMALL, SMALL),
+    inbox=st.none() | st.tuples(SMALL, SMALL).map(lambda mark: (mark[0], mark[0] + mark[1] + 1)),
     lease=st.none() | st.integers(1, 2),
     timers=st.lists(st.tuples(SMALL, SMALL), max_size=3),
     cleared=st.lists(SMALL, max_size=2),
