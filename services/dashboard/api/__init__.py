@@ -1,0 +1,1 @@
+"""The dashboard's surface: JSON for programs, a live stream, and one page for people. It only reads."""

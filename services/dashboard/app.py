@@ -1,0 +1,16 @@
+"""The dashboard's composition root."""
+
+from contracts.catalogue import registry
+from libs.runtime.service import Consumer, Service
+from services.dashboard import handlers
+from services.dashboard.api.parts import assemble
+from services.dashboard.api.routes import let_clients_go, routes
+
+service = Service(
+    name="dashboard",
+    registry=registry,
+    consumes=(Consumer(handlers.project, everything=True),),
+    assemble=assemble,
+    routes=routes,
+    workers=(let_clients_go,),
+)

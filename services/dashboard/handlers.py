@@ -1,0 +1,76 @@
+"""Every event, folded into the documents it concerns, in the same append as its inbox mark."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from contracts.admission import LimitChanged
+from contracts.alert import AlertEvent
+from contracts.message import Recorded
+from contracts.mode import ModeChanged
+from contracts.resolution import IncidentEvent
+from contracts.workspace import DiskEvent
+from libs.runtime.work import Work
+from services.dashboard.projections.alert import alert_sort, fold_alert
+from services.dashboard.projections.card import active_card_of, card_of, card_sort
+from services.dashboard.projections.documents import (
+    AlertDocument,
+    Card,
+    DiskDocument,
+    IncidentDocument,
+    LimitDocument,
+    ModeDocument,
+    TaskDocument,
+)
+from services.dashboard.projections.resolution import fold_incident, incident_sort
+from services.dashboard.projections.system import disk_of, limit_of, mode_of
+from services.dashboard.projections.task import fold_task, task_of
+
+
+async def project(recorded: Recorded, work: Work) -> None:
+    """Bring every document up to date that an event is about."""
+    task_id = task_of(recorded.event)
+    if task_id:
+        await _project_task(task_id, recorded, work)
+    match recorded.event:
+        case ModeChanged() as event:
+            mode = mode_of(recorded, event)
+            await work.document("mode", event.scope, ModeDocument, lambda _: mode, lambda _: "")
+        case LimitChanged() as event:
+            limit = limit_of(recorded, event)
+            await work.document("limit", event.pool, LimitDocument, lambda _: limit, lambda _: "")
+        case event if isinstance(event, AlertEvent):
+            await work.document(
+                "alert",
+                event.alert_id,
+                AlertDocument,
+                partial(fold_alert, recorded=recorded, event=event),
+                alert_sort,
+            )
+        case event if isinstance(event, IncidentEvent):
+            await work.document(
+                "incident",
+                event.incident_id,
+                IncidentDocument,
+                partial(fold_incident, recorded=recorded, event=event),
+                incident_sort,
+            )
+        case event if isinstance(event, DiskEvent):
+            disk = disk_of(recorded, event)
+            await work.document("disk", event.volume, DiskDocument, lambda _: disk, lambda _: "")
+        case _:
+            return
+
+
+async def _project_task(task_id: str, recorded: Recorded, work: Work) -> None:
+    folded: list[TaskDocument] = []
+
+    def fold(before: TaskDocument | None) -> TaskDocument:
+        folded.append(fold_task(before, recorded))
+        return folded[-1]
+
+    await work.document("task", task_id, TaskDocument, fold, lambda _: "")
+    # The task's document is written behind the version that was read, so cards cannot be derived from a stale one.
+    card, active = card_of(folded[-1]), active_card_of(folded[-1])
+    await work.document("card", task_id, Card, lambda _: card, card_sort)
+    await work.document("active", task_id, Card, lambda _: active, card_sort)

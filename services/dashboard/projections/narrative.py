@@ -1,0 +1,268 @@
+"""One sentence for each event, as a task's timeline shows it."""
+
+from __future__ import annotations
+
+from typing import TypeAlias, assert_never
+
+from contracts.admission import (
+    AdmissionEvent,
+    DependencyBroken,
+    DependencyMet,
+    LimitChanged,
+    SlotGranted,
+    SlotReleased,
+    TaskDequeued,
+    TaskEnqueued,
+)
+from contracts.alert import AlertDelivered, AlertDeliveryFailed, AlertEvent, AlertRaised, AlertResolved
+from contracts.gate import GateDecided, GateEvent
+from contracts.message import Event, Unknown
+from contracts.mode import ModeChanged, ModeEvent
+from contracts.receipt import RepoVerification
+from contracts.resolution import (
+    IncidentEvent,
+    IncidentFiled,
+    IncidentOpened,
+    LoopClosed,
+    LoopEvent,
+    LoopExhausted,
+    LoopOpened,
+    PlanDeltaRecorded,
+    StageRetryAdvised,
+)
+from contracts.stage import (
+    EffectIntended,
+    EffectSettled,
+    StageCancelled,
+    StageCompleted,
+    StageEvent,
+    StageFailed,
+    StageResumed,
+    StageStarted,
+)
+from contracts.task import (
+    GateAnswered,
+    GateRequested,
+    InfiniteLoopDetected,
+    MonitorWaitStarted,
+    ResolutionAwaited,
+    StageCancelRequested,
+    StageRequested,
+    StageSkipped,
+    TaskAdmitted,
+    TaskCancelled,
+    TaskCancelRequested,
+    TaskDone,
+    TaskEvent,
+    TaskGivenUp,
+    TaskParked,
+    TaskRetried,
+    TaskSubmitted,
+    TaskUnparked,
+)
+from contracts.workspace import (
+    ArtifactCompressed,
+    ArtifactEvent,
+    DiskEvent,
+    DiskPressureCleared,
+    DiskPressureRaised,
+    WorkspaceEvent,
+    WorkspaceRemoved,
+)
+from services.dashboard.projections.documents import Tone
+
+#: Characters of a timeline's sentence.
+TEXT_LIMIT = 400
+Line: TypeAlias = tuple[str, Tone]
+#: Every event that this release knows; the type checker names a fold that has not considered one.
+Known: TypeAlias = (
+    TaskEvent
+    | AdmissionEvent
+    | ModeEvent
+    | StageEvent
+    | GateEvent
+    | LoopEvent
+    | IncidentEvent
+    | AlertEvent
+    | ArtifactEvent
+    | WorkspaceEvent
+    | DiskEvent
+)
+
+
+def clip(text: str, limit: int = TEXT_LIMIT) -> str:
+    """Shorten a text, visibly."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def tell(event: Event | Unknown) -> Line:
+    """Say what an event means, and whether it is good news."""
+    if isinstance(event, Unknown):
+        return f"{event.type} (not known to this release)", ""
+    text, tone = _tell(event)  # type: ignore[arg-type]
+    return clip(text), tone
+
+
+def _tell(event: Known) -> Line:
+    match event:
+        case StageStarted() | StageResumed() | EffectIntended() | EffectSettled():
+            return _run(event)
+        case StageCompleted() | StageFailed() | StageCancelled():
+            return _run_end(event)
+        case GateDecided(gate=gate, verdict=verdict):
+            why = "; ".join(finding.detail for finding in event.findings)
+            return f"gate {gate}: {verdict}" + (f" — {why}" if why else ""), _VERDICT_TONE[verdict]
+        case LoopOpened() | PlanDeltaRecorded() | StageRetryAdvised() | LoopClosed() | LoopExhausted():
+            return _loop(event)
+        case IncidentOpened(reason=reason):
+            return f"incident opened: {reason}", "bad"
+        case IncidentFiled(path=path, reproducible=reproducible):
+            return f"incident filed in {path}" + (
+                "" if reproducible else ", not reproducible by itself"
+            ), "bad"
+        case AlertRaised(severity=severity, summary=summary):
+            return f"{severity} alert: {summary}", "bad" if severity == "critical" else "warn"
+        case AlertDelivered(sink=sink):
+            return f"alert delivered to {sink}", ""
+        case AlertDeliveryFailed(sink=sink, reason=reason):
+            return f"alert not delivered to {sink}: {reason}", "warn"
+        case AlertResolved(reason=reason):
+            return f"alert resolved: {reason}", "good"
+        case ModeChanged(mode=mode, before=before, actor=actor):
+            return f"mode {before} → {mode} by {actor}", "warn"
+        case ArtifactCompressed(digest=digest):
+            return f"evidence {digest[:12]} compressed", ""
+        case WorkspaceRemoved(freed=freed):
+            return f"worktrees removed, {freed:,} bytes freed", ""
+        case DiskPressureRaised(used_percent=used):
+            return f"disk {used:.0f} % full: evidence recording pauses", "bad"
+        case DiskPressureCleared(used_percent=used):
+            return f"disk {used:.0f} % full: there is room again", "good"
+        case (
+            LimitChanged()
+            | TaskEnqueued()
+            | TaskDequeued()
+            | SlotGranted()
+            | SlotReleased()
+            | DependencyMet()
+            | DependencyBroken()
+        ):
+            return _admission(event)
+        case _:
+            return _task(event)
+
+
+_VERDICT_TONE: dict[str, Tone] = {"approve": "good", "reject": "bad", "abstain": "warn", "error": "bad"}
+
+
+def _task(event: TaskEvent) -> Line:
+    match event:
+        case TaskSubmitted(spec=spec):
+            return f"submitted: {spec.title}", ""
+        case TaskAdmitted(bases=bases):
+            return "admitted" + (
+                f", on top of {', '.join(base.branch for base in bases)}" if bases else ""
+            ), ""
+        case StageRequested(stage=stage, attempt=attempt, retry=retry):
+            return f"{stage} requested, attempt {attempt}" + (f", retry {retry}" if retry else ""), ""
+        case StageSkipped(stage=stage, reason=reason):
+            return f"{stage} skipped: {reason}", ""
+        case GateRequested(gate=gate, round=round_):
+            return f"gate {gate} asked" + (f", round {round_}" if round_ > 1 else ""), ""
+        case GateAnswered(gate=gate, verdict=verdict):
+            return f"gate {gate} answered: {verdict}", _VERDICT_TONE[verdict]
+        case ResolutionAwaited(stage=stage):
+            return f"{stage} did not pass: resolution decides", "warn"
+        case StageCancelRequested(reason=reason):
+            return f"running stage is being stopped: {reason}", "warn"
+        case TaskCancelRequested(actor=actor, reason=reason):
+            return f"{actor} asked to cancel" + (f": {reason}" if reason else ""), "warn"
+        case TaskParked(reason=reason, owner=owner, wake_up=wake_up):
+            return f"parked: {reason}; {owner} ends it: {wake_up}", "warn"
+        case TaskUnparked(reason=reason):
+            return f"goes on: {reason}", ""
+        case MonitorWaitStarted(next_probe=next_probe):
+            return f"watched; next probe {next_probe:%Y-%m-%d %H:%M:%S} UTC", ""
+        case InfiniteLoopDetected(stage=stage, attempts=attempts):
+            return f"infinite loop: {stage} attempted {attempts} times", "bad"
+        case TaskRetried(actor=actor):
+            return f"{actor} granted one more allowance", ""
+        case TaskDone(pull_requests=pulls):
+            named = ", ".join(f"{pull.repo} #{pull.number}" for pull in pulls)
+            return "done" + (f": {named}" if named else ""), "good"
+        case TaskCancelled(actor=actor, reason=reason):
+            return f"cancelled by {actor}" + (f": {reason}" if reason else ""), "warn"
+        case TaskGivenUp(reason=reason):
+            return f"given up: {reason}", "bad"
+        case _:
+            assert_never(event)
+
+
+def _run(event: StageStarted | StageResumed | EffectIntended | EffectSettled) -> Line:
+    match event:
+        case StageStarted(stage=stage, attempt=attempt, replica=replica):
+            return f"{stage} started, attempt {attempt}, on {replica}", ""
+        case StageResumed(stage=stage, replica=replica, reason=reason):
+            return f"{stage} resumed on {replica}: {reason}", "warn"
+        case EffectIntended(kind=kind, target=target):
+            return f"about to {kind.replace('_', ' ')}: {target}", ""
+        case EffectSettled(outcome=outcome, reference=reference):
+            return f"effect {outcome}: {reference}", "bad" if outcome == "refused" else ""
+        case _:
+            assert_never(event)
+
+
+def _run_end(event: StageCompleted | StageFailed | StageCancelled) -> Line:
+    match event:
+        case StageCompleted(stage=stage, output=output, duration_s=duration):
+            measured = "; ".join(_measured(verification) for verification in output.verifications)
+            return f"{stage} completed in {duration:.1f} s" + (f" — {measured}" if measured else ""), "good"
+        case StageFailed(stage=stage, failure=failure):
+            return f"{stage} failed ({failure.kind}, {failure.code}): {failure.detail}", "bad"
+        case StageCancelled(stage=stage, reason=reason):
+            return f"{stage} stopped: {reason}", "warn"
+        case _:
+            assert_never(event)
+
+
+def _measured(verification: RepoVerification) -> str:
+    return (
+        f"{verification.repo}: {verification.fail_to_pass_passed}/{verification.fail_to_pass_selected} to fix pass, "
+        f"{verification.base_tests_held}/{verification.base_tests} of the base's tests hold"
+    )
+
+
+def _loop(event: LoopEvent) -> Line:
+    match event:
+        case LoopOpened(loop=loop, stage=stage, label=label):
+            return f"loop {loop} opened after {stage}: {label}", "warn"
+        case PlanDeltaRecorded(delta=delta):
+            return f"new plan, loop {delta.loop}: {delta.different}", ""
+        case StageRetryAdvised(stage=stage, after_s=after_s):
+            return f"{stage} is run again in {after_s:g} s", ""
+        case LoopClosed(loop=loop, stage=stage):
+            return f"loop {loop} closed: {stage} passes", "good"
+        case LoopExhausted(loop=loop, reason=reason):
+            return f"loop {loop} exhausted: {reason}", "bad"
+        case _:
+            assert_never(event)
+
+
+def _admission(event: AdmissionEvent) -> Line:
+    match event:
+        case LimitChanged(max_concurrent=limit, actor=actor):
+            return f"{limit} tasks may run at once, by {actor}", ""
+        case TaskEnqueued(depends_on=depends_on):
+            return "waits for a slot" + (f" and for {', '.join(depends_on)}" if depends_on else ""), ""
+        case TaskDequeued(reason=reason):
+            return f"waits no longer: {reason}", ""
+        case SlotGranted():
+            return "got a slot", ""
+        case SlotReleased(reason=reason):
+            return f"gave its slot back: {reason}", ""
+        case DependencyMet():
+            return "what depends on it may start", "good"
+        case DependencyBroken(outcome=outcome, dependents=dependents):
+            return f"ended as {outcome}; held back: {', '.join(dependents) or 'nobody'}", "warn"
+        case _:
+            assert_never(event)

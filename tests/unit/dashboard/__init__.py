@@ -1,0 +1,1 @@
+"""Tests of the dashboard, and the histories that they show it."""

@@ -1,0 +1,152 @@
+"""A dashboard over in-memory twins, and a pen that writes what other services would have recorded."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+
+from contracts.catalogue import OWNERS, registry
+from contracts.message import Event, Meta, Recorded, stream_of
+from libs.eventstore.memory import MemoryStore
+from libs.eventstore.store import (
+    Append,
+    Cursor,
+    Document,
+    InboxMark,
+    LeaseClaim,
+    NewEvent,
+    StreamAppend,
+    StreamHead,
+)
+from libs.messaging.bus import DeadLetter
+from libs.runtime import http
+from libs.runtime.clock import RandomIds
+from libs.runtime.config import Config
+from libs.runtime.running import Running
+from libs.runtime.work import Work
+from libs.testing.clock import ManualClock
+from services.dashboard import handlers
+from services.dashboard.app import service
+
+API_TOKEN = "api-token-for-tests"
+SESSION_KEY = "session-key-for-tests"
+DURABLE = service.consumes[0].durable(service.name)
+
+
+class SilentBus:
+    """What the dashboard asks of a bus: dead letters."""
+
+    letters: tuple[DeadLetter, ...] = ()
+
+    async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
+        return list(self.letters[:limit])
+
+
+class Pen:
+    """Writes events into a record, stream by stream, as their owners would."""
+
+    def __init__(self, store: MemoryStore, clock: ManualClock) -> None:
+        self.store, self.clock = store, clock
+        self._heads: dict[str, StreamHead] = {}
+
+    async def write(self, event: Event, *, after: float = 1.0, synthetic: bool = False) -> Recorded:
+        """Let time pass, then record an event."""
+        self.clock.advance(after)
+        stream = stream_of(event)
+        meta = Meta(
+            service=OWNERS[event.stream],
+            correlation_id=str(getattr(event, "task_id", "")),
+            synthetic=synthetic,
+        )
+        new = NewEvent(id=str(uuid.uuid4()), event=event, meta=meta, recorded_at=self.clock.now())
+        head = self._heads.get(stream, StreamHead(stream=stream))
+        append = Append(service=meta.service, streams=(StreamAppend(head=head, events=(new,)),))
+        (recorded,) = await self.store.append(append)
+        self._heads[stream] = StreamHead(stream=stream, version=recorded.version, hash=recorded.hash)
+        return recorded
+
+
+class World:
+    """One dashboard with everything around it."""
+
+    def __init__(self, data: Path, clock: ManualClock | None = None, pen: Pen | None = None) -> None:
+        self.clock = pen.clock if pen else clock or ManualClock()
+        self.pen = pen or Pen(MemoryStore(registry, self.clock), self.clock)
+        self.store, self.data = self.pen.store, data
+        self.bus = SilentBus()
+        config = Config(
+            service="dashboard",
+            data_dir=str(data),
+            postgres_dsn="",
+            nats_url="",
+            nats_user="",
+            nats_password="",
+            http_port=0,
+            api_token=API_TOKEN,
+            scrape_token="scrape-token-for-tests",
+            session_key=SESSION_KEY,
+        )
+        self.running = Running(
+            service,
+            config=config,
+            store=self.store,
+            bus=self.bus,  # type: ignore[arg-type]
+            clock=self.clock,
+            ids=RandomIds(),
+            publish=_nothing,
+        )
+        self.running.lead(LeaseClaim(name="dashboard", epoch=1))
+        self.app = FastAPI()
+
+    async def open(self) -> FastAPI:
+        """Start the dashboard and return its application."""
+        await self.store.acquire("dashboard", "dashboard-1", 3_600)
+        assert service.assemble is not None
+        self.running.parts = await service.assemble(self.running)
+        self.app = http.build(self.running, _ready)
+        return self.app
+
+    async def deliver(self, events: Iterable[Recorded] | None = None) -> None:
+        """Hand events to the dashboard as the bus would, each behind its stream's inbox mark."""
+        if events is None:
+            events = await self.history()
+        for recorded in events:
+            await self.handle(recorded)
+
+    async def history(self) -> list[Recorded]:
+        """Return all that is recorded."""
+        return await self.store.read_all(Cursor(), limit=100_000)
+
+    async def handle(self, recorded: Recorded) -> None:
+        before = await self.store.handled(DURABLE, recorded.stream)
+        if recorded.version <= before:
+            return
+
+        async def act(work: Work) -> None:
+            await handlers.project(recorded, work)
+
+        mark = InboxMark(consumer=DURABLE, stream=recorded.stream, before=before, version=recorded.version)
+        await self.running.perform(act, cause=recorded, inbox=mark)
+
+    async def documents(self) -> dict[str, list[tuple[str, Any, str]]]:
+        """Return every view's content."""
+        return {
+            view: [(row.key, msgspec.json.decode(row.data), row.sort) for row in await self._rows(view)]
+            for view in ("task", "card", "active", "alert", "incident", "mode", "limit", "disk")
+        }
+
+    async def _rows(self, view: str) -> list[Document]:
+        return sorted(await self.store.documents(view, limit=10_000), key=lambda row: row.key)
+
+
+async def _nothing(_: tuple[Recorded, ...]) -> None:
+    return None
+
+
+async def _ready() -> dict[str, str]:
+    return {}
