@@ -46,7 +46,7 @@ test-all: check ## every test there is, long drills included
 	@$(BIN)/python -m pytest -q tests
 
 docs: install ## write what derives from the event classes: docs/events.md, contracts/schemas, topology
-	@$(BIN)/python -m tests.contract.generate
+	@$(BIN)/python -m autopilot.documents
 
 clean: ## remove what was built; the data directory stays
 	@rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
