@@ -127,13 +127,13 @@ class ContainerServer:
     """The official image under testcontainers."""
 
     def __init__(self) -> None:
-        from testcontainers.postgres import PostgresContainer
+        from testcontainers.core.container import DockerContainer
 
         self.port = _free_port()
         options = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
         # A fixed port: after a kill the container comes back where its clients look for it.
         self._container: Any = (
-            PostgresContainer(IMAGE, username=SUPERUSER, password=SUPERUSER, dbname="postgres")
+            DockerContainer(IMAGE)
             .with_env("POSTGRES_HOST_AUTH_METHOD", "trust")
             .with_command(f"postgres {options}")
             .with_bind_ports(5432, self.port)
