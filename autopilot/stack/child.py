@@ -42,11 +42,10 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
     depends_on: tuple[str, ...] = ()
     #: Runs before each start and after the last end, to clear what an earlier process left.
     reclaim: Callable[[], Awaitable[None]] | None = None
-    stop_signal: signal.Signals = signal.SIGTERM
+    #: What asks it to end, and how many seconds it then has; after the last, SIGKILL for its group.
+    stop_signals: tuple[tuple[signal.Signals, float], ...] = ((signal.SIGTERM, 10.0),)
     #: Sent when the supervisor itself was killed.
     orphan_signal: signal.Signals = signal.SIGKILL
-    #: Seconds between the stop signal and SIGKILL for its group.
-    grace_s: float = 10.0
     #: Give it an unprivileged user when the supervisor is root.
     never_root: bool = False
 
@@ -111,14 +110,15 @@ class Keeper:
         process, seen = self._process, self.status.identity
         if process is not None and seen is not None:
             self._become("stopping", pid=process.pid, identity=seen)
-            processes.send(process.pid, seen, self.child.stop_signal)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.child.grace_s):
-                    await self.ended.wait()
-            if not self.ended.is_set():
-                _log.warning("killed_after_grace", child=self.child.name, grace_s=self.child.grace_s)
-                processes.send(process.pid, seen, signal.SIGKILL)
-                processes.kill_group(process.pid, seen)
+            for signum, seconds in self.child.stop_signals:
+                processes.send(process.pid, seen, signum)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        await self.ended.wait()
+                        return
+            _log.warning("killed_after_grace", child=self.child.name)
+            processes.send(process.pid, seen, signal.SIGKILL)
+            processes.kill_group(process.pid, seen)
         await self.ended.wait()
 
     async def _run_once(self) -> tuple[str, bool]:

@@ -141,13 +141,14 @@ def socket_dir(data_dir: Path) -> Path:
         inside.mkdir(mode=0o700, exist_ok=True)
         return inside
     digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]
-    outside = Path("/tmp") / f"autopilot-{os.getuid()}-{digest}"
+    # Not TMPDIR, which may be long itself; what is found there is looked at before it is used.
+    outside = Path("/tmp") / f"autopilot-{os.getuid()}-{digest}"  # noqa: S108
     outside.mkdir(mode=0o700, exist_ok=True)
     found = outside.lstat()
     if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077:
         return outside
     # Somebody else made that directory first: one that nobody could foresee.
-    return Path(tempfile.mkdtemp(prefix="autopilot-", dir="/tmp"))
+    return Path(tempfile.mkdtemp(prefix="autopilot-", dir=outside.parent))
 
 
 def remove_sockets(folder: Path) -> None:

@@ -151,7 +151,7 @@ def stop_running(config: StackConfig, *, timeout_s: float = 60.0) -> bool:
     deadline = time.monotonic() + timeout_s
     processes.send(holder.pid, holder.identity, signal.SIGTERM)
     # The lock is free when the last of its processes is gone, be it the watchdog of a killed supervisor.
-    while holder_of(config.lock_file) == holder:
+    while holder_of(config.lock_file) == holder or processes.is_running(holder.pid, holder.identity):
         if time.monotonic() > deadline:
             raise StopTimeoutError(holder.pid, timeout_s)
         time.sleep(_POLL_S)

@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
         if os.getppid() != parent:
             return PARENT_GONE
     try:
-        os.execv(program[0], program)
+        os.execv(program[0], program)  # noqa: S606 (no shell is the point)
     except OSError as error:
         print(f"{program[0]}: {error.strerror}", file=sys.stderr)
     return CANNOT_RUN

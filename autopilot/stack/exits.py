@@ -15,9 +15,11 @@ async def wait_for_exit(process: subprocess.Popen[bytes]) -> int:
     # children.
     if process.poll() is None and hasattr(os, "pidfd_open"):
         await _readable(process.pid)
-    while (code := process.poll()) is None:
+    while True:
+        code = process.poll()
+        if code is not None:
+            return code
         await asyncio.sleep(_POLL_S)
-    return code
 
 
 async def _readable(pid: int) -> None:

@@ -101,6 +101,5 @@ def child(config: StackConfig, configuration_file: Path, env: Mapping[str, str])
         cwd=config.nats_dir,
         log_file=config.log_file(NATS),
         ready=ready,
-        stop_signal=signal.SIGTERM,
         orphan_signal=signal.SIGTERM,
     )

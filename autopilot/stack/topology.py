@@ -16,6 +16,7 @@ _log = structlog.get_logger(__name__)
 
 _EVERY_S = 5.0
 _TIMEOUT_S = 15.0
+_CLOSING_S = 1.0
 
 PART = "topology"
 
@@ -26,12 +27,12 @@ async def outcome_of(work: Awaitable[None], timeout_s: float) -> str | None:
     try:
         await asyncio.wait({task}, timeout=timeout_s)
     finally:
-        task.cancel()
-    if not task.done():
-        await asyncio.wait({task}, timeout=1.0)
+        if not task.done():
+            # It gets a moment to close what it has open, when the time is over and when this wait is cancelled.
+            task.cancel()
+            await asyncio.wait({task}, timeout=_CLOSING_S)
+    if not task.done() or task.cancelled():
         return f"not done within {timeout_s:.0f} s"
-    if task.cancelled():
-        return "cancelled"
     error = task.exception()
     return None if error is None else f"{type(error).__name__}: {error}"
 

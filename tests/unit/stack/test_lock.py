@@ -34,7 +34,8 @@ async def test_a_file_that_a_dead_supervisor_left_is_no_lock(tmp_path: Path) -> 
     path.write_bytes(msgspec.json.encode(Holder(pid=os.getpid(), identity="an earlier process")))
     assert holder_of(path) is None
     lock = await InstanceLock.acquire(path)
-    assert (held := holder_of(path)) is not None and held.identity != "an earlier process"
+    assert (held := holder_of(path)) is not None
+    assert held.identity != "an earlier process"
     lock.release()
 
 
