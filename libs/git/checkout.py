@@ -7,10 +7,12 @@ looks at each by itself. Its lock (`Repository.placed`) keeps a second caller, a
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import stat
-from contextlib import suppress
+import time
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import structlog
@@ -20,6 +22,8 @@ from libs.git.repository import Repository
 from libs.git.worktree import Worktree
 
 _log = structlog.get_logger(__name__)
+#: How often, and after how many seconds each, the removal of a folder is tried again.
+_TRIES, _PAUSE_S = 40, 0.05
 
 
 async def export(repository: Repository, commit: str, path: Path) -> None:
@@ -77,15 +81,23 @@ def find_worktree(repository: Repository, path: Path) -> Worktree | None:
 
 
 async def remove(repository: Repository, path: Path) -> None:
-    """Removes a worktree or an export, whichever parts of it are left.
+    """Removes a worktree, an export or a folder of several, whichever parts of it are left.
 
-    Raises WorktreeError for a folder that is neither registered nor below the data directory.
+    Raises WorktreeError for a folder that is neither registered nor below `work/` or `cache/` of the data
+    directory: a wrong path must not take a user's checkout, the mirrors or the evidence along.
     """
-    ours = repository.home.parent.parent
-    known = find_worktree(repository, path) is not None or ours in path.resolve().parents
-    if not known and os.path.lexists(path):
-        raise WorktreeError(path, "it is not a worktree of this mirror, nor below the data directory")
-    async with repository.placed(path):
+    data_dir = repository.home.parent.parent.resolve()
+    ours = {data_dir / "work", data_dir / "cache"} & set(path.resolve().parents)
+    if not ours and find_worktree(repository, path) is None and os.path.lexists(path):
+        raise WorktreeError(
+            path, "it is not a worktree of this mirror, nor in a folder for work; nothing removed"
+        )
+    # The folder of a whole task may be given: then whoever still writes in a worktree inside is waited for.
+    inside = [place for _, place in _registered(repository) if path in place.parents]
+    async with AsyncExitStack() as stack:
+        # In one order, so that two removals cannot wait for each other.
+        for _, place in sorted({repository.placed_lock(place): place for place in [path, *inside]}.items()):
+            await stack.enter_async_context(repository.placed(place))
         await _remove(repository, path)
 
 
@@ -129,14 +141,21 @@ def _prune(repository: Repository) -> None:
 
 def _remove_tree(path: Path) -> None:
     """Removes a tree, also where tests left folders without write permission; never follows symlinks."""
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    elif path.exists():
+    for _ in range(_TRIES):
         try:
-            shutil.rmtree(path)
+            if path.is_symlink() or path.is_file():
+                path.unlink()
+            elif path.exists():
+                shutil.rmtree(path)
+            return
         except PermissionError:
-            for folder, folders, _ in os.walk(path):
+            for folder, folders, _files in os.walk(path):
                 for place in (folder, *(os.path.join(folder, name) for name in folders)):
                     if not os.path.islink(place):
                         os.chmod(place, stat.S_IRWXU)
-            shutil.rmtree(path)
+        except OSError as error:
+            # A program that is being ended still writes or removes there.
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
+                raise WorktreeError(path, f"it cannot be removed: {error}") from error
+            time.sleep(_PAUSE_S)
+    raise WorktreeError(path, "it cannot be removed: something keeps writing there, or forbids it")

@@ -154,10 +154,10 @@ class Mirror:
         return find_worktree(self.repository, path.absolute())
 
     async def remove_worktree(self, path: Path) -> None:
-        """Removes a worktree or an export; doing so twice, or after half of it, is fine.
+        """Removes a worktree, an export or a folder of several; twice, or after half of it, is fine.
 
         It waits for a git that outlived a killed caller and is still writing there.
-        Raises WorktreeError for a folder that is neither a worktree nor below the data directory.
+        Raises WorktreeError for a folder that is neither a worktree nor in `work/` or `cache/`.
         """
         await remove(self.repository, path.absolute())
 

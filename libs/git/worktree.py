@@ -88,7 +88,8 @@ class Worktree:
         """
         staged = self._git_dir / "index.staged"
         staged.with_name("index.staged.lock").unlink(missing_ok=True)
-        await asyncio.to_thread(shutil.copyfile, self._git_dir / "index", staged)
+        # With its times: an entry as young as the index is one that git compares by content.
+        await asyncio.to_thread(shutil.copy2, self._git_dir / "index", staged)
         done = await self._try_git(["add", "--all", "--", "."], index=staged, place=place)
         if done.code != 0:
             if "does not have a commit checked out" in done.stderr:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,6 +107,19 @@ async def test_no_difference_is_no_commit(worktree: Worktree) -> None:
     (worktree.path / "src/app.py").write_text("def f():\n    return 2\n")
     assert await worktree.commit("nothing", when=_WHEN) is None
     assert await worktree.head() == base
+
+
+async def test_an_edit_in_the_instant_of_the_checkout_is_seen(
+    broker: Broker, source: Source, tmp_path: Path
+) -> None:
+    """Same size, same second: git can tell the difference only by the age of its index."""
+    mirror = await broker.mirror(source.url)
+    worktree = await mirror.add_worktree(tmp_path / "data/work/t", await mirror.resolve("main"))
+    (worktree.path / "README.md").write_text("HELLO\n")
+    edited = (worktree.path / "README.md").stat().st_mtime
+    while int(time.time()) == int(edited):
+        await asyncio.sleep(0.01)
+    assert await worktree.commit("m", when=_WHEN) is not None
 
 
 async def test_the_canonical_patch_of_a_commit_makes_the_same_tree(
@@ -245,6 +259,32 @@ async def test_an_existing_folder_is_not_overwritten(broker: Broker, source: Sou
         with pytest.raises(WorktreeError):
             await mirror.remove_worktree(tmp_path / name)
     assert content(tmp_path / "full") == {"mine.txt": b"mine"}
+
+
+async def test_removing_never_takes_more_than_work(
+    broker: Broker, source: Source, worktree: Worktree
+) -> None:
+    mirror = await broker.mirror(source.url)
+    for path in (
+        *(broker.data_dir, broker.data_dir / "work", broker.data_dir / "mirrors", mirror.path, source.path),
+        *(broker.data_dir / "work/../mirrors", broker.data_dir.parent),
+    ):
+        with pytest.raises(WorktreeError, match="nothing removed"):
+            await mirror.remove_worktree(path)
+    assert await worktree.head() == await mirror.resolve("main")
+
+
+async def test_the_folder_of_a_whole_task_goes_with_its_worktrees(
+    broker: Broker, source: Source, worktree: Worktree
+) -> None:
+    mirror = await broker.mirror(source.url)
+    commit = await mirror.resolve("main")
+    await mirror.add_worktree(worktree.path.with_name("second"), commit, branch="autopilot/t")
+    (worktree.path / "src").chmod(0)
+    await mirror.remove_worktree(worktree.path.parent)
+    assert not worktree.path.parent.exists()
+    assert list((mirror.path / "worktrees").iterdir()) == []
+    await mirror.add_worktree(worktree.path, commit, branch="autopilot/t")
 
 
 @pytest.mark.parametrize("damage", ["nothing", "folder", "dot git", "registration", "gitdir file", "both"])
