@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import msgspec
@@ -34,6 +34,8 @@ _AUTHORIZATION = "authorization violation"
 _RECONNECT_S, _ATTEMPT_S = 0.2, 2.0
 #: A server that stopped without closing its sockets is noticed after two of these seconds without an answer.
 _PING_S = 2
+#: Seconds that sending the last words, and closing, may take.
+_CLOSE_S = 1.0
 #: Bytes kept free below the server's limit: one message above it and the server closes the connection.
 _RESERVE = 1_024
 
@@ -74,18 +76,21 @@ class Connection:
     async def open(cls, url: str, *, user: str, password: str, name: str, timeout_s: float) -> Connection:
         """Connect. Raises BusUnavailableError, and RefusedError where user or password are wrong."""
         connection = cls(url, user, password, name)
+        opening = asyncio.create_task(connection._open(), name="bus-open")
         try:
-            async with asyncio.timeout(timeout_s):
-                await connection._open()
-                await connection.subscribe(connection.inbox("request.*"), connection._answered)
-        except _FAILURES as error:
+            await asyncio.wait({opening}, timeout=timeout_s)
+            if not opening.done():
+                raise TimeoutError
+            opening.result()
+            await connection.subscribe(connection.inbox("request.*"), connection._answered)
+        except BaseException as error:
+            await _end(opening)
             await connection.close()
+            if not isinstance(error, (*_FAILURES, BusUnavailableError)):
+                raise
             if not connection._authorized:
                 raise RefusedError([url], f"user {user} is not authorized") from error
             raise BusUnavailableError(f"{url} not reached within {timeout_s:g} s") from error
-        except BaseException:
-            await connection.close()
-            raise
         return connection
 
     @property
@@ -148,18 +153,20 @@ class Connection:
         return _read(subject, message.data, type_)
 
     async def close(self) -> None:
-        """Drain and disconnect. Twice is once."""
+        """Send what was said and disconnect. Twice is once."""
+        # The client's own drain fails in odd ways when the server goes away meanwhile, and there is nothing to drain:
+        # what was delivered and not acknowledged comes again.
+        if self._closing:
+            return
         self._closing = True
-        if self._reopening is not None:
-            self._reopening.cancel()
         self._down()
-        client = self._client
-        with contextlib.suppress(*_FAILURES):
-            async with asyncio.timeout(1.0):
-                await (client.drain() if client.is_connected else client.close())
-        if not client.is_closed:
-            with contextlib.suppress(*_FAILURES):
-                await client.close()
+        if self._reopening is not None:
+            await _end(self._reopening)
+        if self._client.is_connected:
+            await _bounded(self._client.flush(), _CLOSE_S)
+        await _bounded(self._client.close(), _CLOSE_S)
+        if self._client._reconnection_task is not None:
+            await _end(self._client._reconnection_task)
 
     async def _open(self) -> None:
         client = self._client
@@ -258,6 +265,22 @@ class Connection:
                 answer.set_exception(RefusedError([subject], "permission denied"))
 
         return refuse
+
+
+async def _bounded(work: Coroutine[Any, Any, Any], timeout_s: float) -> None:
+    """Await something of the client's, whatever comes of it: it cancels futures of its own when a server goes."""
+    task = asyncio.create_task(work)
+    await asyncio.wait({task}, timeout=timeout_s)
+    await _end(task)
+
+
+async def _end(task: asyncio.Task[Any]) -> None:
+    """Cancel a task until it ends: `wait_for` before Python 3.12 loses a cancellation that meets a refused connect."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.1)
+    if not task.cancelled():
+        task.exception()
 
 
 class _Error(msgspec.Struct):

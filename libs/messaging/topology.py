@@ -163,8 +163,8 @@ def render(topology: Topology) -> str:
         lines += [
             f"stream {stream.name}",
             f"  subjects {' '.join(stream.subjects)}",
-            f"  keep {stream.max_age_s:g} s, {stream.max_bytes} bytes, "
-            f"{stream.max_msgs_per_subject} messages per subject",
+            f"  keep {stream.max_age_s:.0f} s, {stream.max_bytes // _MIB} MiB, "
+            f"{stream.max_msgs_per_subject if stream.max_msgs_per_subject > 0 else 'all'} of a subject",
             f"  recognise repeated ids for {stream.duplicate_window_s:g} s",
         ]
     for consumer in topology.consumers:

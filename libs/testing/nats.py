@@ -240,6 +240,19 @@ class TestNats:
         finally:
             await connection.close()
         await self.ensure()
+        await self._expect_nothing()
+
+    async def _expect_nothing(self) -> None:
+        connection = await self.admin()
+        try:
+            for stream in self.topology.streams:
+                info = await connection.request(f"$JS.API.STREAM.INFO.{stream.name}", type_=dict[str, Any])
+                if info["state"]["messages"]:
+                    raise AssertionError(
+                        f"{stream.name} holds messages right after it was made: {info['state']}"
+                    )
+        finally:
+            await connection.close()
 
 
 def make_server() -> Server:
