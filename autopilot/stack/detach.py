@@ -51,7 +51,7 @@ def launch(
     `argv` begins with the absolute path of a program, which must report to `background_report()`. A failure, the time
     limit and an interrupted wait all leave no stack behind.
     """
-    config.logs_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Turned over here, once a start: the supervisor itself says little.
     log = config.log_file(_LOG)
     rotated = RotatedLog(log, max_bytes=1_000_000)

@@ -103,14 +103,21 @@ def marked(prefix: str) -> list[tuple[int, str]]:
     wanted = b"\0" + f"{MARK}={prefix}".encode()
     found: list[tuple[int, str]] = []
     for pid in _all_pids():
-        # Identity first: if the id changes hands before the mark is read, the signal will find a stranger and not go.
-        seen = identity(pid)
-        if seen is None or pid == os.getpid():
+        if pid == os.getpid() or wanted not in _environ(pid):
             continue
-        with contextlib.suppress(OSError):
-            if wanted in b"\0" + (_PROC / str(pid) / "environ").read_bytes():
-                found.append((pid, seen))
+        seen = identity(pid)
+        # Once more: the id may have changed hands between the two looks.
+        if seen is not None and wanted in _environ(pid):
+            found.append((pid, seen))
     return found
+
+
+def _environ(pid: int) -> bytes:
+    try:
+        with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
+            return b"\0" + (file.readall() or b"")
+    except OSError:
+        return b""
 
 
 def kill_marked(prefix: str) -> int:
