@@ -29,8 +29,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     replica: str = ""
     #: Tasks that may hold a slot at once.
     config_max_concurrent: int = 10
-    #: Stages that one stage-runner replica runs at once.
-    config_places: int = 4
+    #: Runs that one stage-runner replica holds at once.
+    config_places: int = 16
+    #: Runs among them that may execute commands of a repository at once; 0 means one per core.
+    config_heavy_places: int = 0
     #: Where alerts are posted; empty for the log only.
     config_webhook_url: str = ""
     #: Percent of the data directory's volume at which evidence pauses and resumes.

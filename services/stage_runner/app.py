@@ -14,7 +14,7 @@ from services.stage_runner.domain import run
 async def assemble(running: Running) -> BackgroundExecutor:
     """Build the executor with its workplace."""
     workplace = Workplace(running)
-    return BackgroundExecutor(running, workplace.context, carry, running.config.config_places)
+    return BackgroundExecutor(running, workplace.context, carry)
 
 
 service = Service(

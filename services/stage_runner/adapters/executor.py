@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import time
 from collections.abc import Awaitable, Callable
 
 import structlog
 
-from contracts.task import Failure, StageRequested
+from contracts.task import Failure, Stage, StageRequested
 from libs.eventstore.store import StaleLeaseError, StoreUnavailableError
 from libs.runtime.running import NotLeaderError, Running
 from services.stage_runner.adapters.stages.context import Result, StageContext, StageError
@@ -19,6 +21,9 @@ log = structlog.get_logger(__name__)
 #: Seconds a cancelled run gets to remove its worktree and look its effects up.
 CLEAN_UP_S = 4.0
 
+#: Stages that execute commands of a repository.
+HEAVY: frozenset[Stage] = frozenset({"verify", "monitor"})
+
 Carry = Callable[[StageContext], Awaitable[Result]]
 Make = Callable[[StageRequested], StageContext]
 
@@ -26,8 +31,12 @@ Make = Callable[[StageRequested], StageContext]
 class BackgroundExecutor:
     """Holds this replica's runs."""
 
-    def __init__(self, running: Running, make: Make, carry: Carry, places: int) -> None:
-        self._running, self._make, self._carry, self._places = running, make, carry, places
+    def __init__(self, running: Running, make: Make, carry: Carry) -> None:
+        self._running, self._make, self._carry = running, make, carry
+        config = running.config
+        self._places = config.config_places
+        # Without this, a few long suites would keep the short stages of every other task waiting.
+        self._heavy = asyncio.Semaphore(config.config_heavy_places or os.cpu_count() or 1)
         self._runs: dict[str, asyncio.Task[None]] = {}
         self._stopping: dict[str, str] = {}
         self._begun: set[str] = set()
@@ -101,7 +110,8 @@ class BackgroundExecutor:
 
     async def _carried(self, context: StageContext, began: float) -> RunCommand:
         try:
-            result = await self._carry(context)
+            async with self._heavy if context.request.stage in HEAVY else contextlib.nullcontext():
+                result = await self._carry(context)
         except StageError as error:
             return Fail(
                 failure=error.failure,

@@ -1,0 +1,267 @@
+"""Kills one part of a real stack with -9 while it has work in hand, and compares the demo's outcomes.
+
+`python -m loadtest.drill [--target PART…] [--times 5] [--seed 1] [--json] [--markdown FILE]`. For each part it starts
+a stack of its own, and for each time submits the demo's tasks, waits a random while, sees in the record that the part
+has work in hand, kills it, and waits for the end. A part that answers within milliseconds is stopped (SIGSTOP) first,
+so that work piles up before it. Exit status: 0 when every outcome equals that of the undisturbed run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from autopilot.cli import demo, lifecycle, show, taskfile
+from autopilot.cli.client import Client
+from autopilot.cli.tasks import send
+from autopilot.cli.watch import Watch
+from autopilot.stack import detach, secrets
+from autopilot.stack.config import SERVICE_ROLE, StackConfig
+from autopilot.stack.progress import silent
+from autopilot.stack.status import read
+from contracts.catalogue import registry
+from contracts.message import Recorded
+from libs.eventstore.postgres import PostgresStore
+from libs.eventstore.store import Cursor
+from loadtest.inhand import BY_PART
+
+PARTS = (*BY_PART, "dashboard")
+#: Parts whose work in hand lasts long enough to be seen without stopping them.
+SLOW = {"stage-runner", "cleanup", "nats", "postgres"}
+#: Seconds after which a part that gets no work is killed without any, and the time does not count.
+PATIENCE_S = 40.0
+#: Seconds between looks at the record.
+LOOK_S = 0.01
+
+Outcomes = dict[str, tuple[str, str | None]]
+
+
+class Kill(msgspec.Struct, frozen=True, kw_only=True):
+    """One kill and what came of it."""
+
+    part: str
+    after_s: float
+    #: What the record showed when the signal was sent; empty if nothing did.
+    in_hand: str
+    #: From the kill to the first event that the part (for servers: anybody) recorded.
+    recovered_s: float | None
+    same_outcomes: bool
+    differences: tuple[str, ...] = ()
+
+
+def main() -> int:
+    """Run the drill and report."""
+    options = _options()
+    chance = random.Random(options.seed)  # noqa: S311 - a seed makes a drill repeatable
+    expected, duration = undisturbed()
+    print(f"undisturbed: {duration:.0f} s, {expected}", file=sys.stderr)
+    kills: list[Kill] = []
+    for part in options.target or PARTS:
+        with _own_stack() as (config, client):
+            for _ in range(options.times):
+                kill = _round(config, client, part, chance.uniform(0.0, 0.7 * duration), expected)
+                print(f"{part}: {kill}", file=sys.stderr)
+                kills.append(kill)
+    if options.json:
+        show.as_json(msgspec.to_builtins(kills))
+    text = table(kills)
+    if options.markdown:
+        options.markdown.write_text(text)
+    if not options.json:
+        print(text)
+    return 0 if all(kill.same_outcomes and kill.in_hand for kill in kills) else 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m loadtest.drill", description=__doc__.splitlines()[0])
+    parser.add_argument("--target", nargs="+", choices=PARTS, default=[])
+    parser.add_argument("--times", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--markdown", type=Path)
+    return parser.parse_args()
+
+
+class _own_stack:  # noqa: N801 - used as a function
+    """A stack on free ports in a temporary directory."""
+
+    def __enter__(self) -> tuple[StackConfig, Client]:
+        self._scratch = tempfile.TemporaryDirectory(prefix="autopilot-drill-")
+        self._config = StackConfig.from_arguments(Path(self._scratch.name) / "data", ephemeral_ports=True)
+        lifecycle.start_detached(self._config, silent)
+        return self._config, Client(self._config)
+
+    def __exit__(self, *_: object) -> None:
+        detach.stop_running(self._config)
+        self._scratch.cleanup()
+
+
+def undisturbed() -> tuple[Outcomes, float]:
+    """Run the demo's tasks once without a kill; return their outcomes and how long it took."""
+    with _own_stack() as (_, client), tempfile.TemporaryDirectory(prefix="autopilot-drill-") as scratch:
+        began = time.monotonic()
+        keys, ids = _submit(client, Path(scratch))
+        outcomes = _outcomes(keys, Watch(client, ids).run(quiet=True))
+        return outcomes, time.monotonic() - began
+
+
+def _submit(client: Client, scratch: Path) -> tuple[list[str], list[str]]:
+    keys = list(yaml.safe_load((demo.EXAMPLES / "demo" / "expected.yaml").read_text()))
+    repository = demo.make_repository(scratch)
+    specs = [taskfile.load(demo.EXAMPLES / "demo" / f"{key}.yaml") for key in keys]
+    ordered = taskfile.ordered([demo.placed(spec, repository) for spec in specs])
+    return [spec.key or "" for spec in ordered], send(client, ordered)
+
+
+def _outcomes(keys: Sequence[str], final: Sequence[dict[str, Any]]) -> Outcomes:
+    """Take what must not depend on a crash: the phase, and the tree of the one pull request."""
+    found: Outcomes = {}
+    for key, one in zip(keys, final, strict=True):
+        trees = [pull["tree"] for pull in one.get("pull_requests", ())]
+        found[key] = (one["phase"], ",".join(trees) or None)
+    return found
+
+
+def _round(config: StackConfig, client: Client, part: str, after_s: float, expected: Outcomes) -> Kill:
+    with tempfile.TemporaryDirectory(prefix="autopilot-drill-") as scratch:
+        keys, ids = _submit(client, Path(scratch))
+        in_hand, killed_at = asyncio.run(_kill(config, part, ids, after_s))
+        outcomes = _outcomes(keys, Watch(client, ids).run(quiet=True))
+    recovered, wrong = asyncio.run(_afterwards(config, part, ids, killed_at))
+    wrong += [
+        f"{key}: {outcomes[key]} instead of {expected[key]}"
+        for key in expected
+        if outcomes[key] != expected[key]
+    ]
+    return Kill(
+        part=part,
+        after_s=round(after_s, 1),
+        in_hand=in_hand,
+        recovered_s=recovered,
+        same_outcomes=not wrong,
+        differences=tuple(wrong),
+    )
+
+
+async def _kill(config: StackConfig, part: str, ids: list[str], after_s: float) -> tuple[str, float]:
+    """Wait, see work in hand, kill; return what was seen and when."""
+    store = await _record(config)
+    try:
+        await asyncio.sleep(after_s)
+        pid = _pid(config, part)
+        if part not in SLOW:
+            os.kill(pid, signal.SIGSTOP)
+        deadline = time.monotonic() + PATIENCE_S
+        in_hand = ""
+        while not in_hand and time.monotonic() < deadline:
+            in_hand = await _in_hand(store, part, ids)
+            if not in_hand:
+                await asyncio.sleep(LOOK_S)
+        os.kill(pid, signal.SIGKILL)
+        return in_hand, time.time()
+    finally:
+        await store.close()
+
+
+async def _in_hand(store: PostgresStore, part: str, ids: list[str]) -> str:
+    events = await _events(store, ids)
+    if part != "dashboard":
+        return BY_PART[part](events)
+    newest = {event.stream: event.version for event in events}
+    for stream, version in newest.items():
+        if await store.handled("dashboard-project", stream) < version:
+            return f"{stream} not shown up to version {version}"
+    return ""
+
+
+async def _afterwards(
+    config: StackConfig, part: str, ids: list[str], killed_at: float
+) -> tuple[float | None, list[str]]:
+    """Measure the recovery, and look for what must never be there twice."""
+    store = await _record(config)
+    try:
+        events = await _events(store, ids)
+    finally:
+        await store.close()
+    mine = [
+        event
+        for event in events
+        if event.recorded_at.timestamp() > killed_at
+        and part in (event.meta.service, "nats", "postgres", "dashboard")
+    ]
+    recovered = round(min(event.recorded_at.timestamp() for event in mine) - killed_at, 2) if mine else None
+    wrong = []
+    for task_id in ids:
+        ends = [
+            event
+            for event in events
+            if event.stream == f"task-{task_id}" and getattr(event.event, "ends", False)
+        ]
+        if len(ends) != 1:
+            wrong.append(f"{task_id} ended {len(ends)} times")
+    for stream in {event.stream for event in events}:
+        versions = [event.version for event in events if event.stream == stream]
+        if versions != list(range(1, len(versions) + 1)):
+            wrong.append(f"{stream} has versions {versions}")
+    return recovered, wrong
+
+
+async def _events(store: PostgresStore, ids: list[str]) -> list[Recorded]:
+    """Read everything recorded about some tasks, in reading order."""
+    found: list[Recorded] = []
+    after = Cursor()
+    while page := await store.read_all(after, limit=5_000):
+        found += [event for event in page if event.meta.correlation_id in ids]
+        after = Cursor(xid=page[-1].xid, position=page[-1].position)
+    return found
+
+
+async def _record(config: StackConfig) -> PostgresStore:
+    status = read(config.stack_file)
+    assert status is not None, "the drill has just started this stack"
+    credentials = secrets.load_or_create(config.secrets_dir)
+    placed = msgspec.structs.replace(config, ports=status.ports)
+    return await PostgresStore.connect(placed.dsn(SERVICE_ROLE, credentials.postgres_service), registry)
+
+
+def _pid(config: StackConfig, part: str) -> int:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        status = read(config.stack_file)
+        process = status.processes.get(part) if status else None
+        if process is not None and process.pid is not None and process.state == "ready":
+            return process.pid
+        time.sleep(LOOK_S)
+    raise SystemExit(f"{part} did not become ready; see its log")
+
+
+def table(kills: Sequence[Kill]) -> str:
+    """Write the result as Markdown."""
+    lines = [
+        "| killed | times | work in hand seen | outcomes as undisturbed | recovered after s: median (max) |",
+        "|---|---|---|---|---|",
+    ]
+    for part in dict.fromkeys(kill.part for kill in kills):
+        mine = [kill for kill in kills if kill.part == part]
+        seconds = [kill.recovered_s for kill in mine if kill.recovered_s is not None]
+        shown = f"{statistics.median(seconds):.2f} ({max(seconds):.2f})" if seconds else "-"
+        seen, same = sum(bool(kill.in_hand) for kill in mine), sum(kill.same_outcomes for kill in mine)
+        lines.append(f"| {part} | {len(mine)} | {seen} | {same} | {shown} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
