@@ -92,6 +92,7 @@ class Puller:
     async def _pull(self, batch: int, timeout_s: float) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_s
+        self._missing = False
         try:
             async with asyncio.timeout_at(until):
                 await self._connection.up.wait()

@@ -6,6 +6,7 @@ import pytest
 
 pytest.register_assert_rewrite("libs.testing.buscase")
 
+from libs.messaging.connection import Connection  # noqa: E402
 from libs.messaging.jetstream import JetStreamBus  # noqa: E402
 from libs.testing.buscase import TOPOLOGY  # noqa: E402
 from libs.testing.nats import PASSWORD, TestNats, make_server, shared  # noqa: E402
@@ -53,6 +54,14 @@ async def services(nats: TestNats) -> AsyncIterator[Services]:
     services = Services(nats)
     yield services
     await services.close()
+
+
+@pytest.fixture
+async def admin(nats: TestNats) -> AsyncIterator[Connection]:
+    """A connection that may do everything."""
+    connection = await nats.admin()
+    yield connection
+    await connection.close()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 from contracts.message import Recorded
 from libs.messaging import cloudevents
 from libs.messaging.bus import BusUnavailableError, RefusedError
+from libs.messaging.connection import Connection
 from libs.messaging.jetstream import JetStreamBus
 from libs.messaging.outcome import Reject, settle
 from libs.testing.buscase import NOON, eventually_lag, notes, recorded, take
@@ -38,11 +39,10 @@ async def stored_ids(nats: TestNats, keeper: JetStreamBus) -> list[str]:
 
 @pytest.mark.parametrize("after", [0, 150, 700])
 async def test_a_server_killed_in_mid_publish_loses_nothing_that_it_confirmed(
-    nats: TestNats, keeper: JetStreamBus, after: int
+    admin: Connection, nats: TestNats, keeper: JetStreamBus, after: int
 ) -> None:
     events = [event for number in range(STREAMS) for event in notes(f"s{number}", LENGTH)]
     publishing = asyncio.create_task(keeper.publish(events))
-    admin = await nats.admin()
 
     async def stored() -> int:
         info = await admin.request("$JS.API.STREAM.INFO.EVENTS", type_=dict[str, Any])
@@ -54,7 +54,6 @@ async def test_a_server_killed_in_mid_publish_loses_nothing_that_it_confirmed(
     nats.server.kill()
     confirmed = await publishing
     assert time.monotonic() - began < 5.0
-    await admin.close()
     for number in range(STREAMS):
         versions = [event.version for event in confirmed if event.stream == f"case-s{number}"]
         assert versions == list(range(1, len(versions) + 1))
@@ -95,9 +94,10 @@ async def test_a_server_that_hangs_holds_nobody_for_more_than_five_seconds(
     assert [each.recorded for each in await take(keeper, "keeper-notes", 3)] == events
 
 
-async def test_a_dead_letter_is_written_before_the_message_ends(nats: TestNats, keeper: JetStreamBus) -> None:
+async def test_a_dead_letter_is_written_before_the_message_ends(
+    admin: Connection, nats: TestNats, keeper: JetStreamBus
+) -> None:
     await keeper.publish(notes("a", 1))
-    admin = await nats.admin()
     await admin.request("$JS.API.STREAM.DELETE.DEADLETTER", type_=dict[str, Any])
     (delivery,) = await take(keeper, "keeper-notes", 1)
     with pytest.raises(BusUnavailableError):
@@ -108,7 +108,6 @@ async def test_a_dead_letter_is_written_before_the_message_ends(nats: TestNats, 
     await settle(keeper, again, "keeper-notes", Reject("no"), NOON)
     await eventually_lag(keeper, "keeper-notes", (0, 0))
     assert len(await keeper.dead_letters()) == 1
-    await admin.close()
 
 
 async def test_a_process_that_dies_between_letter_and_term_leaves_one_letter(
@@ -141,11 +140,11 @@ async def test_an_event_that_is_too_large_is_refused_and_the_others_are_publishe
     assert await keeper.publish(small) == small
 
 
-async def test_an_undecodable_giant_still_gets_its_letter(nats: TestNats, keeper: JetStreamBus) -> None:
-    admin = await nats.admin()
+async def test_an_undecodable_giant_still_gets_its_letter(
+    admin: Connection, nats: TestNats, keeper: JetStreamBus
+) -> None:
     headers = cloudevents.encode(recorded(Noted(case_id="a"), 1)).headers
     await admin.send("autopilot.v1.case.a.noted", b"x" * 900_000, headers=headers)
-    await admin.close()
     await keeper.fetch("keeper-notes", 1, 5.0)
     (letter,) = await keeper.dead_letters()
     assert (letter.event_id, len(letter.raw)) == (headers["ce-id"], 4_096)
@@ -165,18 +164,16 @@ async def test_what_arrives_for_a_cancelled_fetch_is_not_lost(keeper: JetStreamB
 
 
 async def test_more_dead_letters_than_one_page_are_listed_newest_first(
-    nats: TestNats, keeper: JetStreamBus
+    admin: Connection, nats: TestNats, keeper: JetStreamBus
 ) -> None:
     events = notes("a", 30)
     await keeper.publish(events)
     for _ in events:
         (delivery,) = await take(keeper, "keeper-notes", 1)
         await settle(keeper, delivery, "keeper-notes", Reject("no"), NOON)
-    admin = await nats.admin()
     for sequence in range(8, 28):
         body = {"seq": sequence, "no_erase": True}
         await admin.request("$JS.API.STREAM.MSG.DELETE.DEADLETTER", body, type_=dict[str, Any])
-    await admin.close()
     versions = [letter.version for letter in await keeper.dead_letters(limit=8)]
     assert versions == [30, 29, 28, 7, 6, 5, 4, 3]
     assert [letter.version for letter in await keeper.dead_letters()] == [30, 29, 28, 7, 6, 5, 4, 3, 2, 1]

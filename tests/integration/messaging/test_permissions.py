@@ -47,13 +47,13 @@ async def test_a_service_may_not_publish(keeper: Connection, subject: str) -> No
 
 
 @pytest.mark.parametrize("subject", ["autopilot.v1.>", "deadletter.>", "_INBOX_watcher.>", "_INBOX.>", ">"])
-async def test_a_service_may_not_listen(keeper: Connection, nats: TestNats, subject: str) -> None:
+async def test_a_service_may_not_listen(
+    admin: Connection, keeper: Connection, nats: TestNats, subject: str
+) -> None:
     heard: list[bytes] = []
     await keeper.subscribe(subject, lambda message: heard.append(message.data))
-    admin = await nats.admin()
     await admin.send("autopilot.v1.case.a.noted", b"{}")
     await admin.send("_INBOX_watcher.x", b"{}")
-    await admin.close()
     # An answer of the server: by then it has said what it thinks of the subscription before.
     await keeper.request("$JS.API.CONSUMER.INFO.EVENTS.keeper-notes", type_=dict[str, object])
     assert keeper.refused == {subject.lower()}
@@ -78,8 +78,7 @@ async def test_a_wrong_password_is_refused(nats: TestNats) -> None:
         await Connection.open(nats.url, user="keeper", password=PASSWORD + "?", name="keeper", timeout_s=1.0)
 
 
-async def test_an_event_reads_well_on_the_wire(nats: TestNats, services: object) -> None:
-    admin = await nats.admin()
+async def test_an_event_reads_well_on_the_wire(admin: Connection, nats: TestNats, services: object) -> None:
     heard: list[tuple[str, dict[str, str], bytes]] = []
     await admin.subscribe(
         "autopilot.v1.>", lambda message: heard.append((message.subject, message.headers or {}, message.data))
@@ -90,7 +89,6 @@ async def test_an_event_reads_well_on_the_wire(nats: TestNats, services: object)
     await bus.publish([event])
     await take(bus, "keeper-notes", 1)
     await admin.request("$JS.API.INFO", type_=dict[str, object])
-    await admin.close()
     ((subject, headers, payload),) = heard
     assert subject == "autopilot.v1.case.a.noted"
     assert (headers["ce-id"], headers["Nats-Msg-Id"], headers["content-type"]) == (

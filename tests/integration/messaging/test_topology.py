@@ -59,8 +59,7 @@ async def test_a_changed_declaration_is_carried_over_and_keeps_the_place(
     assert [each.recorded.version for each in await take(bus, "keeper-notes", 1)] == [2]
 
 
-async def test_a_consumer_that_cannot_be_changed_is_made_anew(nats: TestNats) -> None:
-    admin = await nats.admin()
+async def test_a_consumer_that_cannot_be_changed_is_made_anew(admin: Connection, nats: TestNats) -> None:
     await info(admin, "CONSUMER.DELETE.EVENTS.keeper-notes")
     odd = {
         "name": "keeper-notes",
@@ -73,10 +72,11 @@ async def test_a_consumer_that_cannot_be_changed_is_made_anew(nats: TestNats) ->
     assert await ensure(nats) == Changes(recreated=("keeper-notes",))
     config = (await info(admin, "CONSUMER.INFO.EVENTS.keeper-notes"))["config"]
     assert (config["ack_policy"], config["deliver_policy"]) == ("explicit", "all")
-    await admin.close()
 
 
-async def test_a_changed_limit_never_costs_the_stream(nats: TestNats, services: Any) -> None:
+async def test_a_changed_limit_never_costs_the_stream(
+    admin: Connection, nats: TestNats, services: Any
+) -> None:
     bus = await services.connect("keeper")
     await bus.publish(notes("a", 3))
     events, *others = TOPOLOGY.streams
@@ -84,30 +84,25 @@ async def test_a_changed_limit_never_costs_the_stream(nats: TestNats, services: 
     assert await ensure(nats, msgspec.structs.replace(TOPOLOGY, streams=(shorter, *others))) == Changes(
         updated=(EVENTS,)
     )
-    admin = await nats.admin()
     assert (await info(admin, "STREAM.INFO.EVENTS"))["state"]["messages"] == 3
-    await admin.close()
 
 
-async def test_what_is_not_declared_is_left_alone(nats: TestNats) -> None:
+async def test_what_is_not_declared_is_left_alone(admin: Connection, nats: TestNats) -> None:
     extra = ConsumerSpec(durable="keeper-old", filters=("autopilot.v1.case.>",))
     wide = msgspec.structs.replace(TOPOLOGY, consumers=(*TOPOLOGY.consumers, extra))
     assert await ensure(nats, wide) == Changes(created=("keeper-old",))
     assert await ensure(nats) == Changes()
-    admin = await nats.admin()
     assert (await info(admin, "CONSUMER.INFO.EVENTS.keeper-old"))["name"] == "keeper-old"
-    await admin.close()
 
 
 async def test_a_missing_durable_is_asked_for_and_delivers_from_the_beginning(
-    nats: TestNats, services: Any
+    admin: Connection, nats: TestNats, services: Any
 ) -> None:
     bus = await services.connect("keeper")
     events = notes("a", 2)
     await bus.publish(events)
     for delivery in await take(bus, "keeper-notes", 2):
         await delivery.ack()
-    admin = await nats.admin()
     await info(admin, "CONSUMER.DELETE.EVENTS.keeper-notes")
     assert await bus.fetch("keeper-notes", 10, 0.3) == []
     assert await bus.lag("keeper-notes") == (0, 0)
@@ -120,12 +115,12 @@ async def test_a_missing_durable_is_asked_for_and_delivers_from_the_beginning(
     assert await ensure(nats) == Changes(created=("keeper-notes",))
     assert (await info(admin, "STREAM.INFO.CONTROL"))["state"]["messages"] == 0
     assert [each.recorded for each in await take(bus, "keeper-notes", 2)] == events
-    await admin.close()
 
 
-async def test_a_silent_durable_is_found_and_made_anew(nats: TestNats, services: Any) -> None:
+async def test_a_silent_durable_is_found_and_made_anew(
+    admin: Connection, nats: TestNats, services: Any
+) -> None:
     bus = await services.connect("keeper", stall_s=0.2)
-    admin = await nats.admin()
     # Paused, it looks as one that the server has forgotten to serve: alive, with pending messages, giving none.
     body = {"pause_until": "2100-01-01T00:00:00Z"}
     await admin.request("$JS.API.CONSUMER.PAUSE.EVENTS.keeper-notes", body, type_=dict[str, Any])
@@ -136,7 +131,6 @@ async def test_a_silent_durable_is_found_and_made_anew(nats: TestNats, services:
     assert await ensure(nats) == Changes(recreated=("keeper-notes",))
     assert [each.recorded for each in await take(bus, "keeper-notes", 1)] == events
     assert bus.stalled == frozenset()
-    await admin.close()
 
 
 async def test_only_the_admin_changes_the_topology(nats: TestNats) -> None:
