@@ -37,7 +37,8 @@ class Session:
 class Channel:
     """Listens to the observers of one command; use as a context manager inside a running loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, control: bool = False) -> None:
+        self._control = control
         self.sessions: list[Session] = []
         self.violations: list[str] = []
         self._received = 0
@@ -95,7 +96,7 @@ class Channel:
         session = Session(pid)
         self.sessions.append(session)
         try:
-            self._ours.send(session.key)
+            self._ours.send(session.key + (b"c" if self._control else b"r"))
         except OSError:
             self.violations.append("a session could not be given its key")
 
@@ -108,9 +109,13 @@ class Channel:
         if not hmac.compare_digest(sent, hmac.new(session.key, number + text, sha256).digest()):
             self.violations.append("something was sent without the session's signature, or out of order")
             return
-        record = json.loads(text)
+        try:
+            record = json.loads(text)
+            session.ended = record[0] == "finish"
+        except (ValueError, LookupError, TypeError):
+            self.violations.append("a packet does not say what packets say")
+            return
         session.records.append(record)
-        session.ended = record[0] == "finish"
 
 
 def _alive(pid: int) -> bool:

@@ -70,7 +70,7 @@ async def run_observed(
     output: Path,
     report: str | None = None,
     *,
-    terse: bool = False,
+    control: bool = False,
 ) -> Ran:
     """Run a command that is judged test by test: by our observer, or by the report that the task names."""
     if report is not None:
@@ -84,8 +84,8 @@ async def run_observed(
     )
     try:
         async with workshop.places:
-            with Channel() as channel:
-                env = observed(workshop.surroundings.env, handover, channel.descriptor, terse=terse)
+            with Channel(control=control) as channel:
+                env = observed(workshop.surroundings.env, handover, channel.descriptor)
                 mounts = (Mount(source=str(handover.source), target=handover.target),)
                 ran = await _run(workshop, command, tree, output, env, mounts, (channel.descriptor,))
         report_read = await asyncio.to_thread(transcript.read, channel.sessions, channel.violations)

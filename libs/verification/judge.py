@@ -25,6 +25,8 @@ class Sides(msgspec.Struct, frozen=True, kw_only=True):
     change_files: frozenset[str] = frozenset()
     #: Tells whether a path must be on the change what it is on the base.
     kept: Callable[[str], bool] = lambda _: True
+    #: Tells whether the task lets the change edit, rename or skip the tests of a file.
+    free: Callable[[str], bool] = lambda _: False
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,15 +53,19 @@ def judge(request: Request, sides: Sides) -> Judgement:
         base, change = sides.base[request.test], sides.change[request.test]
         problems += _run(request.test, base, change, sides, known)
         problems += _suite(base.report, change.report, known, sides)
-        total, held = _held(base.report, change.report, known)
+        total, held = _held(base.report, change.report, known, sides)
     passed = selected = 0
     for command in request.fail_to_pass:
         base, change = sides.base[command], sides.change[command]
         if command != request.test:
             problems += _run(command, base, change, sides, frozenset())
         problems += _fixed(command, base, change, sides)
-        selected += len(change.report.tests)
-        passed += change.report.count("passed")
+        earlier = base.report.by_id()
+        for test in change.report.tests:
+            # What is skipped on both sides was not asked for.
+            asked = test.status not in {one.status for one in earlier.get(test.id, [])} - {"passed", "failed"}
+            selected += asked
+            passed += test.status == "passed"
     return Judgement(
         problems=condense(problems),
         fail_to_pass_passed=passed,
@@ -133,15 +139,22 @@ def _suite(base: Report, change: Report, known: Collection[str], sides: Sides) -
         yield _problem(Code.NO_TESTS_SELECTED, "the test command collects no tests at all")
     if base.violations:
         yield _problem(Code.BASE_UNUSABLE, f"the base's own tests cannot be observed: {base.violations[0]}")
-    after = change.by_id()
-    for test, before in base.by_id().items():
+    earlier, after = base.by_id(), change.by_id()
+    for test, before in earlier.items():
         seen = after.get(test, [])
-        if len(seen) < len(before) and not _is_known(test, known):
+        if len(seen) < len(before) and not _is_known(test, known) and not sides.free(_file_of(test)):
             yield _problem(Code.TEST_MISSING, f"{test} is collected on the base and not on the change")
         yield from _replaced(before, seen, sides)
     for test, seen in after.items():
         if not _is_known(test, known):
-            yield from _outcome(test, base.by_id().get(test, []), seen)
+            free = sides.free(_file_of(test))
+            yield from _outcome(
+                test, earlier.get(test, []), [one for one in seen if not (free and one.omitted)]
+            )
+
+
+def _file_of(test: str) -> str:
+    return test.partition("::")[0]
 
 
 def _is_known(test: str, known: Collection[str]) -> bool:
@@ -151,11 +164,13 @@ def _is_known(test: str, known: Collection[str]) -> bool:
 def _outcome(test: str, before: Sequence[Seen], seen: Sequence[Seen]) -> Iterator[Problem]:
     earlier = {one.status for one in before}
     for one in seen:
+        if one.status == "xpassed" and {"xfailed", "xpassed"} & earlier:
+            continue  # what was expected to fail passes now
         if one.status == "passed" or (
             one.status in ("skipped", "xfailed", "xpassed") and one.status in earlier
         ):
             continue
-        if not before and one.status in ("skipped", "xfailed"):
+        if not before and one.omitted:
             continue  # a new test that is not asked for proves nothing and hides nothing
         if one.status in ("skipped", "xfailed", "xpassed"):
             yield _problem(Code.TEST_SKIPPED, f"{test} is {one.status} on the change, which is no pass")
@@ -176,13 +191,14 @@ def _as_before(earlier: Collection[str]) -> str:
     ) else ""  # fmt: skip
 
 
-def _held(base: Report, change: Report, known: Collection[str]) -> tuple[int, int]:
+def _held(base: Report, change: Report, known: Collection[str], sides: Sides) -> tuple[int, int]:
     after = change.by_id()
     held = 0
     before = base.by_id()
     for test, seen in before.items():
         fine = not list(_outcome(test, seen, after.get(test, [])))
-        held += _is_known(test, known) or (len(after.get(test, [])) >= len(seen) and fine)
+        excused = _is_known(test, known) or sides.free(_file_of(test))
+        held += excused or (len(after.get(test, [])) >= len(seen) and fine)
     return len(before), held
 
 
@@ -212,13 +228,20 @@ def _fixed(command: str, base: Ran, change: Ran, sides: Sides) -> Iterator[Probl
         yield _problem(Code.NOT_FAILING_ON_BASE, f"`{command}` passes on the base: there is nothing to fix")
     if change.report.observed and not change.report.tests:
         yield _problem(Code.NO_TESTS_SELECTED, f"`{command}` selects no tests on the change")
-    after = change.report.by_id()
-    for test, before in base.report.by_id().items():
-        if len(after.get(test, [])) < len(before):
+    before, after = base.report.by_id(), change.report.by_id()
+    for test, earlier in before.items():
+        if len(after.get(test, [])) < len(earlier) and not sides.free(_file_of(test)):
             yield _problem(Code.TEST_MISSING, f"{test} is selected on the base and not on the change")
-        yield from _replaced(before, after.get(test, []), sides)
+        yield from _replaced(earlier, after.get(test, []), sides)
+    turned = False
     for test, seen in after.items():
-        yield from _outcome(test, (), [one for one in seen if one.status not in ("skipped", "xfailed")])
+        statuses = {one.status for one in before.get(test, [])}
+        turned |= "passed" not in statuses and any(one.status == "passed" for one in seen)
         for one in seen:
-            if one.status in ("skipped", "xfailed"):
+            if one.omitted and one.status not in statuses:
                 yield _problem(Code.TEST_SKIPPED, f"{test} is {one.status} on the change, which is no pass")
+            else:
+                yield from _outcome(test, before.get(test, []), [one])
+    if after and not turned and not base.succeeded:
+        detail = f"none of the tests of `{command}` fails on the base and passes on the change"
+        yield _problem(Code.NO_TESTS_SELECTED, detail)

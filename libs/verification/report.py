@@ -30,6 +30,11 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     #: function | doctest | other
     kind: str = "other"
 
+    @property
+    def omitted(self) -> bool:
+        """Tell whether the test was left out, or may fail: no evidence in either direction."""
+        return self.status in ("skipped", "xfailed")
+
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What one command's run showed."""

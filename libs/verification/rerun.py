@@ -86,7 +86,7 @@ async def _control(
             files = [path for path in layout.files if layout.is_test(path)]
             sabotaged = await asyncio.to_thread(write_blind_controls, tree, files)
         output = workshop.fresh("control")
-        ran = await run_observed(workshop, command, tree, output, request.report, terse=True)
+        ran = await run_observed(workshop, command, tree, output, request.report, control=True)
         return sabotaged, ran.report
     finally:
         await asyncio.shield(asyncio.to_thread(shutil.rmtree, tree, ignore_errors=True))

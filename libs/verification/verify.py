@@ -197,6 +197,7 @@ class _Verifier:
             kept=lambda path: (
                 not is_permitted(path, permitted) and (layout.is_protected(path) or path not in layout.files)
             ),
+            free=lambda path: is_permitted(path, permitted),
         )
 
     def _verification(

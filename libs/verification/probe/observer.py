@@ -49,7 +49,7 @@ def _open_channel():
     """Take the one key of this session and leave no trace of the channel in the environment."""
     setting = os.environ.pop("AUTOPILOT_CHANNEL", "")
     if not setting:
-        return None, ""
+        return None, "", False
     number, tree = setting.split(":", 1)
     mine = os.path.dirname(os.path.abspath(__file__))
     for name, original in (("PYTEST_ADDOPTS", "AUTOPILOT_ADDOPTS"), ("PYTHONPATH", None), ("PATH", None)):
@@ -70,9 +70,10 @@ def _open_channel():
         os.set_inheritable(line.fileno(), False)
         line.settimeout(60)
         line.send(b"hello")
-        key = line.recv(64)
+        answer = line.recv(64)
     except OSError:
-        return None, tree
+        return None, tree, False
+    key, is_control = answer[:32], answer[32:] == b"c"
     own, thread, count, send = _getpid(), _ident(), [0], line.send
     mac, pack = _hashlib.hmac_digest, struct.pack
 
@@ -87,10 +88,10 @@ def _open_channel():
             return
         count[0] += 1
 
-    return report, tree
+    return report, tree, is_control
 
 
-_report, _tree = _open_channel()
+_report, _tree, _is_control = _open_channel()
 
 
 def _report_many(kind, rows):
@@ -187,8 +188,12 @@ class _Integrity:
             value = getattr(value, "fget", None) or value
             if isinstance(value, types.FunctionType):
                 codes[key] = (value, value.__code__, value.__defaults__, value.__kwdefaults__)
-        holder = vars(holder) if is_class else holder
-        self.holders.append((label, holder, held, codes, frozenset(holder) if is_class else None))
+        keys = None
+        if is_class:
+            inherited = frozenset(name for parent in holder.__mro__[1:] for name in vars(parent))
+            holder = vars(holder)
+            keys = frozenset(holder), inherited
+        self.holders.append((label, holder, held, codes, keys))
 
     def differences(self):
         """Name everything that is not what it was."""
@@ -204,8 +209,9 @@ class _Integrity:
                     or function.__kwdefaults__ is not keywords
                 ):
                     found.append(label + ":" + key + "()")
-            if keys is not None and len(holder) != len(keys):
-                found.extend(label + ":+" + key for key in holder if key not in keys and key[:4] != "_abc")
+            if keys is not None and len(holder) != len(keys[0]):
+                # A name that no parent has changes nothing (pytest notes on classes what it has warned about).
+                found.extend(label + ":+" + key for key in holder if key not in keys[0] and key in keys[1])
         if (sys.gettrace() is None) != (self.tracing[0] is None):
             found.append("sys:trace function")
         if (sys.getprofile() is None) != (self.tracing[1] is None):
@@ -325,6 +331,9 @@ def _hooks(manager):
 def _one_process(config):
     """Keep every test in this process, and go on after failures: the verifier wants to see all of them."""
     wanted = {"numprocesses": 0, "dist": "no", "tx": [], "maxfail": 0, "continue_on_collection_errors": True}
+    if _is_control:
+        # Where every test fails, tracebacks are four fifths of the time: boltons takes 10.5 s instead of 1.9 s.
+        wanted["tbstyle"] = "no"
     for name, value in wanted.items():
         if hasattr(config.option, name):
             setattr(config.option, name, value)
@@ -379,3 +388,5 @@ if _report is not None:
             "path", [(place,) for place in map(_in_tree, (p or "." for p in sys.path)) if place is not None]
         )
         _report("finish", int(getattr(session, "exitstatus", -1)))
+        if _is_control:
+            session.exitstatus = 0  # `pytest a && pytest b` shall come to its second half
