@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import ssl
 
 import httpx
 import msgspec
@@ -28,6 +29,7 @@ class Webhook:
 
     def __init__(self, url: str, breaker: Breaker, clock: Clock, *, timeout_s: float = TIMEOUT_S) -> None:
         self._url, self._breaker, self._clock, self._timeout_s = url, breaker, clock, timeout_s
+        self._tls: ssl.SSLContext | None = None
 
     async def tell(self, notice: Notice) -> None:
         """Post it. Raises DeliveryError unless a 2xx comes in time, NotTriedError if the breaker is open."""
@@ -45,18 +47,27 @@ class Webhook:
             url = httpx.URL(self._url)
             async with (
                 asyncio.timeout(self._timeout_s),
-                # A proxy of the environment is for the way out, not for an address on this machine.
-                httpx.AsyncClient(timeout=self._timeout_s, trust_env=not _is_loopback(url.host)) as client,
+                self._client(url) as client,
                 # The answer's body is not read: it could be endless, and nothing depends on it.
                 client.stream("POST", url, content=_body(notice), headers=self._headers(notice)) as response,
             ):
                 status = response.status_code
-        except TimeoutError as error:
+        except (TimeoutError, httpx.TimeoutException) as error:
             raise DeliveryError(f"no answer within {self._timeout_s:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             raise DeliveryError(f"the call failed ({type(error).__name__})") from error
         if not 200 <= status < 300:
             raise DeliveryError(f"the receiver answered with status {status}")
+
+    def _client(self, url: httpx.URL) -> httpx.AsyncClient:
+        if self._tls is None:
+            # Reading all certificates takes some 30 ms; without any, no TLS connection would be trusted.
+            plain = url.scheme != "https"
+            self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else httpx.create_ssl_context()
+        # A proxy of the environment is for the way out, not for an address on this machine.
+        return httpx.AsyncClient(
+            timeout=self._timeout_s, trust_env=not _is_loopback(url.host), verify=self._tls
+        )
 
     def _headers(self, notice: Notice) -> dict[str, str]:
         return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.alert import AlertDelivered, AlertDeliveryFailed, AlertEvent, AlertRaised, AlertResolved
@@ -72,6 +72,7 @@ def test_decisions(past: list[AlertEvent], command: AlertCommand, expected: list
     assert then(past, command) == expected
 
 
+@settings(max_examples=50)
 @given(
     st.lists(
         st.one_of(st.sampled_from([RAISE, RESOLVE, CONFIRM]), st.integers(1, 4).map(fail)),
@@ -85,6 +86,7 @@ def test_every_command_twice_is_once(commands: list[AlertCommand]) -> None:
         assert then(past, command) == []
 
 
+@settings(max_examples=50)
 @given(st.integers(0, 10_000))
 def test_the_pause_grows_and_never_ends_the_trying(attempts: int) -> None:
     assert pause_after(1) == 1.0

@@ -20,12 +20,14 @@ from libs.eventsourcing.decider import Decider
 from libs.resilience.breaker import Breaker
 from libs.runtime.running import Running
 from libs.runtime.service import Service
+from libs.testing.clock import ManualClock
 from libs.testing.world import World
 from services.alerting import api
 from services.alerting.adapters.courier import AlertCourier
 from services.alerting.adapters.log import LogSink
 from services.alerting.adapters.webhook import RESET_S, Webhook
 from services.alerting.app import service
+from services.alerting.ports import DeliveryError, Notice
 from tests.unit.alerting.receiver import Receiver
 
 LOOP = InfiniteLoopDetected(task_id="t1", stage="plan", attempts=5)
@@ -64,8 +66,8 @@ async def started(tmp_path: Path, alerting: Service = service, url: str = "") ->
     return world
 
 
-def impatient(receiver: Receiver, timeout_s: float = 5.0, failures: int = 5) -> Service:
-    """Make a service whose patience is short, and whose breaker goes by the clock that the test moves."""
+def by_our_clock(receiver: Receiver, failures: int = 5) -> Service:
+    """Make a service whose breaker goes by the clock that the test moves."""
 
     async def assemble(running: Running) -> AlertCourier:
         breaker = Breaker(
@@ -74,7 +76,7 @@ def impatient(receiver: Receiver, timeout_s: float = 5.0, failures: int = 5) -> 
             reset_s=RESET_S,
             monotonic=lambda: running.clock.now().timestamp(),
         )
-        hook = Webhook(receiver.url, breaker, running.clock, timeout_s=timeout_s)
+        hook = Webhook(receiver.url, breaker, running.clock)
         return AlertCourier(running, {"log": LogSink(), "webhook": hook})
 
     return dataclasses.replace(service, assemble=assemble)
@@ -116,41 +118,59 @@ async def test_an_alert_is_posted_at_once_and_logged(tmp_path: Path, receiver: R
 async def test_a_receiver_that_misbehaves_is_told_again_until_it_takes_it(
     tmp_path: Path, receiver: Receiver
 ) -> None:
-    receiver.behaviours = [500, "reset", "silent", "drip", 302, 200]
-    world = await started(tmp_path, impatient(receiver, timeout_s=0.2))
+    receiver.behaviours = [500, "reset", 429, 302, 200]
+    world = await started(tmp_path, by_our_clock(receiver))
     await record(world, "scheduler", LOOP)
     await world.settle()
-    for pause in (1, 2, 4, 8, 16):
+    for pause in (1, 2, 4, 8):
         await world.pass_time(pause - 0.1)
         before = len(receiver.requests)
         await world.pass_time(0.1)
         assert len(receiver.requests) == before + 1
     (alert,) = await shown(world)
-    assert receiver.ids == [alert.alert_id] * 6
+    assert receiver.ids == [alert.alert_id] * 5
     failures = [event.event for event in await world.events("alert_delivery_failed")]
     reasons = [failure.reason for failure in failures if isinstance(failure, AlertDeliveryFailed)]
     assert [reason.split(" (")[0] for reason in reasons] == [
         "the receiver answered with status 500",
         "the call failed",
-        "no answer within 0.2 s",
-        "no answer within 0.2 s",
+        "the receiver answered with status 429",
         "the receiver answered with status 302",
     ]
     assert "secret-part" not in str(failures)
     assert [event.event for event in await world.events("alert_delivered")][1:] == [
-        AlertDelivered(alert_id=alert.alert_id, sink="webhook", attempts=6)
+        AlertDelivered(alert_id=alert.alert_id, sink="webhook", attempts=5)
     ]
     await world.pass_time(3_600)
-    assert len(receiver.requests) == 6
+    assert len(receiver.requests) == 5
+
+
+@pytest.mark.parametrize("behaviour", ["silent", "drip"])
+async def test_a_receiver_that_does_not_answer_in_time_has_not_taken_it(
+    receiver: Receiver, behaviour: str
+) -> None:
+    receiver.behaviours = [behaviour]
+    clock = ManualClock()
+    notice = Notice(
+        alert_id="a",
+        rule="r",
+        severity="critical",
+        summary="s",
+        task_id="",
+        event_id="e",
+        raised_at=clock.now(),
+    )
+    with pytest.raises(DeliveryError, match="no answer within"):
+        await Webhook(receiver.url, Breaker("webhook"), clock, timeout_s=0.05).tell(notice)
 
 
 async def test_a_receiver_that_is_away_for_a_day_is_not_given_up(tmp_path: Path, receiver: Receiver) -> None:
     receiver.behaviours = ["reset"]
-    world = await started(tmp_path, impatient(receiver))
+    world = await started(tmp_path, by_our_clock(receiver))
     await record(world, "scheduler", LOOP)
     await world.settle()
-    for _ in range(12):
-        await world.pass_time(7_200)
+    for _ in range(6):
+        await world.pass_time(14_400)
     receiver.behaviours = [200]
     for _ in range(3):
         await world.pass_time(60)
@@ -163,7 +183,7 @@ async def test_while_the_breaker_is_open_nothing_is_called_and_nothing_is_forgot
     tmp_path: Path, receiver: Receiver
 ) -> None:
     receiver.behaviours = [500, 500, 200]
-    world = await started(tmp_path, impatient(receiver, failures=2))
+    world = await started(tmp_path, by_our_clock(receiver, failures=2))
     await record(world, "scheduler", LOOP)
     await world.settle()
     await world.pass_time(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.message import Event
@@ -65,6 +65,7 @@ def test_decisions(
 levels = st.floats(0, 100, allow_nan=False)
 
 
+@settings(max_examples=50)
 @given(measurements=st.lists(levels, max_size=30), pause=levels, resume=levels)
 def test_pressure_begins_high_ends_low_and_alternates(
     measurements: list[float], pause: float, resume: float
@@ -84,6 +85,7 @@ def test_pressure_begins_high_ends_low_and_alternates(
     assert kinds[:1] in ([], [DiskPressureRaised])
 
 
+@settings(max_examples=50)
 @given(st.lists(levels, min_size=2, max_size=30))
 def test_between_the_thresholds_nothing_changes(measurements: list[float]) -> None:
     between = [75.5 + used / 100 * 14 for used in measurements]

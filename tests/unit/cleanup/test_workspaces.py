@@ -63,6 +63,7 @@ async def test_a_task_that_is_retried_keeps_its_workspace_until_it_ends_again(
 ) -> None:
     await scene.record(scene.submitted("t1"), GIVEN_UP)
     await scene.record(RETRIED)
+    assert await scene.world.store.next_timer("cleanup") is None
     await scene.world.pass_time(3_600)
     assert (workspace / "t1-implement-1" / "repo" / "file.py").exists()
     await scene.record(DONE)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.evidence.redaction import MARK, Redactor
@@ -45,6 +45,7 @@ def test_every_spelling_of_a_known_secret_goes(spelled: str) -> None:
     assert Redactor([SECRET]).redact(f"before {spelled} behind".encode()) == b"before [redacted] behind"
 
 
+@settings(max_examples=50)
 @given(secret=secrets, before=st.binary(max_size=8), behind=st.binary(max_size=8), url_safe=st.booleans())
 def test_a_secret_inside_base64_cannot_be_decoded_from_what_is_left(
     secret: str, before: bytes, behind: bytes, url_safe: bool
@@ -57,6 +58,7 @@ def test_a_secret_inside_base64_cannot_be_decoded_from_what_is_left(
     assert len(left) - len(MARK) <= len(encoded) - (len(secret) * 8 // 6 - 1)
 
 
+@settings(max_examples=50)
 @given(
     values=st.lists(secrets, min_size=1, max_size=4),
     pieces=st.lists(st.one_of(noise, st.integers(0, 3)), max_size=12),
@@ -76,6 +78,7 @@ def test_chunk_borders_make_no_difference(
         assert value.encode() not in whole.replace(MARK, b"\0")
 
 
+@settings(max_examples=50)
 @given(
     token=st.sampled_from(
         [b"ghp_" + b"a1B2" * 9, b"Authorization: Bearer " + b"x" * 30, b"://u:p@h", b"plain"]
@@ -90,6 +93,7 @@ def test_chunk_borders_make_no_difference_to_patterns(token: bytes, places: list
     assert b"".join(redactor.stream(cut(text, places), block=1)) == redactor.redact(text)
 
 
+@settings(max_examples=50)
 @given(text=noise, values=st.lists(secrets, max_size=3))
 def test_redacting_twice_is_redacting_once(text: bytes, values: list[str]) -> None:
     redactor = Redactor(values)

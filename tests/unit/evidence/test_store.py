@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.evidence.error import (
@@ -38,6 +38,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> EvidenceStore:
     return EvidenceStore(tmp_path_factory.mktemp("evidence"))
 
 
+@settings(max_examples=30)
 @given(data=st.binary(max_size=2_000), limit=st.integers(0, 2_500))
 def test_what_was_put_is_read_whatever_its_form(shared: EvidenceStore, data: bytes, limit: int) -> None:
     digest = shared.put_bytes(data)
@@ -87,7 +88,7 @@ def test_a_process_that_died_between_the_two_files_is_made_good(store: EvidenceS
 
 
 def test_a_reader_finds_it_at_any_moment_of_the_compression(store: EvidenceStore) -> None:
-    contents = [b"%d " % number * 2_000 for number in range(40)]
+    contents = [b"%d " % number * 2_000 for number in range(12)]
     digests = [store.put_bytes(content) for content in contents]
     compressing = threading.Thread(target=lambda: [store.compress(digest) for digest in digests])
     compressing.start()
