@@ -21,7 +21,9 @@ async def run_until_stopped(stack: Stack, report: Report) -> None:
     """
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
-    for signum in _STOP_SIGNALS:
+    # Ignored by whoever started us (`nohup`) stays ignored.
+    handled = [signum for signum in _STOP_SIGNALS if signal.getsignal(signum) is not signal.SIG_IGN]
+    for signum in handled:
         loop.add_signal_handler(signum, asked.set)
     try:
         starting = loop.create_task(stack.start(report))
@@ -41,5 +43,5 @@ async def run_until_stopped(stack: Stack, report: Report) -> None:
             await stack.stop()
     finally:
         # Not before the stop is over: the default action of a second Ctrl-C would break it off.
-        for signum in _STOP_SIGNALS:
+        for signum in handled:
             loop.remove_signal_handler(signum)

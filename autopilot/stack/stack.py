@@ -88,17 +88,15 @@ class Stack:
         self._starting = asyncio.get_running_loop().create_task(self._start(report), name="start-stack")
         try:
             await self._starting
-        except asyncio.CancelledError:
+        except BaseException as error:
+            # Whatever it was, a defect of ours included: what was begun must not stay.
             stopped_by_us = self._stopping is not None
             await self.stop()
-            if stopped_by_us:
+            if stopped_by_us and isinstance(error, asyncio.CancelledError):
                 raise StackError("the stack was stopped during its start") from None
+            if isinstance(error, OSError):
+                raise StackError(str(error)) from error
             raise
-        except (OSError, StackError) as error:
-            await self.stop()
-            if isinstance(error, StackError):
-                raise
-            raise StackError(str(error)) from error
 
     async def wait(self) -> None:
         """Wait until the stack has been stopped."""
@@ -128,10 +126,8 @@ class Stack:
 
     async def _start(self, report: Report) -> None:
         with reported(report, WHOLE):
-            await self._take_directory()
+            sockets = await self._take_directory()
             credentials = secrets.load_or_create(self.config.secrets_dir)
-            sockets = cluster.socket_dir(self.config.data_dir)
-            self._cleanups.callback(cluster.remove_sockets, sockets)
             supervisor, keeper = self._supervise(credentials, sockets)
             await _together(
                 self._start_postgres(supervisor, credentials, sockets, report),
@@ -149,12 +145,14 @@ class Stack:
             self._state = "ready"
             self._publish()
 
-    async def _take_directory(self) -> None:
-        """Become the only stack of this directory and of its ports."""
+    async def _take_directory(self) -> Path:
+        """Become the only stack of this directory and of its ports; returns the directory of the sockets."""
         self.config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = await InstanceLock.acquire(self.config.lock_file)
         self._cleanups.callback(lock.release)
-        await leftovers.end_leftovers(self.config)
+        sockets = cluster.socket_dir(self.config.data_dir)
+        self._cleanups.callback(cluster.remove_sockets, sockets)
+        await leftovers.end_leftovers(self.config, sockets)
         self._cleanups.callback(self._unpublish)
         if self.config.ephemeral:
             block = PortBlock.claim()
@@ -165,6 +163,7 @@ class Stack:
         self._watchdog = Watchdog(self._run_id, lock.fd)
         self._watchdog.start()
         self._cleanups.push_async_callback(self._watchdog.stop)
+        return sockets
 
     def _supervise(self, credentials: Secrets, sockets: Path) -> tuple[Supervisor, TopologyKeeper]:
         """Put all children under supervision; none is started yet."""

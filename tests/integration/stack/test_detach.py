@@ -14,7 +14,7 @@ import pytest
 from autopilot.stack.config import SERVICES, StackConfig
 from autopilot.stack.detach import launch, stop_running
 from autopilot.stack.errors import PartFailedError, StopTimeoutError
-from autopilot.stack.lock import Holder
+from autopilot.stack.lock import Holder, holder_of
 from autopilot.stack.progress import Progress
 from tests.integration.stack.fakes import RUN_STACK, eventually, live_status, running
 
@@ -74,6 +74,19 @@ async def test_a_repeated_signal_is_one_orderly_stop(
     await eventually(lambda: not running(written.pid), "the end of the supervisor")
     assert not config.stack_file.exists()
     assert "database system is shut down" in config.log_file("postgres").read_text()
+
+
+async def test_signals_during_the_start_end_it_and_leave_nothing(used: StackConfig) -> None:
+    process = subprocess.Popen([*RUN_STACK, str(used.data_dir)])
+    await eventually(used.stack_file.exists, "the begin of the start")
+    children = [child.pid for child in live_status(used).processes.values()]
+    for _ in range(3):
+        process.send_signal(signal.SIGTERM)
+    await eventually(lambda: process.poll() is not None, "the end of the supervisor")
+    assert process.returncode == 0
+    assert not [pid for pid in children if pid and running(pid)]
+    assert holder_of(used.lock_file) is None
+    assert not used.stack_file.exists()
 
 
 def test_a_recycled_id_in_the_lock_is_never_signalled(config: StackConfig) -> None:

@@ -15,6 +15,7 @@ from autopilot.stack import secrets
 from autopilot.stack.config import DEFAULT_PORTS, HOST, SERVICES, StackConfig
 from autopilot.stack.errors import AlreadyRunningError, PartFailedError, PortsInUseError, StackError
 from autopilot.stack.lock import holder_of
+from autopilot.stack.nats import NatsUser
 from autopilot.stack.ports import PortBlock
 from autopilot.stack.probe import http_status
 from autopilot.stack.progress import Progress
@@ -140,6 +141,16 @@ async def test_a_failing_hook_fails_the_start_with_its_reason_and_leaves_nothing
         await Stack(used, broken, make_service=fake_service).start(told.append)
     assert {event.part for event in told if event.state == "failed"} == {part, "stack"}
     assert not used.stack_file.exists()
+    assert holder_of(used.lock_file) is None
+
+
+async def test_a_defect_in_what_was_injected_leaves_nothing_either(used: StackConfig) -> None:
+    def stranger(passwords: Mapping[str, str]) -> list[NatsUser]:
+        raise KeyError("nobody")
+
+    broken = Hooks(migrate=migrate, ensure_topology=ensure_topology, nats_users=stranger)
+    with pytest.raises(KeyError):
+        await Stack(used, broken, make_service=fake_service).start()
     assert holder_of(used.lock_file) is None
 
 
