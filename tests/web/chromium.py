@@ -129,7 +129,8 @@ class Browser:
             command["sessionId"] = session
         os.write(self._write_to, json.dumps(command).encode() + b"\0")
         async with asyncio.timeout(ANSWER_S):
-            return await answer
+            result: dict[str, Any] = await answer
+        return result
 
     async def new_page(self) -> Page:
         """Open a tab with cookies of its own."""

@@ -36,8 +36,9 @@ class Served:
 
     async def start(self) -> None:
         """Listen."""
+        await self.world.open()
         config = uvicorn.Config(
-            await self.world.open(),
+            self.world.app,
             host="127.0.0.1",
             port=self.port,
             log_level="error",

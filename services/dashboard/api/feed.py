@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 
@@ -103,7 +103,7 @@ class Feed:
         """Return the position of the last event that was passed on."""
         return self._cursor.position
 
-    async def events(self, since: int | None) -> AsyncIterator[Frame]:
+    async def events(self, since: int | None) -> AsyncGenerator[Frame, None]:
         """Yield what comes behind a position in reading order, or what comes from now on; ends when the feed does."""
         with self._queue() as queue:
             await self._begin()
@@ -159,7 +159,7 @@ class Feed:
             end = frame.cursor
         return end
 
-    async def _read(self, after: Cursor) -> AsyncIterator[Frame]:
+    async def _read(self, after: Cursor) -> AsyncGenerator[Frame, None]:
         while True:
             page = await self._store.read_all(after, limit=PAGE)
             for recorded in page:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import Annotated, Any
 
 import msgspec
@@ -93,10 +94,11 @@ def routes(running: Running) -> APIRouter:
 async def _messages(feed: Feed, since: int | None, task: str, brief: bool) -> AsyncIterator[ServerSentEvent]:
     yield ServerSentEvent(comment="the record follows", retry=RETRY_MS)
     try:
-        async for frame in feed.events(since):
-            if task and not concerns(frame.recorded, task):
-                continue
-            yield _message(frame, brief)
+        # Closed with this generator and not some time later: until then the client would be counted as live.
+        async with aclosing(feed.events(since)) as frames:
+            async for frame in frames:
+                if not task or concerns(frame.recorded, task):
+                    yield _message(frame, brief)
     except StoreUnavailableError as error:
         # The client comes back with the last position that it has seen.
         log.warning("stream_ended", reason=str(error))

@@ -41,7 +41,8 @@ class SecureRoute(APIRoute):
                 response = problem.response()
             except RequestValidationError as error:
                 first = error.errors()[0]
-                field = ".".join(str(part) for part in first["loc"][1:])
+                # What follows the parameter's name is about the validation's own structure.
+                field = str(first["loc"][1])
                 response = Problem(422, "Invalid request", f"{field}: {first['msg']}", field=field).response()
             for name, value in _ALWAYS.items():
                 response.headers.setdefault(name, value)

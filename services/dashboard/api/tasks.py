@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from fastapi import APIRouter, Query
@@ -20,7 +20,7 @@ from services.dashboard.api.secure import SecureRoute
 from services.dashboard.projections.documents import Card, Phase, TaskDocument
 
 #: Besides the phases: every task that has not ended.
-Wanted = Phase | Literal["active"]
+Wanted: TypeAlias = Literal[Phase, "active"]
 
 
 class PullView(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -17,7 +16,7 @@ from tests.unit.dashboard.world import API_TOKEN, World
 
 @pytest.fixture(scope="session")
 def told(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A system in full swing, recorded and folded once for all tests; they work on copies."""
+    """A system in full swing, recorded and folded once for all tests that only read."""
     world = World(tmp_path_factory.mktemp("scenes"))
 
     async def tell() -> None:
@@ -40,8 +39,8 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 @pytest.fixture
 async def scenes(told: World) -> AsyncIterator[World]:
-    """A system in full swing and a dashboard that serves it."""
-    world = World(told.data, pen=copy.deepcopy(told.pen))
+    """The same for a test that goes on from there."""
+    world = World(told.data, pen=told.pen.copy())
     await world.open()
     yield world
     world.running.parts.feed.close()

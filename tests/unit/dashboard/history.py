@@ -108,7 +108,7 @@ class Life:
                 input=StageInput(spec=self.spec),
             )
         )
-        run = {"run_id": run_id, "task_id": self.task_id, "stage": stage, "attempt": attempt}
+        run: dict[str, Any] = {"run_id": run_id, "task_id": self.task_id, "stage": stage, "attempt": attempt}
         await self.write(StageStarted(**run, replica="stage-runner-1", epoch=1), 0.2)
         return run
 
@@ -215,7 +215,7 @@ class Life:
                 await self.write(
                     StageSkipped(task_id=self.task_id, stage="think", reason="low risk, clear plan")
                 )
-            await self.passed(passed)  # type: ignore[arg-type]
+            await self.passed(passed)
 
     async def gave_up(self, stage: Stage, reason: str, findings: tuple[Problem, ...]) -> str:
         """Record the way from a failure to an incident."""

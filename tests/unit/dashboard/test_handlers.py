@@ -19,11 +19,11 @@ async def test_what_is_delivered_again_changes_nothing(scenes: World) -> None:
     assert await scenes.documents() == before
 
 
-async def test_a_rebuild_from_nothing_gives_the_same_views(scenes: World, tmp_path: Path) -> None:
-    rebuilt = World(tmp_path / "elsewhere", clock=scenes.clock)
+async def test_a_rebuild_from_nothing_gives_the_same_views(told: World, tmp_path: Path) -> None:
+    rebuilt = World(tmp_path / "elsewhere", clock=told.clock)
     await rebuilt.open()
-    await rebuilt.deliver(await scenes.history())
-    assert await rebuilt.documents() == await scenes.documents()
+    await rebuilt.deliver(await told.history())
+    assert await rebuilt.documents() == await told.documents()
 
 
 async def test_news_of_one_task_on_many_streams_at_once_is_all_folded(world: World) -> None:
@@ -69,8 +69,8 @@ async def test_events_about_no_task_write_no_task(world: World) -> None:
     assert documents["mode"][0][1]["mode"] == "minimal"
 
 
-async def test_no_document_is_written_by_all_tasks(world: World, scenes: World) -> None:
-    for recorded in (await scenes.history())[:60]:
+async def test_no_document_is_written_by_all_tasks(world: World, told: World) -> None:
+    for recorded in (await told.history())[:60]:
         before = await world.documents()
         await world.handle(recorded)
         after = await world.documents()

@@ -73,8 +73,8 @@ def shuffled(events: list[Recorded], seed: int) -> list[Recorded]:
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_streams_in_any_order_lead_to_the_same_documents(scenes: World, seed: int) -> None:
-    events = await scenes.history()
+async def test_streams_in_any_order_lead_to_the_same_documents(told: World, seed: int) -> None:
+    events = await told.history()
     as_recorded, otherwise = folded(events), folded(shuffled(events, seed))
     assert otherwise == as_recorded
     for task_id, document in as_recorded.items():
@@ -107,9 +107,9 @@ def test_the_timeline_keeps_the_latest_events_and_counts_all() -> None:
     assert fold_task(document, late).timeline == document.timeline
 
 
-async def test_no_document_holds_credentials_of_a_repository_url(scenes: World) -> None:
-    assert b"secret" in msgspec.json.encode(await scenes.history())
-    assert b"secret" not in msgspec.json.encode(await scenes.documents())
+async def test_no_document_holds_credentials_of_a_repository_url(told: World) -> None:
+    assert b"secret" in msgspec.json.encode(await told.history())
+    assert b"secret" not in msgspec.json.encode(await told.documents())
 
 
 @pytest.mark.parametrize(
@@ -128,16 +128,16 @@ def test_credentials_are_left_out_of_urls(url: str, shown: str) -> None:
     assert without_credentials(url) == shown
 
 
-async def test_nothing_but_the_end_of_a_task_makes_it_done(scenes: World) -> None:
-    events = [each for each in await scenes.history() if task_of(each.event) == "t-done"]
+async def test_nothing_but_the_end_of_a_task_makes_it_done(told: World) -> None:
+    events = [each for each in await told.history() if task_of(each.event) == "t-done"]
     without = folded(each for each in events if not isinstance(each.event, TaskDone))["t-done"]
     assert without.phase != "done"
     assert without.ended_at is None
     assert active_card_of(without) is not None
 
 
-async def test_an_end_takes_a_task_out_of_the_flow_and_a_retry_brings_it_back(scenes: World) -> None:
-    document = folded(await scenes.history())["t-wrong"]
+async def test_an_end_takes_a_task_out_of_the_flow_and_a_retry_brings_it_back(told: World) -> None:
+    document = folded(await told.history())["t-wrong"]
     assert document.phase == "incident"
     assert active_card_of(document) is None
     again = fold_task(document, recorded(TaskRetried(task_id="t-wrong", actor="ada"), 10_000))
@@ -149,8 +149,8 @@ async def test_an_end_takes_a_task_out_of_the_flow_and_a_retry_brings_it_back(sc
     assert (twice.phase, twice.incident_id) == ("incident", "inc-2")
 
 
-async def test_a_task_shows_what_was_measured(scenes: World) -> None:
-    document = folded(await scenes.history())["t-wrong"]
+async def test_a_task_shows_what_was_measured(told: World) -> None:
+    document = folded(await told.history())["t-wrong"]
     run = document.runs["t-wrong-verify-1"]
     assert run.status == "failed"
     assert [problem.code for problem in run.problems] == ["test_not_passing"]
@@ -162,8 +162,8 @@ async def test_a_task_shows_what_was_measured(scenes: World) -> None:
     assert document.incident_paths == {"inc-t-wrong": "incidents/inc-t-wrong"}
 
 
-async def test_a_pull_request_is_shown_before_the_task_ends_and_only_once(scenes: World) -> None:
-    watched = folded(await scenes.history())["t-watched"]
+async def test_a_pull_request_is_shown_before_the_task_ends_and_only_once(told: World) -> None:
+    watched = folded(await told.history())["t-watched"]
     assert watched.phase == "waiting"
     shown: tuple[PullRequestRef, ...] = pull_requests(watched)
     assert [(pull.repo, pull.number) for pull in shown] == [("ledgerline", 7)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import uuid
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,19 @@ class Pen:
         self._heads[stream] = StreamHead(stream=stream, version=recorded.version, hash=recorded.hash)
         return recorded
 
+    def copy(self) -> Pen:
+        """Return a pen that goes on by itself; what is written already is shared, for nobody changes it."""
+        clock = ManualClock(self.clock.now())
+        store = MemoryStore(registry, clock)
+        for name, value in vars(self.store).items():
+            if isinstance(value, list | dict):
+                setattr(store, name, copy.copy(value))
+        vars(store)["_streams"] = {name: [*known] for name, known in vars(self.store)["_streams"].items()}
+        vars(store)["_xid"] = vars(self.store)["_xid"]
+        pen = Pen(store, clock)
+        pen._heads = dict(self._heads)
+        return pen
+
 
 class World:
     """One dashboard with everything around it."""
@@ -100,16 +115,20 @@ class World:
             ids=RandomIds(),
             publish=_nothing,
         )
-        self.running.lead(LeaseClaim(name="dashboard", epoch=1))
-        self.app = FastAPI()
 
-    async def open(self) -> FastAPI:
-        """Start the dashboard and return its application."""
-        await self.store.acquire("dashboard", "dashboard-1", 3_600)
+    async def open(self) -> None:
+        """Start the dashboard; once more is a restart."""
+        lease = await self.store.acquire("dashboard", "dashboard-1", 3_600, takeover=True)
+        assert lease is not None
         assert service.assemble is not None
+        self.running.lead(LeaseClaim(name=lease.name, epoch=lease.epoch))
         self.running.parts = await service.assemble(self.running)
-        self.app = http.build(self.running, _ready)
-        return self.app
+        self.__dict__.pop("app", None)
+
+    @cached_property
+    def app(self) -> FastAPI:
+        """Build the application; most tests of the folds do without."""
+        return http.build(self.running, _ready)
 
     async def deliver(self, events: Iterable[Recorded] | None = None) -> None:
         """Hand events to the dashboard as the bus would, each behind its stream's inbox mark."""

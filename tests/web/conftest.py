@@ -1,0 +1,59 @@
+"""One Chromium for all tests of the page; each test has a tab, a server and a record of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.unit.dashboard.scenes import record_scenes
+from tests.unit.dashboard.world import World
+from tests.web.chromium import Browser, Page, chromium, find_chromium
+from tests.web.server import Served
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
+    """A headless Chromium, if there is one on this machine."""
+    executable = find_chromium()
+    if executable is None:
+        pytest.skip("no Chromium on this machine (install one, or name it in AUTOPILOT_CHROMIUM)")
+    async with chromium(executable, tmp_path_factory.mktemp("chromium")) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    """A dashboard that listens, with an empty record."""
+    served = Served(World(tmp_path))
+    await served.start()
+    yield served
+    await served.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def busy(served: Served) -> Served:
+    """The same, in full swing."""
+    await record_scenes(served.world.pen, served.world.data)
+    await served.world.deliver()
+    return served
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(browser: Browser) -> Page:
+    """A tab of a browser that nobody has logged in."""
+    page = await browser.new_page()
+    await page.shape(1280)
+    return page
+
+
+@pytest.fixture
+def no_complaints(page: Page) -> Callable[[], list[str]]:
+    """Tells what the browser has complained about, but for a page without a session being refused."""
+
+    def complaints() -> list[str]:
+        return [said for said in page.complaints if "401 (Unauthorized)" not in said]
+
+    return complaints
