@@ -77,6 +77,8 @@ class Service:
     workers: tuple[Callable[[Any], Coroutine[Any, Any, None]], ...] = ()
     #: The lease each process of the service needs: one for all (a leader) or one per replica.
     lease_per_replica: bool = False
+    #: Whether it may list dead letters on the bus.
+    reads_dead_letters: bool = False
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -90,4 +92,5 @@ class Service:
             name=self.name,
             consumes=tuple(consumer.spec(self.name) for consumer in self.consumes),
             publishes=self.categories,
+            reads_dead_letters=self.reads_dead_letters,
         )

@@ -125,6 +125,8 @@ class EmbeddedServer:
         """Stop the process without closing its sockets."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        # The signal is delivered thread by thread; this returns when the last one has stopped.
+        os.waitpid(self._process.pid, os.WUNTRACED)
 
     def resume(self) -> None:
         """Let a paused process go on."""

@@ -13,4 +13,5 @@ service = Service(
     assemble=assemble,
     routes=routes,
     workers=(let_clients_go,),
+    reads_dead_letters=True,
 )
