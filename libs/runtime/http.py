@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
-from libs.eventstore.store import StaleLeaseError, StoreUnavailableError
+from libs.eventstore.store import StaleLeaseError, StoreUnavailableError, UnrecordableError
 from libs.runtime.running import NotLeaderError, Running
 
 #: Largest request body that is read.
@@ -127,6 +127,10 @@ def _handle_errors(app: FastAPI) -> None:
             f"{error}; nothing is known to have been written, repeat with the same Idempotency-Key",
             headers={"Retry-After": "2"},
         ).response()
+
+    @app.exception_handler(UnrecordableError)
+    async def unrecordable(_: Request, error: UnrecordableError) -> JSONResponse:
+        return Problem(422, "Invalid request", f"{error}: take NUL characters and lone surrogates out").response()
 
     @app.exception_handler(NotLeaderError)
     @app.exception_handler(StaleLeaseError)

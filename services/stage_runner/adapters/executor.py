@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from contracts.task import Failure, Stage, StageRequested
-from libs.eventstore.store import StaleLeaseError, StoreUnavailableError
+from libs.eventstore.store import StaleLeaseError, StoreUnavailableError, UnrecordableError
 from libs.runtime.running import NotLeaderError, Running
 from services.stage_runner.adapters.stages.context import Result, StageContext, StageError
 from services.stage_runner.domain import Complete, Fail, RunCommand, Stop, Which, run
@@ -152,3 +152,9 @@ class BackgroundExecutor:
             except (StaleLeaseError, NotLeaderError):
                 log.warning("end_left_to_next_holder", run_id=which.run_id)
                 return
+            except UnrecordableError as error:
+                # What a repository's commands print may hold what JSON in Postgres cannot, a NUL for example.
+                log.warning("end_unrecordable", run_id=which.run_id, error=str(error))
+                detail = "the result holds text that cannot be recorded (NUL or a lone surrogate)"
+                failure = Failure(kind="persistent", code="unrecordable_result", detail=detail)
+                end = Fail(failure=failure, output=Result().output, evidence=(), duration_s=0.0)

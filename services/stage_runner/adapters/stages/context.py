@@ -84,12 +84,6 @@ class StageContext:
         """Return this run's own directory; it is gone after the run."""
         return self.data_dir / "work" / self.request.task_id / self.request.run_id
 
-    def fresh_directory(self) -> Path:
-        """Make the run's directory, without what an earlier, interrupted go left in it."""
-        shutil.rmtree(self.directory, ignore_errors=True)
-        self.directory.mkdir(parents=True)
-        return self.directory
-
     async def mirror(self, repo: RepoSpec) -> Mirror:
         """Return the private clone of a repository, current if it is the first stage, as it is otherwise."""
         known = self.broker.existing(repo.url)
@@ -99,8 +93,10 @@ class StageContext:
 
     async def worktree(self, mirror: Mirror, repo: RepoSpec, commit: str) -> Path:
         """Check a commit out in a worktree of the private clone."""
-        path = self.fresh_directory() / repo.name
+        path = self.directory / repo.name
+        # An earlier, interrupted go of the same run may have left one.
         await mirror.remove_worktree(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
         self._worktrees.append((mirror, path))
         await mirror.add_worktree(path, commit)
         return path
