@@ -24,7 +24,7 @@ from contracts.stage import StageCompleted
 from contracts.task import Engine, Failure, PlanDelta, ResolutionAwaited, Stage, StageInput
 from libs.eventsourcing.decider import Decider
 
-#: Loops before a task is given up; architecture section 6.
+#: Loops that may fail one after the other before a task is given up; architecture section 6.
 MAX_LOOPS = 3
 #: Runs again of one attempt after a failure that may pass, and the first wait in seconds; each next one doubles.
 MAX_RETRIES, FIRST_WAIT_S = 3, 2.0
@@ -58,7 +58,8 @@ class Loops(msgspec.Struct, frozen=True, kw_only=True):
     open_gates: tuple[int, ...] = ()
     signatures: frozenset[str] = frozenset()
     incidents: int = 0
-    #: Loops that had been opened when the last incident was.
+    #: Loops that had been opened when what failed passed last, or when the last incident was opened. Only those
+    #: since then have failed: a loop that is overcome is none. The scheduler bounds the attempts in all.
     written_off: int = 0
 
 
@@ -165,7 +166,7 @@ def evolve(state: Loops, event: LoopEvent) -> Loops:
                 signatures=state.signatures | {event.signature},
             )
         case LoopClosed():
-            return msgspec.structs.replace(state, open_stage=None, open_gates=())
+            return msgspec.structs.replace(state, open_stage=None, open_gates=(), written_off=event.loop)
         case LoopExhausted():
             # A person's retry grants new loops and may repeat what failed: the world may have changed meanwhile.
             return msgspec.structs.replace(

@@ -1,21 +1,54 @@
-"""The seven services in one process."""
+"""The services in one process."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
+from libs.runtime.service import Service
 from libs.testing.world import World
-from tests.system.walking import SERVICES
+from tests.system.twin import Script, scripted
+from tests.system.walking import CORE, SERVICES
+
+Make = Callable[..., Awaitable[World]]
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """All services, started."""
-    made = World(SERVICES, str(tmp_path))
-    await made.start_all()
-    yield made
-    for name in list(made.running):
-        await made.crash(name)
+async def make(tmp_path: Path) -> AsyncIterator[Make]:
+    """Makes worlds, each over its own directory, with all their services started."""
+    async with AsyncExitStack() as stack:
+        made = 0
+
+        async def one(services: tuple[Service, ...] = CORE) -> World:
+            nonlocal made
+            made += 1
+            world = World(services, str(tmp_path / f"world-{made}"))
+            stack.push_async_callback(_stop, world)
+            await world.start_all()
+            return world
+
+        yield one
+
+
+async def _stop(world: World) -> None:
+    for name in list(world.running):
+        await world.crash(name)
+
+
+@pytest.fixture
+async def world(make: Make) -> World:
+    """All seven services, started."""
+    return await make(SERVICES)
+
+
+@pytest.fixture
+def acted(make: Make) -> Callable[[Script], Awaitable[World]]:
+    """Makes a world whose stages answer from a script."""
+
+    async def one(script: Script) -> World:
+        return await make(scripted(script))
+
+    return one

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from contracts.message import Recorded
 from contracts.task import TaskSpec
 from libs.runtime.service import Service
+from libs.testing.invariants import breaches_at_rest
 from libs.testing.world import World
 from services.alerting.app import service as alerting
 from services.cleanup.app import service as cleanup
@@ -15,12 +18,19 @@ from services.dashboard.app import service as dashboard
 from services.gate.app import service as gate
 from services.resolution.app import service as resolution
 from services.scheduler.app import service as scheduler
+from services.scheduler.domain.admission import Limit
+from services.scheduler.domain.mode import ChangeMode
 from services.scheduler.domain.state import Task
 from services.scheduler.domain.walk import Submit, TaskCommand, task
-from services.scheduler.handlers import command
+from services.scheduler.handlers import change_mode, command, set_limit
+from services.stage_runner.adapters.resumption import look
 from services.stage_runner.app import service as stage_runner
 
-SERVICES: tuple[Service, ...] = (scheduler, stage_runner, gate, resolution, alerting, cleanup, dashboard)
+#: The four that carry a task, and the three that watch.
+CORE: tuple[Service, ...] = (scheduler, stage_runner, gate, resolution)
+SERVICES: tuple[Service, ...] = (*CORE, alerting, cleanup, dashboard)
+#: Seconds after which every redelivery, retry and sweep is due.
+PATIENCE_S = 20
 
 
 def spec(**values: Any) -> TaskSpec:
@@ -45,7 +55,7 @@ async def submit(world: World, task_id: str, wanted: TaskSpec | None = None, **v
         )
         await command(work, task_id, wish)
 
-    await world.perform("scheduler", act)
+    await world.running["scheduler"].perform(act, synthetic=wanted.synthetic)
 
 
 async def tell(world: World, task_id: str, wish: TaskCommand) -> None:
@@ -53,7 +63,70 @@ async def tell(world: World, task_id: str, wish: TaskCommand) -> None:
     await world.perform("scheduler", lambda work: command(work, task_id, wish))
 
 
+async def switch(world: World, mode: Any) -> None:
+    """Change the mode as the API does."""
+    wish = ChangeMode(mode=mode, actor="operator", reason="a test")
+    await world.perform("scheduler", lambda work: change_mode(work, wish))
+
+
+async def limit(world: World, max_concurrent: int) -> None:
+    """Change how many tasks may run as the API does."""
+    wish = Limit(max_concurrent=max_concurrent, actor="operator")
+    await world.perform("scheduler", lambda work: set_limit(work, wish))
+
+
 async def state_of(world: World, task_id: str) -> Task:
     """Look at a task as the scheduler sees it."""
     state: Task = await world.perform("scheduler", lambda work: work.load(task, task_id))
     return state
+
+
+async def restart(world: World, name: str) -> None:
+    """Kill a service if it lives and start it again; a stage-runner looks for its unfinished runs first."""
+    if name in world.running:
+        await world.crash(name)
+    running = await world.start(name)
+    if name == "stage-runner":
+        await look(running)
+
+
+async def wait_out(world: World) -> None:
+    """Let every redelivery, back-off and sweep come due and be handled."""
+    for _ in range(4):
+        await world.pass_time(PATIENCE_S)
+
+
+async def sound(world: World, *, limit: int = 10) -> list[Recorded]:
+    """Return all events of a world at rest, after holding them to every invariant."""
+    events = await world.events()
+    assert breaches_at_rest(events, limit=limit) == []
+    return events
+
+
+def stages(events: Sequence[Recorded], task_id: str = "t1") -> list[str]:
+    """List the stages that were asked for, with their attempts: `verify 2`."""
+    return [f"{event.event.stage} {event.event.attempt}" for event in _of(events, task_id, "stage_requested")]
+
+
+def verdicts(events: Sequence[Recorded], task_id: str = "t1") -> dict[int, list[str]]:
+    """List what each gate said."""
+    said: dict[int, list[str]] = {}
+    for event in _of(events, task_id, "gate_decided"):
+        said.setdefault(event.event.gate, []).append(event.event.verdict)
+    return said
+
+
+def end(events: Sequence[Recorded], task_id: str = "t1") -> str:
+    """Name the last event of a task."""
+    return next(event.type for event in reversed(events) if event.stream == f"task-{task_id}")
+
+
+def facts_of(events: Sequence[Recorded], task_id: str, *types: str) -> list[Any]:
+    """List a task's events of some types, without what is around them."""
+    return [event.event for event in _of(events, task_id, *types)]
+
+
+def _of(events: Sequence[Recorded], task_id: str, *types: str) -> list[Any]:
+    return [
+        event for event in events if event.type in types and getattr(event.event, "task_id", "") == task_id
+    ]

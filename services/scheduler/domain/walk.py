@@ -187,7 +187,9 @@ def _observe(command: Observe, news: News, state: Task) -> Iterator[TaskEvent]:
         case GateDecided():
             yield from _after_gate(mode, news, state)
         case PlanDeltaRecorded(delta=delta) if state.phase == "resolving":
-            yield from _request(state, "plan", states.with_delta(state, delta), mode)
+            known = states.with_delta(state, delta)
+            # What has no specification yet cannot be planned: a failed `spec` is made again itself.
+            yield from _request(state, "plan" if known.specification else "spec", known, mode)
         case IncidentFiled(incident_id=incident_id, reason=reason) if state.phase == "resolving":
             yield TaskGivenUp(task_id=state.task_id, incident_id=incident_id, reason=reason)
         case _:

@@ -26,13 +26,14 @@ async def resume_orphaned_runs(running: Running) -> None:
     """Look for orphaned runs now and again, and go on with them."""
     while True:
         try:
-            await _look(running)
+            await look(running)
         except StoreUnavailableError as error:
             log.warning("resumption_waits", error=str(error))
         await asyncio.sleep(LOOK_S)
 
 
-async def _look(running: Running) -> None:
+async def look(running: Running) -> None:
+    """Go on with every run whose holder is gone now."""
     executor: BackgroundExecutor = running.parts
     live = {lease.name for lease in await running.store.leases() if lease.until > running.clock.now()}
     after = ""
