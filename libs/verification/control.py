@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from libs.verification.environment import TREE
 from libs.verification.report import Report, Seen
 from libs.verification.sabotage import first_line, sabotage
 from libs.verification.types import Code, Problem
@@ -27,12 +28,16 @@ class Sabotaged(msgspec.Struct, frozen=True, kw_only=True):
         return self.everything or test in self.ids
 
 
-def write_controls(tree: Path, base: Collection[Seen], change: Collection[Seen]) -> Sabotaged:
+def write_controls(
+    tree: Path, base: Collection[Seen], change: Collection[Seen], tests: Collection[str]
+) -> Sabotaged:
     """Alter the test files of a tree so that every test in them fails.
 
     Where a test's code stands is taken from the base, which nobody had a reason to falsify; for a test that
-    is not on the base from its file, and only then from what the change's own run said.
+    is not on the base from its file, and only then from what the change's own run said. `tests` are the base's
+    own test files.
     """
+    matchers = _matchers(tree, tests)
     places: dict[tuple[str, int], set[str]] = {}
     known = {test.id for test in base}
     for test in [*base, *(test for test in change if test.id not in known)]:
@@ -44,7 +49,7 @@ def write_controls(tree: Path, base: Collection[Seen], change: Collection[Seen])
     ids: set[str] = set()
     for file in sorted({file for file, _ in places}):
         lines = {line for other, line in places if other == file}
-        if _write(tree / file, lines):
+        if _write(tree / file, lines, matchers):
             ids |= {test for line in lines for test in places[file, line]}
     return Sabotaged(ids=frozenset(ids))
 
@@ -69,15 +74,22 @@ def _locate(tree: Path, test: str) -> tuple[str, int] | None:
     return None
 
 
-def write_blind_controls(tree: Path, files: Collection[str]) -> Sabotaged:
+def write_blind_controls(tree: Path, tests: Collection[str]) -> Sabotaged:
     """Alter every `test*` function of some Python files, where the runner does not say which it ran."""
-    return Sabotaged(everything=sum(_write(tree / file, None) for file in files) > 0)
+    matchers = _matchers(tree, tests)
+    return Sabotaged(everything=sum(_write(tree / file, None, matchers) for file in tests) > 0)
 
 
-def _write(path: Path, lines: Collection[int] | None) -> bool:
+def _matchers(tree: Path, tests: Collection[str]) -> list[str]:
+    """Find the test files that define when something is equal, as the sandbox names them."""
+    python = [file for file in tests if file.endswith(".py") and (tree / file).is_file()]
+    return [f"{TREE}/{file}" for file in python if b"__eq__" in (tree / file).read_bytes()]
+
+
+def _write(path: Path, lines: Collection[int] | None, matchers: Collection[str]) -> bool:
     if path.is_symlink() or not path.is_file() or path.suffix != ".py":
         return False
-    altered = sabotage(path.read_bytes(), lines)
+    altered = sabotage(path.read_bytes(), lines, matchers)
     if altered is None:
         return False
     path.write_bytes(altered)

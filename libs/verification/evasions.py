@@ -119,6 +119,9 @@ class _Reader(ast.NodeVisitor):
         return ""
 
     def visit_Name(self, node: ast.Name) -> None:
+        self._dotted(self._name_of(node))
+        if self._name_of(node) == "sys.modules":
+            self._add("uses sys.modules")
         if node.id in ("__builtins__", "SystemExit") or (node.id in ("exit", "quit") and not self._depth):
             self._add(f"uses {node.id}")
 

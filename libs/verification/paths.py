@@ -135,6 +135,7 @@ def _named(command: str, files: Collection[str]) -> list[str]:
     found = []
     starts = True
     runner = False
+    previous = ""
     for word in words:
         if word in _SEPARATORS:
             starts, runner = True, False
@@ -145,8 +146,9 @@ def _named(command: str, files: Collection[str]) -> list[str]:
         if path in files and (starts or runner or not path.endswith(".py")):
             found.append(path)
         # Options of an interpreter may stand between it and its script; `-m` and `-c` mean that there is none.
-        runner = bool(_SCRIPT_RUNNER.search(word)) or (
-            runner and word.startswith("-") and word not in ("-m", "-c")
-        )
+        if not (runner and previous in ("-X", "-W")):
+            option = word.startswith("-") and word not in ("-m", "-c")
+            runner = bool(_SCRIPT_RUNNER.search(word)) or (runner and option)
+        previous = word
         starts = False
     return found

@@ -80,11 +80,11 @@ async def _control(
     tree = workshop.fresh("copy")
     try:
         await asyncio.to_thread(checkout.copy, prepared, tree)
+        tests = [path for path in layout.files if layout.is_test(path)]
         if request.report is None:
-            sabotaged = await asyncio.to_thread(write_controls, tree, base.tests, change.tests)
+            sabotaged = await asyncio.to_thread(write_controls, tree, base.tests, change.tests, tests)
         else:
-            files = [path for path in layout.files if layout.is_test(path)]
-            sabotaged = await asyncio.to_thread(write_blind_controls, tree, files)
+            sabotaged = await asyncio.to_thread(write_blind_controls, tree, tests)
         output = workshop.fresh("control")
         ran = await run_observed(workshop, command, tree, output, request.report, control=True)
         return sabotaged, ran.report

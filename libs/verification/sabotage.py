@@ -29,10 +29,11 @@ _EQUALITIES = _words(
 )
 
 
-def sabotage(source: bytes, lines: Collection[int] | None) -> bytes | None:
+def sabotage(source: bytes, lines: Collection[int] | None, matchers: Collection[str] = ()) -> bytes | None:
     """Make the tests that start on these lines fail (None: every `test*` function); None if there are none.
 
-    A line is the first of the function's code: that of its first decorator, if it has any.
+    A line is the first of the function's code: that of its first decorator, if it has any. `matchers` are files
+    of tests that say themselves what equals what.
     """
     try:
         module = ast.parse(source)
@@ -46,7 +47,9 @@ def sabotage(source: bytes, lines: Collection[int] | None) -> bytes | None:
     place = 0
     while place < len(module.body) and _comes_first(module.body[place]):
         place += 1
-    module.body[place:place] = ast.parse(_PRELUDE.format(n=names, tree=f"{TREE}/")).body
+    module.body[place:place] = ast.parse(
+        _PRELUDE.format(n=names, tree=f"{TREE}/", matchers=tuple(sorted(matchers)), any=b"ANY" in source)
+    ).body
     return ast.unparse(ast.fix_missing_locations(module)).encode("utf-8", "surrogatepass")
 
 
@@ -77,7 +80,7 @@ def {n.check}(left, right, depth=4):
             continue
         code = getattr(type(value).__eq__, '__code__', None)
         file = getattr(code, 'co_filename', '')
-        if file == __file__ or file.rpartition('/')[2].startswith(('test_', 'conftest.')):
+        if file == __file__ or file in {matchers!r} or ({any!r} and type(value).__name__ == '_ANY'):
             continue
         wrong = [{n.stranger}]
         if file.startswith({tree!r}) or not file:
@@ -186,10 +189,8 @@ class _Spy(ast.NodeTransformer):
     def _split(self, left: ast.expr, right: ast.expr) -> tuple[list[ast.stmt], list[ast.stmt]]:
         names = self._names
         before: list[ast.stmt] = []
-        after: list[ast.stmt] = []
         for name, operand in ((names.left, left), (names.right, right)):
             before.append(ast.Assign(targets=[ast.Name(id=name, ctx=ast.Store())], value=operand))
-        if not any(ast.unparse(operand).endswith("ANY") for operand in (left, right)):
-            call = f"{names.check}({names.left}, {names.right})"
-            after = ast.parse(f"if {call}:\n    {names.held}.append(1)").body
+        call = f"{names.check}({names.left}, {names.right})"
+        after = ast.parse(f"if {call}:\n    {names.held}.append(1)").body
         return before, after
