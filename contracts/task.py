@@ -325,6 +325,8 @@ class TaskCancelRequested(_Task, frozen=True, kw_only=True):
 class TaskParked(_Task, frozen=True, kw_only=True):
     """A task waits without holding a slot."""
 
+    code: Literal["no_quorum", "proof_missing", "dependency_broken", "emergency_stop"]
+    #: In words.
     reason: str
     #: Who or what can end the wait.
     owner: str

@@ -2,7 +2,7 @@
 
 Owns: task, admission, mode
 Consumes: stage_completed stage_failed stage_cancelled gate_decided plan_delta_recorded stage_retry_advised
-    loop_exhausted incident_filed
+    incident_filed
 Emits: every event of its three streams
 Never: runs anything, judges anything, reads another service's tables
 """

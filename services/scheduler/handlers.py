@@ -164,7 +164,7 @@ async def _parked_by_stop(work: Work) -> list[str]:
     parked = []
     for head in await work.open_streams(task.category):
         state = await work.load(task, head)
-        if state.phase == "parked" and state.waits_for == "autopilot mode normal":
+        if state.phase == "parked" and state.parked == "emergency_stop":
             parked.append(head)
     return parked
 

@@ -18,7 +18,7 @@ from contracts.alert import Severity
 from contracts.gate import GateDecided
 from contracts.message import Recorded
 from contracts.mode import ModeChanged
-from contracts.task import InfiniteLoopDetected, StageRequested, TaskGivenUp
+from contracts.task import InfiniteLoopDetected, StageRequested, TaskGivenUp, TaskParked
 from contracts.workspace import DiskPressureCleared, DiskPressureRaised
 from services.alerting.domain.alert import AlertCommand, Raise, Resolve
 
@@ -31,6 +31,7 @@ Watched: TypeAlias = (
     | ModeChanged
     | StageRequested
     | TaskGivenUp
+    | TaskParked
 )
 #: Rounds of one gate without a quorum; the scheduler parks the task then.
 QUORUM_ROUNDS = 3
@@ -55,6 +56,13 @@ def _lacks_quorum(event: Watched) -> str | None:
     match event:
         case GateDecided(verdict="abstain", round=rounds) if rounds >= QUORUM_ROUNDS:
             return f"gate {event.gate} reached no quorum on task {event.task_id} in {rounds} rounds"
+    return None
+
+
+def _lacks_proof(event: Watched) -> str | None:
+    match event:
+        case TaskParked(code="proof_missing", task_id=task_id, reason=reason):
+            return f"task {task_id} came to its end without proof and was parked: {reason}"
     return None
 
 
@@ -117,6 +125,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 RULES: tuple[Rule, ...] = (
     Rule(name="infinite_loop", severity="critical", fires=_loops),
     Rule(name="gate_quorum", severity="critical", fires=_lacks_quorum),
+    Rule(name="proof_missing", severity="critical", fires=_lacks_proof),
     Rule(name="disk_pressure", severity="critical", fires=_fills_disk, clears=_frees_disk),
     Rule(name="emergency_stop", severity="critical", fires=_stops, clears=_goes_on),
     Rule(name="third_attempt", severity="warning", fires=_tries_again),

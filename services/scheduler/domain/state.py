@@ -89,6 +89,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     #: Who asked for the cancellation that is under way.
     cancelled_by: str = ""
     cancel_reason: str = ""
+    #: Why it is parked, from a closed vocabulary.
+    parked: str = ""
     waits_for: str = ""
     waits_on: str = ""
     reason: str = ""
@@ -172,6 +174,7 @@ def evolve(state: Task, event: TaskEvent) -> Task:
             return replace(
                 state,
                 phase="parked",
+                parked=event.code,
                 reason=event.reason,
                 waits_on=event.owner,
                 waits_for=event.wake_up,
@@ -180,7 +183,7 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 resume=state.stage in state.attempts,
             )
         case TaskUnparked():
-            return replace(state, phase="queued", reason="", waits_on="", waits_for="")
+            return replace(state, phase="queued", parked="", reason="", waits_on="", waits_for="")
         case MonitorWaitStarted(until=until):
             return replace(state, phase="waiting", monitor_until=until, run_id="", resume=True)
         case InfiniteLoopDetected():

@@ -91,7 +91,7 @@ class RetryStage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Park(msgspec.Struct, frozen=True, kw_only=True):
-    """Something the task needs is not there."""
+    """A task that this one depends on ended without a change."""
 
     reason: str
     owner: str
@@ -145,7 +145,13 @@ def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
                 yield from _request(state, state.stage, _input(state), mode, again=True)
         case Park(reason=reason, owner=owner, wake_up=wake_up):
             if not state.ended and state.phase in ("queued", "waiting", "resolving", "gating"):
-                yield TaskParked(task_id=state.task_id, reason=reason, owner=owner, wake_up=wake_up)
+                yield TaskParked(
+                    task_id=state.task_id,
+                    code="dependency_broken",
+                    reason=reason,
+                    owner=owner,
+                    wake_up=wake_up,
+                )
         case Unpark(reason=reason):
             if state.phase == "parked":
                 yield TaskUnparked(task_id=state.task_id, reason=reason)
@@ -237,6 +243,7 @@ def _after_gate(mode: Mode, news: GateDecided, state: Task) -> Iterator[TaskEven
         else:
             yield TaskParked(
                 task_id=state.task_id,
+                code="no_quorum",
                 reason=f"gate {news.gate} reached no quorum in {news.round} rounds",
                 owner="operator",
                 wake_up=f"autopilot retry {state.task_id}",
@@ -311,6 +318,7 @@ def _after_probe(command: Observe, known: StageInput, state: Task) -> Iterator[T
         # Invariant 8. It cannot happen while the walk above is whole; a person has to see it if it does.
         yield TaskParked(
             task_id=state.task_id,
+            code="proof_missing",
             reason=f"proof is missing: {lacking}",
             owner="operator",
             wake_up=f"autopilot retry {state.task_id}",
@@ -415,7 +423,11 @@ def _stop_stage(state: Task, reason: str) -> StageCancelRequested:
 
 def _halted(state: Task) -> TaskParked:
     return TaskParked(
-        task_id=state.task_id, reason="emergency stop", owner="operator", wake_up="autopilot mode normal"
+        task_id=state.task_id,
+        code="emergency_stop",
+        reason="emergency stop",
+        owner="operator",
+        wake_up="autopilot mode normal",
     )
 
 

@@ -75,7 +75,7 @@ async def record_scenes(pen: Pen, data: Path) -> None:
     await parked.until("review")
     await parked.write(
         TaskParked(
-            task_id="t-parked",
+            code="dependency_broken", task_id="t-parked",
             reason="gate 4 reached no quorum in 3 rounds",
             owner="operator",
             wake_up="autopilot retry t-parked",

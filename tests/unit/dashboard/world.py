@@ -156,7 +156,7 @@ class World:
         """Return every view's content."""
         return {
             view: [(row.key, msgspec.json.decode(row.data), row.sort) for row in await self._rows(view)]
-            for view in ("task", "card", "active", "alert", "incident", "mode", "limit", "disk")
+            for view in ("task", "card", "active", "alert", "open_alert", "incident", "mode", "limit", "disk")
         }
 
     async def _rows(self, view: str) -> list[Document]:
