@@ -63,7 +63,11 @@ def send(connected: Client, specs: list[TaskSpec]) -> list[str]:
             answer = connected.scheduler("POST", "/v1/tasks", content=body, headers=headers)
         except CliError:
             for task_id in made:
-                connected.scheduler("POST", f"/v1/tasks/{task_id}/cancel", json={"reason": "a task submitted with it was refused"})
+                connected.scheduler(
+                    "POST",
+                    f"/v1/tasks/{task_id}/cancel",
+                    json={"reason": "a task submitted with it was refused"},
+                )
             raise
         made.append(answer["id"])
         if spec.key:

@@ -130,7 +130,9 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(UnrecordableError)
     async def unrecordable(_: Request, error: UnrecordableError) -> JSONResponse:
-        return Problem(422, "Invalid request", f"{error}: take NUL characters and lone surrogates out").response()
+        return Problem(
+            422, "Invalid request", f"{error}: take NUL characters and lone surrogates out"
+        ).response()
 
     @app.exception_handler(NotLeaderError)
     @app.exception_handler(StaleLeaseError)

@@ -40,13 +40,7 @@ async def project(recorded: Recorded, work: Work) -> None:
             limit = limit_of(recorded, event)
             await work.document("limit", event.pool, LimitDocument, lambda _: limit, lambda _: "")
         case event if isinstance(event, AlertEvent):
-            await work.document(
-                "alert",
-                event.alert_id,
-                AlertDocument,
-                partial(fold_alert, recorded=recorded, event=event),
-                alert_sort,
-            )
+            await _project_alert(event, recorded, work)
         case event if isinstance(event, IncidentEvent):
             await work.document(
                 "incident",
@@ -74,3 +68,16 @@ async def _project_task(task_id: str, recorded: Recorded, work: Work) -> None:
     card, active = card_of(folded[-1]), active_card_of(folded[-1])
     await work.document("card", task_id, Card, lambda _: card, card_sort)
     await work.document("active", task_id, Card, lambda _: active, card_sort)
+
+
+async def _project_alert(event: AlertEvent, recorded: Recorded, work: Work) -> None:
+    folded: list[AlertDocument] = []
+
+    def fold(before: AlertDocument | None) -> AlertDocument:
+        folded.append(fold_alert(before, recorded, event))
+        return folded[-1]
+
+    await work.document("alert", event.alert_id, AlertDocument, fold, alert_sort)
+    # Those that are open have a view of their own: years of resolved ones must not be looked through for them.
+    still_open = None if folded[-1].resolved_at else folded[-1]
+    await work.document("open_alert", event.alert_id, AlertDocument, lambda _: still_open, alert_sort)

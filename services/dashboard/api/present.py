@@ -12,6 +12,7 @@ from contracts.receipt import Problem
 from contracts.task import STAGES
 from services.dashboard.projections.card import pull_requests, runs_in_order
 from services.dashboard.projections.documents import Review, Run, TaskDocument
+from services.dashboard.projections.task import task_of
 
 
 class EventView(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +25,8 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     schema_version: int
     time: datetime
+    #: The task that it is about; empty if it is about none.
+    task_id: str
     meta: Meta
     data: Event | dict[str, Any]
     hash: str
@@ -86,6 +89,7 @@ def event_view(recorded: Recorded) -> EventView:
         type=recorded.type,
         schema_version=recorded.schema_version,
         time=recorded.recorded_at,
+        task_id=task_of(event),
         meta=recorded.meta,
         data=event.data if isinstance(event, Unknown) else event,
         hash=recorded.hash,

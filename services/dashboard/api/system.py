@@ -73,9 +73,7 @@ def routes(running: Running) -> APIRouter:
         for card in latest.items:
             if card.phase in outcomes and not card.synthetic:
                 outcomes[card.phase] += 1
-        open_alerts = [
-            alert async for _, alert in views.each(store, "alert", AlertDocument) if not alert.resolved_at
-        ]
+        open_alerts = [alert async for _, alert in views.each(store, "open_alert", AlertDocument)]
         return json_response(
             SystemView(
                 mode=await mode_in_force(),
@@ -107,9 +105,10 @@ def routes(running: Running) -> APIRouter:
         """List alerts, newest first."""
 
         def keep(alert: AlertDocument) -> bool:
-            return state is None or (state == "resolved") == (alert.resolved_at is not None)
+            return state != "resolved" or alert.resolved_at is not None
 
-        found = await views.listing(store, "alert", AlertDocument, limit=limit, before=before, keep=keep)
+        view = "open_alert" if state == "open" else "alert"
+        found = await views.listing(store, view, AlertDocument, limit=limit, before=before, keep=keep)
         return json_response({"alerts": found.items, "next": found.next})
 
     @router.get("/dead-letters")

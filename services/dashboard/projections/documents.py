@@ -61,6 +61,7 @@ class Repo(_Document, frozen=True, kw_only=True):
 class Parked(_Document, frozen=True, kw_only=True):
     """Why a task waits, and who or what ends the wait."""
 
+    code: str
     reason: str
     owner: str
     wake_up: str

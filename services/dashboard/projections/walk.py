@@ -73,7 +73,7 @@ def fold_walk(document: TaskDocument, recorded: Recorded, event: TaskEvent) -> T
             return replace(document, cancel_requested_by=actor)
         case TaskParked(owner=owner, wake_up=wake_up):
             reason = clip(event.reason, REASON_LIMIT)
-            parked = Parked(reason=reason, owner=owner, wake_up=wake_up, since=at)
+            parked = Parked(code=event.code, reason=reason, owner=owner, wake_up=wake_up, since=at)
             return phase("parked", parked=parked, reason=reason)
         case TaskUnparked():
             return phase("queued", parked=None, reason="")

@@ -55,7 +55,9 @@ def _steps(incident: IncidentOpened, repo: RepoSpec) -> list[str]:
     ]
     if repo.known_failures:
         options = " ".join(f"--deselect={shlex.quote(test)}" for test in repo.known_failures)
-        lines.insert(2, f"export PYTEST_ADDOPTS={shlex.quote(options)}  # known failures of the base do not count")
+        lines.insert(
+            2, f"export PYTEST_ADDOPTS={shlex.quote(options)}  # known failures of the base do not count"
+        )
     restored = incident.restored.get(repo.name, ())
     if restored:
         lines.append("  # What judges the change is taken from the base, as the verifier does.")

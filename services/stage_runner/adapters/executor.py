@@ -7,12 +7,14 @@ import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 
 from contracts.task import Failure, Stage, StageRequested
 from libs.eventstore.store import StaleLeaseError, StoreUnavailableError, UnrecordableError
 from libs.runtime.running import NotLeaderError, Running
+from libs.runtime.work import Work
 from services.stage_runner.adapters.stages.context import Result, StageContext, StageError
 from services.stage_runner.domain import Complete, Fail, RunCommand, Stop, Which, run
 
@@ -142,9 +144,7 @@ class BackgroundExecutor:
         """Record an end, however long the record is away; a lost lease leaves it to the next holder."""
         while True:
             try:
-                await self._running.perform(
-                    lambda work: work.decide(run, which.run_id, end), synthetic=synthetic
-                )
+                await self._running.perform(partial(_end, which, end), synthetic=synthetic)
                 return
             except StoreUnavailableError as error:
                 log.warning("end_not_recorded_yet", run_id=which.run_id, error=str(error))
@@ -158,3 +158,7 @@ class BackgroundExecutor:
                 detail = "the result holds text that cannot be recorded (NUL or a lone surrogate)"
                 failure = Failure(kind="persistent", code="unrecordable_result", detail=detail)
                 end = Fail(failure=failure, output=Result().output, evidence=(), duration_s=0.0)
+
+
+async def _end(which: Which, end: RunCommand, work: Work) -> None:
+    await work.decide(run, which.run_id, end)

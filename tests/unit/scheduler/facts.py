@@ -50,9 +50,13 @@ def output_of(request: StageRequested) -> StageOutput:
     """What an honest stage makes."""
     match request.stage:
         case "spec":
-            return StageOutput(specification=Specification(acceptance=(("r", "pytest"),), risk="low", bases={"r": BASE}))
+            return StageOutput(
+                specification=Specification(acceptance=(("r", "pytest"),), risk="low", bases={"r": BASE})
+            )
         case "plan":
-            return StageOutput(plan=Plan(approach="a", repos=(), risk="low", digest=f"plan {request.attempt}"))
+            return StageOutput(
+                plan=Plan(approach="a", repos=(), risk="low", digest=f"plan {request.attempt}")
+            )
         case "think":
             return StageOutput(thoughts=("hm",))
         case "implement":

@@ -98,7 +98,9 @@ def test_a_gate_that_does_not_approve_stops_the_task(gate: int, verdict: Any) ->
             if isinstance(event, StageRequested):
                 queue.append(facts.observe(facts.completed(event)))
             elif isinstance(event, GateRequested):
-                queue.append(facts.observe(facts.decided(event, verdict if event.gate == gate else "approve")))
+                queue.append(
+                    facts.observe(facts.decided(event, verdict if event.gate == gate else "approve"))
+                )
     assert state.phase == "resolving"
     assert isinstance(log[-1], ResolutionAwaited)
     assert log[-1].gates == (gate,)
@@ -165,7 +167,9 @@ def test_a_transient_retry_is_not_an_attempt() -> None:
 def test_a_persons_retry_grants_one_more_allowance_and_numbering_goes_on() -> None:
     state, _ = facts.walk_to("verify", OPENING)
     incident = IncidentFiled(incident_id="t1-1", task_id="t1", path="p", reproducible=True, reason="why")
-    state, _ = decide(state, facts.observe(facts.failed(_requested(state, "verify"))), facts.observe(incident))
+    state, _ = decide(
+        state, facts.observe(facts.failed(_requested(state, "verify"))), facts.observe(incident)
+    )
     state, _ = decide(state, Retry(actor="somebody"))
     assert state.phase == "queued"
     state, made = decide(state, Start())
@@ -273,7 +277,7 @@ def test_done_needs_every_gate() -> None:
 
 def test_news_of_an_earlier_run_changes_nothing() -> None:
     state, events = facts.walk_to("verify", OPENING)
-    earlier = [event for event in events if isinstance(event, StageRequested)][0]
+    earlier = next(event for event in events if isinstance(event, StageRequested))
     assert decide(state, facts.observe(facts.completed(earlier)))[1] == []
 
 
@@ -286,7 +290,29 @@ def test_every_command_twice_is_once() -> None:
     assert decide(state, facts.submit())[1] == []
 
 
-@given(st.lists(st.tuples(st.sampled_from(["ok", "fail", "cancelled", "reject", "abstain", "cancel", "halt", "unpark", "start", "retry", "delta"]), st.integers(0, 30)), max_size=60))
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(
+                [
+                    "ok",
+                    "fail",
+                    "cancelled",
+                    "reject",
+                    "abstain",
+                    "cancel",
+                    "halt",
+                    "unpark",
+                    "start",
+                    "retry",
+                    "delta",
+                ]
+            ),
+            st.integers(0, 30),
+        ),
+        max_size=60,
+    )
+)
 def test_whatever_happens_done_implies_proof(wishes: list[tuple[str, int]]) -> None:
     """Invariant 8 and numbering, for any sequence of news about any request made so far."""
     state, log = decide(task.initial, *OPENING)
