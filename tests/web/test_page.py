@@ -84,7 +84,11 @@ async def test_what_happens_appears_without_a_reload(page: Page, busy: Served) -
         ),
         await world.pen.write(
             TaskParked(
-                code="dependency_broken", task_id="t-verifying", reason="emergency stop", owner="ada", wake_up="autopilot mode normal"
+                task_id="t-verifying",
+                code="emergency_stop",
+                reason="emergency stop",
+                owner="ada",
+                wake_up="autopilot mode normal",
             )
         ),
     ]
@@ -206,7 +210,9 @@ async def test_focus_and_open_parts_survive_news(page: Page, busy: Served) -> No
     )
     await page.until("document.querySelectorAll('.raw details').length > 20")
     world = busy.world
-    changed = TaskParked(code="dependency_broken", task_id="t-wrong", reason="late news", owner="ada", wake_up="never")
+    changed = TaskParked(
+        task_id="t-wrong", code="proof_missing", reason="late news", owner="ada", wake_up="never"
+    )
     await world.deliver([await world.pen.write(changed)])
     await page.until(says("late news"))
     assert await page.evaluate("document.querySelector('.raw').open")

@@ -75,7 +75,8 @@ async def record_scenes(pen: Pen, data: Path) -> None:
     await parked.until("review")
     await parked.write(
         TaskParked(
-            code="dependency_broken", task_id="t-parked",
+            task_id="t-parked",
+            code="no_quorum",
             reason="gate 4 reached no quorum in 3 rounds",
             owner="operator",
             wake_up="autopilot retry t-parked",
