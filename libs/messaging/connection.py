@@ -16,6 +16,7 @@ import structlog
 from nats import errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 
 from libs.messaging.bus import BusError, BusUnavailableError, RefusedError
 from libs.messaging.cloudevents import Message
@@ -55,7 +56,9 @@ class Connection:
     def __init__(self, url: str, user: str, password: str, name: str) -> None:
         self._url, self._user, self._password, self._name = url, user, password, name
         self._client = Client()
-        self._subscriptions: dict[str, Handler] = {}
+        #: Handlers by subject, and the subscriptions that serve them on the present client.
+        self._handlers: dict[str, Handler] = {}
+        self._subscriptions: dict[str, Subscription] = {}
         self._requests: dict[str, asyncio.Future[Msg]] = {}
         self._number = 0
         self._closing = False
@@ -110,13 +113,15 @@ class Connection:
 
     async def subscribe(self, subject: str, handler: Handler) -> Callable[[], Awaitable[None]]:
         """Hand messages of a subject to a handler, across reconnects; returns what ends that."""
-        self._subscriptions[subject] = handler
-        subscription = await self._subscribe(self._client, subject, handler)
+        self._handlers[subject] = handler
+        await self._subscribe(subject)
 
         async def end() -> None:
-            self._subscriptions.pop(subject, None)
-            with contextlib.suppress(*_FAILURES):
-                await subscription.unsubscribe()
+            self._handlers.pop(subject, None)
+            subscription = self._subscriptions.pop(subject, None)
+            if subscription is not None:
+                with contextlib.suppress(*_FAILURES):
+                    await subscription.unsubscribe()
 
         return end
 
@@ -191,17 +196,18 @@ class Connection:
             reconnected_cb=self._came_up,
             closed_cb=self._closed,
         )
-        for subject, handler in self._subscriptions.items():
-            await self._subscribe(client, subject, handler)
+        for subject in list(self._handlers):
+            await self._subscribe(subject)
         await self._came_up()
 
-    @staticmethod
-    async def _subscribe(client: Client, subject: str, handler: Handler) -> Any:
+    async def _subscribe(self, subject: str) -> None:
+        handler = self._handlers[subject]
+
         async def receive(message: Msg) -> None:
             handler(message)
 
         try:
-            return await client.subscribe(subject, cb=receive)
+            self._subscriptions[subject] = await self._client.subscribe(subject, cb=receive)
         except _FAILURES as error:
             raise BusUnavailableError(str(error)) from error
 
@@ -244,6 +250,9 @@ class Connection:
             log.error("bus_refused", user=self._user, error=str(error))
         else:
             log.debug("bus_error", user=self._user, error=repr(error))
+        # A server that accepts and hangs up leaves the client with a socket that it forgets to close.
+        if not self._client.is_connected and self._client._transport is not None:
+            self._client._transport.close()  # type: ignore[no-untyped-call]
 
     def _down(self) -> None:
         self.up.clear()

@@ -26,7 +26,7 @@ from libs.messaging.bus import BusUnavailableError, RefusedError
 from libs.messaging.connection import ApiError, Connection
 from libs.messaging.topology import ADMIN, Topology
 
-PASSWORD = "for tests only"  # noqa: S105
+PASSWORD = "for tests only"
 IMAGE = "nats:2-alpine"
 #: Seconds in which a server must answer.
 READY_S = 60.0
@@ -146,7 +146,7 @@ class EmbeddedServer:
 class ContainerServer:
     """The official image under testcontainers; it stores inside the container, so it survives a kill."""
 
-    _STORE, _CONFIGURATION = "/tmp/jetstream", "/tmp/nats.conf"  # noqa: S108
+    _STORE, _CONFIGURATION = "/tmp/jetstream", "/tmp/nats.conf"
 
     def __init__(self) -> None:
         from testcontainers.core.container import DockerContainer
@@ -161,7 +161,7 @@ class ContainerServer:
 
     def configure(self, topology: Topology) -> None:
         """Keep the configuration; a container that exists gets it at once."""
-        self._configuration = configuration(topology, host="0.0.0.0", port=4222, store=self._STORE)  # noqa: S104
+        self._configuration = configuration(topology, host="0.0.0.0", port=4222, store=self._STORE)
         if self._exists:
             self._container.copy_into_container(self._configuration.encode(), self._CONFIGURATION)
 

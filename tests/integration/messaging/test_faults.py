@@ -94,6 +94,29 @@ async def test_a_server_that_hangs_holds_nobody_for_more_than_five_seconds(
     assert [each.recorded for each in await take(keeper, "keeper-notes", 3)] == events
 
 
+async def test_a_server_that_is_not_there_is_told_in_time() -> None:
+    began = time.monotonic()
+    with pytest.raises(BusUnavailableError, match="not reached"):
+        await Connection.open("nats://127.0.0.1:1", user="keeper", password="", name="keeper", timeout_s=0.3)
+    assert time.monotonic() - began < 5.0
+
+
+async def test_a_client_that_gave_up_is_replaced(keeper: JetStreamBus) -> None:
+    first, second = notes("a", 2)
+    await keeper.publish([first])
+    assert len(await take(keeper, "keeper-notes", 1)) == 1
+    client = keeper._connection._client
+    # The server ends the connection with an error after which the client, by its own rules, never comes back.
+    client._max_payload = 1_000_000_000
+    await client.publish("autopilot.v1.case.a.noted", b"x" * 2_000_000)
+    until = time.monotonic() + 15
+    while keeper._connection._client is client or await keeper.publish([second]) != [second]:
+        assert time.monotonic() < until
+        await asyncio.sleep(0.01)
+    assert {each.recorded.version for each in await take(keeper, "keeper-notes", 1)} <= {1, 2}
+    assert keeper.healthy
+
+
 async def test_a_dead_letter_is_written_before_the_message_ends(
     admin: Connection, nats: TestNats, keeper: JetStreamBus
 ) -> None:
