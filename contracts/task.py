@@ -332,6 +332,10 @@ class TaskParked(_Task, frozen=True, kw_only=True):
     owner: str
     #: What ends it.
     wake_up: str
+    #: Where it goes on if that is not the stage it was at: what came while nothing might be started is not lost.
+    next_stage: Stage | None = None
+    #: What that stage gets.
+    subject: StageInput | None = None
 
 
 class TaskUnparked(_Task, frozen=True, kw_only=True):

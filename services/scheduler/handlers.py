@@ -74,7 +74,7 @@ async def probe(task_id: str, work: Work) -> None:
     """Queue a task whose next monitor probe is due."""
     state = await work.load(task, task_id)
     if state.phase == "waiting":
-        await _admit(work, _enqueue(state))
+        await _enqueue(work, state)
         await grant(work)
 
 
@@ -91,7 +91,7 @@ async def settle(work: Work, task_id: str, events: Sequence[Event]) -> None:
     for event in events:
         match event:
             case TaskSubmitted() | TaskUnparked() | TaskRetried():
-                await _admit(work, _enqueue(state))
+                await _enqueue(work, state)
             case TaskParked(reason=reason):
                 await _admit(work, Leave(task_id=task_id, reason=reason))
             case MonitorWaitStarted(next_probe=due):
@@ -174,24 +174,32 @@ async def _admit(work: Work, wish: AdmissionCommand) -> None:
         if isinstance(event, DependencyBroken):
             for dependent in event.dependents:
                 # It keeps its place in the queue: should the dependency be met after a retry, it starts at once.
-                await work.decide(task, dependent, _park(event))
+                await work.decide(task, dependent, _park(event.task_id, event.outcome))
 
 
-def _park(broken: DependencyBroken) -> Park:
+def _park(dependency: str, outcome: str) -> Park:
     return Park(
-        reason=f"it depends on {broken.task_id}, which ended as {broken.outcome}",
+        reason=f"it depends on {dependency}, which ended as {outcome}",
         owner="operator",
-        wake_up=f"{broken.task_id} done (autopilot retry {broken.task_id}), or autopilot cancel",
+        wake_up=f"{dependency} done (autopilot retry {dependency}), or autopilot cancel",
     )
 
 
-def _enqueue(state: Task) -> Enqueue:
-    return Enqueue(
+async def _enqueue(work: Work, state: Task) -> None:
+    """Queue a task; one that waits for what has ended without a change already is parked, or nobody would notice."""
+    wish = Enqueue(
         task_id=state.task_id,
         priority=state.spec.priority,
         queue=state.spec.queue,
         depends_on=state.depends_on,
     )
+    await _admit(work, wish)
+    pool = await work.load(admission, POOL)
+    for dependency in state.depends_on:
+        if dependency in pool.broken - pool.met:
+            ended = await work.load(task, dependency)
+            await work.decide(task, state.task_id, _park(dependency, ended.phase))
+            return
 
 
 async def _bases(work: Work, state: Task) -> tuple[BaseRef, ...]:

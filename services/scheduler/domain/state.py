@@ -135,6 +135,8 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 state,
                 phase="running",
                 approved=approved,
+                # Another change gets a whole window of its own.
+                monitor_until=state.monitor_until if event.stage == "monitor" else None,
                 stage=event.stage,
                 run_id=event.run_id,
                 retry=event.retry,
@@ -170,7 +172,9 @@ def evolve(state: Task, event: TaskEvent) -> Task:
             return replace(state, phase="cancelling" if state.cancelled_by else "suspending")
         case TaskCancelRequested(actor=actor, reason=reason):
             return replace(state, cancelled_by=actor, cancel_reason=reason)
-        case TaskParked():
+        case TaskParked(next_stage=next_stage, subject=subject):
+            if next_stage is not None and subject is not None:
+                state = replace(state, stage=next_stage, input=replace(subject, spec=state.spec))
             return replace(
                 state,
                 phase="parked",
@@ -180,7 +184,7 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 waits_for=event.wake_up,
                 run_id="",
                 pending={},
-                resume=state.stage in state.attempts,
+                resume=next_stage is None and state.stage in state.attempts,
             )
         case TaskUnparked():
             return replace(state, phase="queued", parked="", reason="", waits_on="", waits_for="")

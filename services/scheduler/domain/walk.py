@@ -185,7 +185,8 @@ def _observe(command: Observe, news: News, state: Task) -> Iterator[TaskEvent]:
         case StageCompleted() | StageFailed() | StageCancelled() if state.phase == "cancelling":
             yield TaskCancelled(task_id=state.task_id, actor=state.cancelled_by, reason=state.cancel_reason)
         case StageFailed() | StageCancelled() if state.phase == "suspending":
-            yield _halted(state)
+            # Operation may be normal again by now: then nothing would ever wake what is parked here.
+            yield from _request(state, state.stage, _input(state), mode, again=True)
         case StageCompleted() if state.phase in ("running", "suspending"):
             yield from _after_stage(command, news, state)
         case StageFailed() if state.phase == "running":
@@ -374,7 +375,7 @@ def _request(
 ) -> Iterator[TaskEvent]:
     """Ask for a stage: the same attempt `again`, or the next one, unless it would be one too many."""
     if mode == "emergency-stop":
-        yield _halted(state)
+        yield _halted(state) if again else _halted(state, stage, known)
         return
     done = state.attempts.get(stage, 0)
     attempt = max(done, 1) if again else done + 1
@@ -421,13 +422,15 @@ def _stop_stage(state: Task, reason: str) -> StageCancelRequested:
     )
 
 
-def _halted(state: Task) -> TaskParked:
+def _halted(state: Task, stage: Stage | None = None, known: StageInput | None = None) -> TaskParked:
     return TaskParked(
         task_id=state.task_id,
         code="emergency_stop",
         reason="emergency stop",
         owner="operator",
         wake_up="autopilot mode normal",
+        next_stage=stage,
+        subject=_slim(known, stage) if known and stage else None,
     )
 
 

@@ -202,7 +202,8 @@ def test_an_emergency_stop_parks_and_normal_goes_on_with_the_same_attempt() -> N
     request = _requested(state, "verify")
     state, made = decide(state, Halt())
     assert [type(event) for event in made] == [StageCancelRequested]
-    state, made = decide(state, facts.observe(facts.cancelled(request)))
+    stopped = Observe(news=facts.cancelled(request), now=facts.NOW, mode="emergency-stop")
+    state, made = decide(state, stopped)
     assert isinstance(made[-1], TaskParked)
     state, _ = decide(state, Unpark(reason="mode is normal"))
     state, made = decide(state, Start())
