@@ -16,10 +16,11 @@ from libs.runtime.http import Problem, bearer, body_of, json_response
 from libs.runtime.running import Running
 from libs.runtime.work import Work
 from services.scheduler.domain.admission import POOL, Limit, admission
+from services.scheduler.domain.commands import Cancel, Retry, Submit
 from services.scheduler.domain.mode import ChangeMode, mode
 from services.scheduler.domain.state import Task
 from services.scheduler.domain.submission import faults
-from services.scheduler.domain.walk import Cancel, Retry, Submit, task
+from services.scheduler.domain.walk import task
 from services.scheduler.handlers import SYSTEM, change_mode, command, set_limit
 
 #: Characters of a task id after its `t`: 60 bits.

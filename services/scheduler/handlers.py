@@ -32,18 +32,10 @@ from services.scheduler.domain.admission import (
     Settle,
     admission,
 )
+from services.scheduler.domain.commands import Halt, Observe, Park, RetryStage, Start, TaskCommand, Unpark
 from services.scheduler.domain.mode import ChangeMode, ModeState, mode
 from services.scheduler.domain.state import Task
-from services.scheduler.domain.walk import (
-    Halt,
-    Observe,
-    Park,
-    RetryStage,
-    Start,
-    TaskCommand,
-    Unpark,
-    task,
-)
+from services.scheduler.domain.walk import task
 
 SYSTEM = "system"
 

@@ -9,7 +9,7 @@ import pytest
 
 from contracts.task import Failure, StageRequested
 from libs.testing.world import World
-from services.scheduler.domain.walk import Cancel, Retry
+from services.scheduler.domain.commands import Cancel, Retry
 from tests.system.twin import Answer, Script, honest, patch_task
 from tests.system.walking import end, facts_of, limit, sound, state_of, submit, switch, tell, wait_out
 

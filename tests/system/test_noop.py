@@ -7,7 +7,7 @@ import pytest
 from contracts.message import category_of
 from libs.testing.invariants import TASK_CATEGORIES, strangers
 from libs.testing.world import World
-from services.scheduler.domain.walk import Retry
+from services.scheduler.domain.commands import Retry
 from tests.system.walking import (
     end,
     facts_of,

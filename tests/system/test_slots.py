@@ -8,7 +8,7 @@ from typing import Any
 from contracts.message import Recorded
 from contracts.task import StageRequested
 from libs.testing.world import World
-from services.scheduler.domain.walk import Cancel, Retry
+from services.scheduler.domain.commands import Cancel, Retry
 from services.scheduler.handlers import command
 from tests.system.twin import Answer, Script, honest
 from tests.system.walking import end, facts_of, limit, sound, state_of, submit

@@ -19,9 +19,10 @@ from services.gate.app import service as gate
 from services.resolution.app import service as resolution
 from services.scheduler.app import service as scheduler
 from services.scheduler.domain.admission import Limit
+from services.scheduler.domain.commands import Submit, TaskCommand
 from services.scheduler.domain.mode import ChangeMode
 from services.scheduler.domain.state import Task
-from services.scheduler.domain.walk import Submit, TaskCommand, task
+from services.scheduler.domain.walk import task
 from services.scheduler.handlers import change_mode, command, set_limit
 from services.stage_runner.adapters.resumption import look
 from services.stage_runner.app import service as stage_runner

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
-from typing import TypeAlias
+from datetime import timedelta
 
 import msgspec
 
 from contracts.gate import GateDecided
 from contracts.mode import Mode
-from contracts.resolution import IncidentFiled, PlanDeltaRecorded, StageRetryAdvised
+from contracts.resolution import IncidentFiled, PlanDeltaRecorded
 from contracts.stage import StageCancelled, StageCompleted, StageFailed
 from contracts.task import (
     BaseRef,
@@ -33,12 +32,25 @@ from contracts.task import (
     TaskGivenUp,
     TaskParked,
     TaskRetried,
-    TaskSpec,
     TaskSubmitted,
     TaskUnparked,
 )
 from libs.eventsourcing.decider import Decider
 from services.scheduler.domain import state as states
+from services.scheduler.domain.commands import (
+    Cancel,
+    Halt,
+    News,
+    Observe,
+    Park,
+    Retry,
+    RetryStage,
+    Start,
+    Submit,
+    TaskCommand,
+    Unpark,
+)
+from services.scheduler.domain.proof import proof_lacking
 from services.scheduler.domain.state import ATTEMPTS, Task
 
 #: Gates asked after a stage; architecture section 6. All of one row are asked at once.
@@ -47,81 +59,6 @@ GATES_AFTER: dict[Stage, tuple[int, ...]] = {"plan": (0,), "verify": (1, 2, 3), 
 QUORUM_ROUNDS = 3
 #: Probes within a monitor window, and the bounds of the time between them in seconds.
 PROBES, PROBE_MIN_S, PROBE_MAX_S = 10, 5, 300
-
-
-class Submit(msgspec.Struct, frozen=True, kw_only=True):
-    """A task comes in."""
-
-    task_id: str
-    spec: TaskSpec
-    depends_on: tuple[str, ...]
-    request_digest: str
-    now: datetime
-
-
-class Start(msgspec.Struct, frozen=True, kw_only=True):
-    """The task got a slot."""
-
-    bases: tuple[BaseRef, ...] = ()
-
-
-News: TypeAlias = (
-    StageCompleted
-    | StageFailed
-    | StageCancelled
-    | GateDecided
-    | PlanDeltaRecorded
-    | IncidentFiled
-    | StageRetryAdvised
-)
-
-
-class Observe(msgspec.Struct, frozen=True, kw_only=True):
-    """Something happened elsewhere that concerns this task."""
-
-    news: News
-    now: datetime
-    mode: Mode = "normal"
-
-
-class RetryStage(msgspec.Struct, frozen=True, kw_only=True):
-    """The wait after a transient failure is over."""
-
-    mode: Mode = "normal"
-
-
-class Park(msgspec.Struct, frozen=True, kw_only=True):
-    """A task that this one depends on ended without a change."""
-
-    reason: str
-    owner: str
-    wake_up: str
-
-
-class Unpark(msgspec.Struct, frozen=True, kw_only=True):
-    """What the task waited for is there."""
-
-    reason: str
-
-
-class Halt(msgspec.Struct, frozen=True, kw_only=True):
-    """An emergency stop: the running stage is stopped, the task waits for normal operation."""
-
-
-class Cancel(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody wants the task to end."""
-
-    actor: str
-    reason: str
-
-
-class Retry(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody grants one more allowance to a task that was given up or waits for a person."""
-
-    actor: str
-
-
-TaskCommand: TypeAlias = Submit | Start | Observe | RetryStage | Park | Unpark | Halt | Cancel | Retry
 
 
 def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
@@ -327,28 +264,6 @@ def _after_probe(command: Observe, known: StageInput, state: Task) -> Iterator[T
     else:
         approvals = tuple(f"gate {gate}: approve" for gate in sorted(state.approved))
         yield TaskDone(task_id=state.task_id, pull_requests=known.pull_requests, approvals=approvals)
-
-
-def proof_lacking(known: StageInput, state: Task) -> str:
-    """Name what is missing for `done` by invariant 8; empty when the proof is whole."""
-    if state.synthetic:
-        return ""
-    required = [gate for stage, gates in GATES_AFTER.items() if stage not in state.skipped for gate in gates]
-    if missing := [gate for gate in required if gate not in state.approved]:
-        return f"no approval by gate {missing[0]}"
-    for repo in state.spec.repos:
-        pull = next((pull for pull in known.pull_requests if pull.repo == repo.name), None)
-        receipt = next((seen for seen in known.verifications if seen.repo == repo.name), None)
-        if pull is None:
-            return f"no pull request for {repo.name}"
-        if receipt is None or receipt.tree != pull.tree or not receipt.accepted:
-            return f"no accepted receipt for the tree of {repo.name}'s pull request"
-        if receipt.tree == receipt.base_tree:
-            return f"the change of {repo.name} is empty"
-        judged = {gate: trees for gate, trees in state.approved.items() if gate != 0}
-        if any(trees.get(repo.name) != pull.tree for trees in judged.values()):
-            return f"a gate judged another tree than that of {repo.name}'s pull request"
-    return ""
 
 
 def _ask_gates(state: Task, stage: Stage, subject: StageInput) -> Iterator[TaskEvent]:

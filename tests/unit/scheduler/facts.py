@@ -22,8 +22,9 @@ from contracts.task import (
     StageRequested,
     TaskSpec,
 )
+from services.scheduler.domain.commands import Observe, Submit
 from services.scheduler.domain.state import Task
-from services.scheduler.domain.walk import Observe, Submit, task
+from services.scheduler.domain.walk import task
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BASE, COMMIT, BASE_TREE, TREE = "b" * 40, "c" * 40, "1" * 40, "2" * 40

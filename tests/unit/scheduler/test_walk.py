@@ -28,18 +28,10 @@ from contracts.task import (
     TaskGivenUp,
     TaskParked,
 )
+from services.scheduler.domain.commands import Cancel, Halt, Observe, Retry, RetryStage, Start, Unpark
+from services.scheduler.domain.proof import proof_lacking
 from services.scheduler.domain.state import ATTEMPTS, ENDS, Task
-from services.scheduler.domain.walk import (
-    Cancel,
-    Halt,
-    Observe,
-    Retry,
-    RetryStage,
-    Start,
-    Unpark,
-    proof_lacking,
-    task,
-)
+from services.scheduler.domain.walk import task
 from tests.unit.scheduler import facts
 
 OPENING = (facts.submit(), Start())

@@ -1,0 +1,89 @@
+"""What can be wished of a task, and what it can be told."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TypeAlias
+
+import msgspec
+
+from contracts.gate import GateDecided
+from contracts.mode import Mode
+from contracts.resolution import IncidentFiled, PlanDeltaRecorded, StageRetryAdvised
+from contracts.stage import StageCancelled, StageCompleted, StageFailed
+from contracts.task import BaseRef, TaskSpec
+
+
+class Submit(msgspec.Struct, frozen=True, kw_only=True):
+    """A task comes in."""
+
+    task_id: str
+    spec: TaskSpec
+    depends_on: tuple[str, ...]
+    request_digest: str
+    now: datetime
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True):
+    """The task got a slot."""
+
+    bases: tuple[BaseRef, ...] = ()
+
+
+News: TypeAlias = (
+    StageCompleted
+    | StageFailed
+    | StageCancelled
+    | GateDecided
+    | PlanDeltaRecorded
+    | IncidentFiled
+    | StageRetryAdvised
+)
+
+
+class Observe(msgspec.Struct, frozen=True, kw_only=True):
+    """Something happened elsewhere that concerns this task."""
+
+    news: News
+    now: datetime
+    mode: Mode = "normal"
+
+
+class RetryStage(msgspec.Struct, frozen=True, kw_only=True):
+    """The wait after a transient failure is over."""
+
+    mode: Mode = "normal"
+
+
+class Park(msgspec.Struct, frozen=True, kw_only=True):
+    """A task that this one depends on ended without a change."""
+
+    reason: str
+    owner: str
+    wake_up: str
+
+
+class Unpark(msgspec.Struct, frozen=True, kw_only=True):
+    """What the task waited for is there."""
+
+    reason: str
+
+
+class Halt(msgspec.Struct, frozen=True, kw_only=True):
+    """An emergency stop: the running stage is stopped, the task waits for normal operation."""
+
+
+class Cancel(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody wants the task to end."""
+
+    actor: str
+    reason: str
+
+
+class Retry(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody grants one more allowance to a task that was given up or waits for a person."""
+
+    actor: str
+
+
+TaskCommand: TypeAlias = Submit | Start | Observe | RetryStage | Park | Unpark | Halt | Cancel | Retry
