@@ -11,23 +11,34 @@ ALWAYS = (0, 1, 2, 3)
 AFTER_REVIEW = (4, 5)
 
 
-def proof_lacking(known: StageInput, state: Task) -> str:
-    """Name what is missing for `done` by invariant 8; empty when the proof is whole."""
+def evidence_lacking(known: StageInput, state: Task) -> str:
+    """Name what a change lacks before it may become a pull request; empty when nothing does."""
     if state.synthetic:
         return ""
     required = ALWAYS if "review" in state.skipped else ALWAYS + AFTER_REVIEW
     if missing := [gate for gate in required if gate not in state.approved]:
         return f"no approval by gate {missing[0]}"
+    judged = [trees for gate, trees in state.approved.items() if gate != 0]
     for repo in state.spec.repos:
-        pull = next((pull for pull in known.pull_requests if pull.repo == repo.name), None)
+        change = next((change for change in known.changes if change.repo == repo.name), None)
         receipt = next((seen for seen in known.verifications if seen.repo == repo.name), None)
-        if pull is None:
-            return f"no pull request for {repo.name}"
-        if receipt is None or receipt.tree != pull.tree or not receipt.accepted:
-            return f"no accepted receipt for the tree of {repo.name}'s pull request"
+        if change is None:
+            return f"no change of {repo.name}"
+        if receipt is None or receipt.tree != change.tree or not receipt.accepted:
+            return f"no accepted receipt for the change of {repo.name}"
         if receipt.tree == receipt.base_tree:
             return f"the change of {repo.name} is empty"
-        judged = {gate: trees for gate, trees in state.approved.items() if gate != 0}
-        if any(trees.get(repo.name) != pull.tree for trees in judged.values()):
-            return f"a gate judged another tree than that of {repo.name}'s pull request"
+        if any(trees.get(repo.name) != change.tree for trees in judged):
+            return f"a gate judged another tree than the change of {repo.name}"
+    return ""
+
+
+def proof_lacking(known: StageInput, state: Task) -> str:
+    """Name what is missing for `done` by invariant 8; empty when the proof is whole."""
+    if lacking := evidence_lacking(known, state):
+        return lacking
+    pulls = {pull.repo: pull.tree for pull in known.pull_requests}
+    for change in () if state.synthetic else known.changes:
+        if pulls.get(change.repo) != change.tree:
+            return f"no pull request of {change.repo} with the verified tree"
     return ""

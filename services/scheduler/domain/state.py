@@ -129,12 +129,13 @@ def evolve(state: Task, event: TaskEvent) -> Task:
         case TaskAdmitted(bases=bases):
             return replace(state, input=_with(state, bases=bases or _bases(state)))
         case StageRequested():
-            # A new plan voids what the gates said of the old one.
-            approved = {} if event.stage == "plan" else state.approved
+            # A new plan voids what the gates said of the old one, and what was left out for it.
+            anew = event.stage == "plan"
             return replace(
                 state,
                 phase="running",
-                approved=approved,
+                approved={} if anew else state.approved,
+                skipped=frozenset() if anew else state.skipped,
                 # Another change gets a whole window of its own.
                 monitor_until=state.monitor_until if event.stage == "monitor" else None,
                 stage=event.stage,

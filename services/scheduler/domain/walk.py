@@ -50,7 +50,7 @@ from services.scheduler.domain.commands import (
     TaskCommand,
     Unpark,
 )
-from services.scheduler.domain.proof import proof_lacking
+from services.scheduler.domain.proof import evidence_lacking, proof_lacking
 from services.scheduler.domain.state import ATTEMPTS, Task
 
 #: Gates asked after a stage; architecture section 6. All of one row are asked at once.
@@ -200,7 +200,9 @@ def _after_gates(mode: Mode, stage: Stage, state: Task) -> Iterator[TaskEvent]:
             else:
                 yield from _request(state, "think", known, mode)
         case "verify" if mode == "minimal":
-            yield StageSkipped(task_id=state.task_id, stage="review", reason="mode is minimal")
+            skipped = StageSkipped(task_id=state.task_id, stage="review", reason="mode is minimal")
+            yield skipped
+            state = states.evolve(state, skipped)
             yield from _open_pull_request(mode, msgspec.structs.replace(known, draft=True), state)
         case "verify":
             yield from _request(state, "review", known, mode)
@@ -241,8 +243,10 @@ def _await_gate_resolution(state: Task) -> ResolutionAwaited:
 
 
 def _open_pull_request(mode: Mode, known: StageInput, state: Task) -> Iterator[TaskEvent]:
-    approvals = tuple(f"gate {gate}: approve" for gate in sorted(state.approved))
-    yield from _request(state, "pr", msgspec.structs.replace(known, approvals=approvals), mode)
+    if lacking := evidence_lacking(known, state):
+        yield _unproven(state, lacking)
+        return
+    yield from _request(state, "pr", msgspec.structs.replace(known, approvals=_approvals(state)), mode)
 
 
 def _after_probe(command: Observe, known: StageInput, state: Task) -> Iterator[TaskEvent]:
@@ -253,17 +257,24 @@ def _after_probe(command: Observe, known: StageInput, state: Task) -> Iterator[T
         next_probe = min(command.now + timedelta(seconds=pause), until)
         yield MonitorWaitStarted(task_id=state.task_id, until=until, next_probe=next_probe)
     elif lacking := proof_lacking(known, state):
-        # Invariant 8. It cannot happen while the walk above is whole; a person has to see it if it does.
-        yield TaskParked(
-            task_id=state.task_id,
-            code="proof_missing",
-            reason=f"proof is missing: {lacking}",
-            owner="operator",
-            wake_up=f"autopilot retry {state.task_id}",
-        )
+        yield _unproven(state, lacking)
     else:
-        approvals = tuple(f"gate {gate}: approve" for gate in sorted(state.approved))
-        yield TaskDone(task_id=state.task_id, pull_requests=known.pull_requests, approvals=approvals)
+        yield TaskDone(task_id=state.task_id, pull_requests=known.pull_requests, approvals=_approvals(state))
+
+
+def _unproven(state: Task, lacking: str) -> TaskParked:
+    """Invariant 8's last net: it cannot catch anything while the walk is whole; a person has to see it if it does."""
+    return TaskParked(
+        task_id=state.task_id,
+        code="proof_missing",
+        reason=f"proof is missing: {lacking}",
+        owner="operator",
+        wake_up=f"autopilot retry {state.task_id}",
+    )
+
+
+def _approvals(state: Task) -> tuple[str, ...]:
+    return tuple(f"gate {gate}: approve" for gate in sorted(state.approved))
 
 
 def _ask_gates(state: Task, stage: Stage, subject: StageInput) -> Iterator[TaskEvent]:
