@@ -14,12 +14,12 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 import structlog
 import zstandard
 
-from libs.verification.environment import Surroundings
 from libs.verification.execution import Ran
 from libs.verification.types import Limits
 
@@ -52,20 +52,23 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 class BaseCache:
     """A folder of base results, shared by all verifications of a data directory."""
 
+    #: Shared by all caches of a process, since each verification may open its own on the same folder.
+    _locks: ClassVar[dict[str, asyncio.Lock]] = {}
+
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._folder = folder.absolute()
 
     @asynccontextmanager
     async def turn(self, identity: Identity) -> AsyncIterator[None]:
         """Let only one run of the same thing go on in this process; the second finds the first one's result."""
-        lock = self._locks.setdefault(identity.key, asyncio.Lock())
+        name = f"{self._folder}/{identity.key}"
+        lock = self._locks.setdefault(name, asyncio.Lock())
         try:
             async with lock:
                 yield
         finally:
             if not lock.locked():
-                self._locks.pop(identity.key, None)
+                self._locks.pop(name, None)
 
     def find(self, identity: Identity, output: Path) -> Ran | None:
         """Return an earlier result and write its output to a file; None if there is none that can be read."""
@@ -95,20 +98,3 @@ class BaseCache:
             _log.debug("base_result_not_kept", key=identity.key, error=str(error))
         finally:
             shutil.rmtree(draft, ignore_errors=True)
-
-
-def identify(
-    repo_key: str, commit: str, command: str, kind: str, setup: str | None, report: str | None,
-    surroundings: Surroundings, limits: Limits,
-) -> Identity:  # fmt: skip
-    """Name a result by all that it depends on."""
-    return Identity(
-        repo_key=repo_key,
-        commit=commit,
-        command=command,
-        setup=setup,
-        environment=surroundings.digest,
-        limits=limits,
-        report=report,
-        kind=kind,
-    )

@@ -112,7 +112,7 @@ class Channel:
         try:
             record = json.loads(text)
             session.ended = record[0] == "finish"
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             self.violations.append("a packet does not say what packets say")
             return
         session.records.append(record)

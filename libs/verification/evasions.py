@@ -18,28 +18,23 @@ def _words(text: str) -> frozenset[str]:
 
 _PROCESS = _words(
     """
-    os._exit os.abort os.kill os.killpg os.execv os.execve os.execl os.execvp os.fork os.forkpty os.dup2
+    os._exit os.abort os.execv os.execve os.execl os.execlp os.execvp os.fork os.forkpty os.dup2
     signal.raise_signal faulthandler.dump_traceback_later _thread.interrupt_main sys.settrace
     sys.setprofile sys.monitoring threading.settrace threading.setprofile sys.addaudithook sys._getframe
-    sys._current_frames sys.meta_path sys.path_hooks sys.excepthook sys.unraisablehook inspect.stack
-    inspect.currentframe inspect.getouterframes inspect.trace gc.get_objects gc.get_referrers
-    gc.get_referents atexit.register atexit._clear atexit._run_exitfuncs os.environ.PYTEST
-    ctypes.pythonapi
+    sys._current_frames sys.meta_path sys.path_hooks inspect.stack inspect.currentframe
+    inspect.getouterframes inspect.trace gc.get_objects gc.get_referrers gc.get_referents
+    atexit._clear atexit._run_exitfuncs ctypes.pythonapi
     """
 )
 _MODULES = _words(
     """
-    pytest _pytest pluggy unittest nose nose2 doctest xdist hypothesis ctypes _ctypes gc __main__
-    sitecustomize usercustomize _posixsubprocess _testcapi faulthandler atexit
+    pytest _pytest pluggy unittest nose nose2 doctest xdist hypothesis ctypes _ctypes __main__
+    sitecustomize usercustomize _posixsubprocess _testcapi faulthandler
     """
 )
 _ATTRIBUTES = _words(
-    """
-    f_back tb_frame f_locals f_globals gi_frame cr_frame __code__ __closure__ __subclasses__ _exit
-    _getframe
-    """
+    "f_back tb_frame f_locals f_globals gi_frame cr_frame __code__ __closure__ __subclasses__ _exit"
 )
-_NAMES = frozenset(("SystemExit", "KeyboardInterrupt", "GeneratorExit", "__builtins__", "exit", "quit"))
 _WORDS = ("pytest_", "_pytest", "py.test", "conftest", "autopilot_")
 _ALWAYS = frozenset(
     ("__eq__", "__ne__", "__bool__", "__instancecheck__", "__subclasscheck__", "__contains__")
@@ -106,8 +101,8 @@ class _Reader(ast.NodeVisitor):
             self._dotted(dotted)
         if node.attr in _ATTRIBUTES and f"{dotted}" not in _PROCESS:
             self._add(f"uses .{node.attr}")
-        if dotted == "sys.modules" and isinstance(node.ctx, ast.Load):
-            self._add("uses sys.modules")
+        if dotted == "sys.modules":
+            self._add("walks through sys.modules")
         self.generic_visit(node)
 
     def _name_of(self, node: ast.expr) -> str:
@@ -121,17 +116,27 @@ class _Reader(ast.NodeVisitor):
     def visit_Name(self, node: ast.Name) -> None:
         self._dotted(self._name_of(node))
         if self._name_of(node) == "sys.modules":
-            self._add("uses sys.modules")
-        if node.id in ("__builtins__", "SystemExit") or (node.id in ("exit", "quit") and not self._depth):
+            self._add("walks through sys.modules")
+        if node.id == "__builtins__" or (node.id in ("SystemExit", "exit", "quit") and not self._depth):
             self._add(f"uses {node.id}")
+
+    def visit_Subscript(self, node: ast.Subscript) -> None:
+        # `sys.modules[__name__]` and `sys.modules["known"]` are how a module speaks of itself or of another one.
+        known = isinstance(node.slice, ast.Constant) or ast.unparse(node.slice) == "__name__"
+        if not (known and self._name_of(node.value) == "sys.modules"):
+            self.visit(node.value)
+        self.visit(node.slice)
+
+    def visit_Compare(self, node: ast.Compare) -> None:
+        for part in (node.left, *node.comparators):
+            if not (isinstance(node.ops[0], ast.In | ast.NotIn) and self._name_of(part) == "sys.modules"):
+                self.visit(part)
 
     def visit_Call(self, node: ast.Call) -> None:
         name = self._name_of(node.func)
         if name == "sys.exit" and not self._depth:
             self._add("exits while it is imported")
-        if name in ("exec", "eval", "compile", "__import__", "importlib.import_module") and not _constant(
-            node
-        ):
+        if name in ("exec", "eval", "compile", "__import__") and not _constant(node):
             self._add(f"calls {name} on something computed")
         if name in ("os.write", "os.close", "os.closerange") or (name == "open" and _number(node)):
             self._add("writes to or closes a descriptor by its number")

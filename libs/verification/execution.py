@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import shutil
 import uuid
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -20,6 +21,8 @@ from libs.verification.checkout import Snapshot
 from libs.verification.environment import TREE, Surroundings, hand_over, observed, plain
 from libs.verification.report import Report
 from libs.verification.types import Limits
+
+T = TypeVar("T")
 
 
 class Ran(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +58,20 @@ class Workshop(msgspec.Struct, frozen=True, kw_only=True):
     def fresh(self, kind: str) -> Path:
         """Name a path below the working directory that nothing uses yet."""
         return self.workdir / f"{kind}-{uuid.uuid4().hex[:12]}"
+
+
+async def together(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """Carry works out at once; when one fails, the others are stopped and its own exception is raised.
+
+    A task group would wrap that exception into a group, which callers who wait for a sandbox's error do not catch.
+    """
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def run_plain(workshop: Workshop, command: str, tree: Path, output: Path) -> Ran:

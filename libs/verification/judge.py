@@ -23,6 +23,8 @@ class Sides(msgspec.Struct, frozen=True, kw_only=True):
     change: Mapping[str, Ran]
     #: Files of the change's tree.
     change_files: frozenset[str] = frozenset()
+    #: Files of the base's tree.
+    base_files: frozenset[str] = frozenset()
     #: Tells whether a path must be on the change what it is on the base.
     kept: Callable[[str], bool] = lambda _: True
     #: Tells whether the task lets the change edit, rename or skip the tests of a file.
@@ -236,6 +238,10 @@ def _fixed(command: str, base: Ran, change: Ran, sides: Sides) -> Iterator[Probl
     turned = False
     for test, seen in after.items():
         statuses = {one.status for one in before.get(test, [])}
+        file = _file_of(test)
+        if file in sides.change_files - sides.base_files and not sides.free(file):
+            detail = f"{file} is not on the base: a change cannot bring the tests that it must pass"
+            yield _problem(Code.NO_TESTS_SELECTED, detail)
         turned |= "passed" not in statuses and any(one.status == "passed" for one in seen)
         for one in seen:
             if one.omitted and one.status not in statuses:

@@ -15,7 +15,7 @@ from libs.verification.control import (
     write_blind_controls,
     write_controls,
 )
-from libs.verification.execution import Ran, Workshop, run_observed
+from libs.verification.execution import Ran, Workshop, run_observed, together
 from libs.verification.paths import Layout
 from libs.verification.report import Report
 from libs.verification.side import CachedBase, Done, Runner
@@ -34,14 +34,16 @@ async def assure(
 ) -> list[Problem]:
     """Run every test command again on sabotaged tests; the base is asked only about tests that look wrong."""
     commands = list(dict.fromkeys(filter(None, (request.test, *request.fail_to_pass))))
-    tasks: dict[str, asyncio.Task[tuple[Sabotaged, Report]]] = {}
-    async with asyncio.TaskGroup() as group:
-        for command in commands:
-            seen = (base.ran[command].report, ran[command].report)
-            tasks[command] = group.create_task(_control(request, workshop, layout, prepared, command, *seen))
+    controls = await together(
+        [
+            _control(
+                request, workshop, layout, prepared, command, base.ran[command].report, ran[command].report
+            )
+            for command in commands
+        ]
+    )
     found: list[Problem] = []
-    for command in commands:
-        sabotaged, control = tasks[command].result()
+    for command, (sabotaged, control) in zip(commands, controls, strict=True):
         suspects = unassured(ran[command].report, control, sabotaged)
         if suspects:
             suspects = await _without_exempt(request, workshop, base_runner, layout, command, base, suspects)

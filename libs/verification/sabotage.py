@@ -92,6 +92,12 @@ def {n.check}(left, right, depth=4):
                 wrong.append(other + {n.held!r}.encode())
             elif type(other) in (list, tuple):
                 wrong.append(other + type(other)([{n.stranger}]))
+            elif type(other) is dict:
+                wrong.append({{**other, {n.held!r}: {n.stranger}}})
+            elif type(other) in (set, frozenset):
+                wrong.append(other | {{{n.stranger}}})
+            elif type(other) is bool:
+                wrong.append(not other)
         for one in wrong:
             try:
                 if value == one:
@@ -136,7 +142,9 @@ class _Saboteur(ast.NodeTransformer):
         self.hits += 1
         spy = _Spy(self._names)
         body = [statement for old in node.body for statement in spy.statements(old)]
-        ending = ast.parse(f"if not {self._names.held}:\n    raise AssertionError('must fail')").body
+        ending = ast.parse(
+            f"if not {self._names.held}:\n    raise AssertionError('{secrets.token_hex(8)}')"
+        ).body
         node.body = [
             *ast.parse(f"{self._names.held} = []").body,
             ast.Try(body=body, handlers=[], orelse=[], finalbody=ending),

@@ -11,7 +11,7 @@ import msgspec
 
 from libs.verification import cache, checkout
 from libs.verification.checkout import Tree
-from libs.verification.execution import Ran, Workshop, run_observed, run_plain, with_touched
+from libs.verification.execution import Ran, Workshop, run_observed, run_plain, together, with_touched
 from libs.verification.paths import Layout
 from libs.verification.types import Keep, Limits, Purpose, Receipt, Request, Side
 
@@ -69,11 +69,8 @@ class Runner:
     async def run_all(self, tree: Path, layout: Layout, commands: Iterable[str]) -> dict[str, Ran]:
         """Run the commands at once, each in a copy of the tree."""
         wanted = list(dict.fromkeys(commands))
-        tasks: dict[str, asyncio.Task[Ran]] = {}
-        async with asyncio.TaskGroup() as group:
-            for command in wanted:
-                tasks[command] = group.create_task(self._run(tree, layout, command))
-        return {command: task.result() for command, task in tasks.items()}
+        results = await together([self._run(tree, layout, command) for command in wanted])
+        return dict(zip(wanted, results, strict=True))
 
     async def _run(self, tree: Path, layout: Layout, command: str) -> Ran:
         own = self._workshop.fresh("copy")

@@ -159,7 +159,8 @@ class _Verifier:
                 file, *rest = test.id.partition("[")[0].split("::")
                 names |= {file, file.rpartition("/")[2], *rest[-1:]} - {""}
         names = {name for name in names if "test" in name.lower()}
-        return await measure(changes, layout, touched, self._contents, names)
+        permitted = self._request.may_change_tests
+        return await measure(changes, layout, touched, self._contents, names, permitted)
 
     async def _prepare(
         self, runner: Runner, layout: Layout, protection: Protection
@@ -192,6 +193,7 @@ class _Verifier:
         permitted = self._request.may_change_tests
         return Sides(
             base=base.ran,
+            base_files=layout.files,
             change=ran,
             change_files=frozenset(entry.path for entry in await self._mirror.files(self._request.commit)),
             kept=lambda path: (

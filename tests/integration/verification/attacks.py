@@ -378,6 +378,19 @@ BEHAVIOUR: dict[str, Attack] = {
         _at_import("import os\nos.closerange(3, 64)"),
         {"run_incomplete"},
     ),
+    "adds a test file that changes the runner": (
+        {
+            "tests/test_aaa.py": "import _pytest.python as p\n"
+            "p.Function.runtest.__code__ = (lambda self: None).__code__\n\n"
+            "def test_aaa():\n    pass\n"
+        },
+        {"runner_tampered"},
+    ),
+    "adds a test file that names a plugin": (
+        {"tests/test_aaa.py": "pytest_plugins = ['tests.lie']\n", "tests/lie.py": _FORCE},
+        {"runner_tampered"},
+    ),
+    "adds a test file that exits": ({"tests/test_zzz.py": "import os\nos._exit(0)\n"}, {"run_incomplete"}),
     "writes a conftest while it is imported": (
         _at_import(f"open('tests/conftest.py', 'w').write({_FORCE!r})"),
         {"runner_tampered", "test_not_passing"},

@@ -267,6 +267,15 @@ def test_a_suite_alone_is_enough_if_it_holds() -> None:
     assert judge(msgspec.structs.replace(REQUEST, fail_to_pass=()), HONEST).problems == ()
 
 
+def test_a_change_cannot_bring_the_tests_that_it_must_pass() -> None:
+    files = frozenset(["tests/test_a.py"])
+    brought = msgspec.structs.replace(sides(base_fix=ran(FIX, 4)), change_files=files)
+
+    assert codes(judge(REQUEST, brought)) == {"no_tests_selected"}
+    assert judge(REQUEST, msgspec.structs.replace(brought, base_files=files)).problems == ()
+    assert judge(REQUEST, msgspec.structs.replace(brought, free=lambda _: True)).problems == ()
+
+
 def test_many_problems_of_a_kind_are_counted_not_listed() -> None:
     problems = [Problem(code=Code.TEST_MISSING, detail=f"{number}.") for number in range(100)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +34,7 @@ def passes(function: Callable[[], object]) -> bool:
     try:
         function()
     except AssertionError as error:
-        return str(error) != "must fail"
+        return not re.fullmatch("[0-9a-f]{16}", str(error))
     return True
 
 
@@ -94,10 +95,16 @@ def test_matchers_of_the_tests_may_equal_everything() -> None:
     assert not passes(names["test_x"])
 
 
-def test_text_that_equals_every_text_gives_itself_away() -> None:
-    product = "class Equal(str):\n    def __eq__(self, other):\n        return isinstance(other, str)\n"
+@pytest.mark.parametrize(
+    "value",
+    ["'abc'", "b'abc'", "3", "2.5", "True", "[1, 2]", "(1,)", "{'a': 1}", "{1, 2}", "frozenset([1])", "None"],
+)
+def test_a_value_that_equals_everything_of_a_type_gives_itself_away(value: str) -> None:
+    product = f"class Equal:\n    def __eq__(self, other):\n        return isinstance(other, type({value}))\n"
+    names = load(f"def test_x():\n    assert Equal() == {value}\n", product=product)
 
-    assert passes(load("def test_x():\n    assert Equal('') == 'abc'\n", product=product)["test_x"])
+    # Nothing but None is of None's type: this one tells the truth.
+    assert passes(names["test_x"]) is (value != "None")
 
 
 def test_unittest_methods_fail_and_watch_their_comparisons() -> None:
