@@ -154,6 +154,10 @@ async def test_a_task_shows_proof_evidence_and_events(
     text = await page.text()
     assert "test_not_passing tests/test_allocation.py::test_remainder_goes_to_the_first" in text
     assert "41 of 42 pass, 1 fail" in text
+    assert "verify\nnot accepted" in text
+    assert await page.evaluate(
+        "document.querySelector('#proof-name').parentElement.innerText.includes('verify, attempt 1: not accepted')"
+    )
     click = "[...document.querySelectorAll('button')].find(b => b.innerText === '{}').click()"
     await page.evaluate(click.format("verify/change/test.log"))
     await page.until("document.querySelector('dialog[open] pre')?.innerText.includes('t-wrong: 41 passed')")

@@ -14,6 +14,8 @@ from services.dashboard.projections.card import pull_requests, runs_in_order
 from services.dashboard.projections.documents import Review, Run, TaskDocument
 from services.dashboard.projections.task import task_of
 
+REFUSALS = frozenset({"reject", "error"})
+
 
 class EventView(msgspec.Struct, frozen=True, kw_only=True):
     """An event as the record holds it."""
@@ -47,7 +49,7 @@ class StageView(msgspec.Struct, frozen=True, kw_only=True):
     """One of the eight stages of a task, with every attempt of it."""
 
     stage: str
-    #: pending | requested | started | completed | failed | cancelled | skipped
+    #: pending | requested | started | completed | not accepted | failed | cancelled | skipped
     state: str
     attempts: int
     skipped: str
@@ -137,10 +139,16 @@ def stages_of(document: TaskDocument) -> list[StageView]:
     for stage in STAGES:
         own = tuple(run for run in runs if run.stage == stage)
         skipped = document.skipped.get(stage, "")
-        state = (own[-1].status or "requested") if own else ("skipped" if skipped else "pending")
+        state = _state(own[-1]) if own else ("skipped" if skipped else "pending")
         attempts = document.attempts.get(stage, 0)
         found.append(StageView(stage=stage, state=state, attempts=attempts, skipped=skipped, runs=own))
     return found
+
+
+def _state(run: Run) -> str:
+    if run.status == "completed" and run.problems:
+        return "not accepted"
+    return run.status or "requested"
 
 
 def evidence_of(document: TaskDocument) -> list[EvidenceView]:
@@ -163,7 +171,7 @@ def evidence_of(document: TaskDocument) -> list[EvidenceView]:
 def last_failure(document: TaskDocument) -> LastFailure | None:
     """Find what failed last: a run, or a gate that refused."""
     failed: list[Run | Review] = [run for run in document.runs.values() if run.status == "failed"]
-    failed += [review for review in document.reviews.values() if review.verdict in ("reject", "error")]
+    failed += [review for review in document.reviews.values() if review.verdict in REFUSALS]
     last = max(failed, key=lambda item: item.position, default=None)
     match last:
         case Run(failure=failure):
@@ -176,16 +184,33 @@ def last_failure(document: TaskDocument) -> LastFailure | None:
                 problems=last.problems,
             )
         case Review():
-            return LastFailure(
-                cause=last.review_id,
-                stage=last.stage,
-                code="gate_refused",
-                detail=f"gate {last.gate}: {last.verdict}",
-                at=last.decided_at,
-                problems=last.findings,
-            )
+            return _refusal(document, last)
         case _:
             return None
+
+
+def _refusal(document: TaskDocument, last: Review) -> LastFailure:
+    """Put together what all gates behind the last run of the stage have refused: they were asked at once."""
+    asked = max((run.position for run in document.runs.values() if run.stage == last.stage), default=0)
+    refused = sorted(
+        (
+            review
+            for review in document.reviews.values()
+            if review.stage == last.stage
+            and review.verdict in REFUSALS
+            and (review.position > asked or review is last)
+        ),
+        key=lambda review: review.gate,
+    )
+    gates = ", ".join(str(review.gate) for review in refused)
+    return LastFailure(
+        cause=", ".join(review.review_id for review in refused),
+        stage=last.stage,
+        code="gate_refused",
+        detail=f"refused by gate {gates}",
+        at=last.decided_at,
+        problems=tuple(problem for review in refused for problem in review.findings),
+    )
 
 
 def _review_order(review: Review) -> tuple[bool, int, str]:

@@ -21,6 +21,11 @@ export function duration(seconds) {
   return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
 }
 
+// How long something took; short things with a decimal.
+export function took(seconds) {
+  return seconds < 10 ? `${seconds.toFixed(1)} s` : duration(seconds);
+}
+
 // An age that goes on by itself; `tick` moves it.
 export function age(since, before = "", after = "") {
   if (!since) return null;

@@ -2,7 +2,7 @@
 
 import { get } from "./data.js";
 import { h, outside } from "./dom.js";
-import { age, duration, phase, setServerTime, simulated } from "./format.js";
+import { age, now, phase, setServerTime, simulated } from "./format.js";
 
 const STAGES = ["spec", "plan", "think", "implement", "verify", "review", "pr", "monitor"];
 const GATES = { plan: "gate 0", verify: "gates 1–3", review: "gates 4–5" };
@@ -66,7 +66,7 @@ function flow({ stages, active }) {
         h("div", { class: "column-head" },
           h("h3", {}, name),
           h("span", { class: "count", "aria-label": `${column.count} tasks` }, column.count),
-          h("span", { class: "oldest" }, column.oldest_s === null ? "" : `oldest ${duration(column.oldest_s)}`)),
+          h("span", { class: "oldest" }, column.oldest_s !== null && age(new Date(now() - 1000 * column.oldest_s).toISOString(), "oldest "))),
         h("ul", { class: "cards" },
           cards.slice(0, CARDS).map(card),
           column.count > CARDS && h("li", { class: "more" }, `and ${column.count - CARDS} more`)),

@@ -2,7 +2,7 @@
 
 import { get } from "./data.js";
 import { h, outside } from "./dom.js";
-import { age, duration, moment, phase, simulated, size, stamp } from "./format.js";
+import { age, duration, moment, phase, simulated, size, stamp, took } from "./format.js";
 import { rawEvents } from "./events.js";
 import { openEvidence, openIncidentFile } from "./viewer.js";
 
@@ -70,7 +70,7 @@ function track(task) {
     const said = stop.state === "skipped" ? stop.skipped : last?.note || "";
     return h("li", { class: "stop", "data-state": stop.state, "data-key": stop.stage, "aria-current": current ? "step" : null },
       h("span", { class: "stop-name" }, stop.stage),
-      h("span", { class: "stop-state", title: said }, stop.state, stop.attempts > 1 ? ` ×${stop.attempts}` : "", last?.duration_s ? `, ${duration(last.duration_s)}` : ""),
+      h("span", { class: "stop-state", title: said }, stop.state, stop.attempts > 1 ? ` ×${stop.attempts}` : "", last?.duration_s ? `, ${took(last.duration_s)}` : ""),
       (GATES_AFTER[stop.stage] ?? []).map((gate) => h("span", { class: "gate-mark", "data-verdict": task.gates[gate] ?? "", title: `gate ${gate}, ${GATE_NAMES[gate]}: ${task.gates[gate] ?? "not asked"}` }, `gate ${gate} ${MARKS[task.gates[gate]] ?? "·"}`)));
   })));
 }
@@ -113,7 +113,8 @@ function proof(task) {
   return part("proof", "Proof",
     h("p", { class: "note" }, "Commands that the verifier ran itself, on trees that it checked out itself."),
     runs.slice().reverse().map((run, place) => h("details", { open: place === 0, "data-key": run.run_id },
-      h("summary", {}, `${run.stage}, attempt ${run.attempt}: `, h("b", { "data-tone": run.status === "completed" ? "good" : "bad" }, run.status)),
+      h("summary", {}, `${run.stage}, attempt ${run.attempt}: `, h("b", { "data-tone": run.status === "completed" && run.problems.length === 0 ? "good" : "bad" }, run.status === "completed" && run.problems.length > 0 ? "not accepted" : run.status)),
+      problems(run.problems),
       h("table", { class: "list" },
         h("thead", {}, h("tr", {}, ["Command", "Where", "Exit", "Tests", "Time", ""].map((name) => h("th", { scope: "col" }, name)))),
         h("tbody", {}, run.checks.map((check) => h("tr", {},
@@ -121,7 +122,7 @@ function proof(task) {
           h("td", { "data-label": "Where" }, check.side, " ", h("span", { class: "mono dim", title: check.tree }, check.tree.slice(0, 10)), check.cached ? " (kept from an equal run)" : ""),
           h("td", { "data-label": "Exit", class: "mono" }, check.exit_code ?? check.ended),
           h("td", { "data-label": "Tests" }, check.collected ? `${check.passed} of ${check.collected} pass${check.failed ? `, ${check.failed} fail` : ""}${check.skipped ? `, ${check.skipped} skipped` : ""}` : "–"),
-          h("td", { "data-label": "Time" }, duration(check.duration_s)),
+          h("td", { "data-label": "Time" }, took(check.duration_s)),
           h("td", {}, check.output && h("button", { type: "button", class: "quiet", onclick: () => openEvidence(check.output, `${check.purpose} output`) }, "output")))))))));
 }
 

@@ -61,7 +61,7 @@ class Repo(_Document, frozen=True, kw_only=True):
 class Parked(_Document, frozen=True, kw_only=True):
     """Why a task waits, and who or what ends the wait."""
 
-    code: str
+    code: str = ""
     reason: str
     owner: str
     wake_up: str
@@ -128,6 +128,7 @@ class Run(_Document, frozen=True, kw_only=True):
     position: int = 0
     duration_s: float = 0.0
     failure: RunFailure | None = None
+    #: Why it failed, or why what it measured is not accepted although it has done its work.
     problems: tuple[Problem, ...] = ()
     evidence: tuple[EvidenceRef, ...] = ()
     checks: tuple[Check, ...] = ()

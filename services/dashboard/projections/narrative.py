@@ -216,7 +216,9 @@ def _run_end(event: StageCompleted | StageFailed | StageCancelled) -> Line:
     match event:
         case StageCompleted(stage=stage, output=output, duration_s=duration):
             measured = "; ".join(_measured(verification) for verification in output.verifications)
-            return f"{stage} completed in {duration:.1f} s" + (f" — {measured}" if measured else ""), "good"
+            accepted = all(verification.accepted for verification in output.verifications)
+            said = f"{stage} completed in {duration:.1f} s" + (f" — {measured}" if measured else "")
+            return said, "good" if accepted else "bad"
         case StageFailed(stage=stage, failure=failure):
             return f"{stage} failed ({failure.kind}, {failure.code}): {failure.detail}", "bad"
         case StageCancelled(stage=stage, reason=reason):
@@ -229,6 +231,7 @@ def _measured(verification: RepoVerification) -> str:
     return (
         f"{verification.repo}: {verification.fail_to_pass_passed}/{verification.fail_to_pass_selected} to fix pass, "
         f"{verification.base_tests_held}/{verification.base_tests} of the base's tests hold"
+        + ("" if verification.accepted else f": not accepted, {len(verification.problems)} problems")
     )
 
 

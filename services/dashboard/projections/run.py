@@ -52,7 +52,8 @@ def _fold(run: Run, recorded: Recorded, event: StageEvent) -> Run:
         case EffectIntended() | EffectSettled():
             return run
         case StageCompleted():
-            return _ended(run, recorded, event, status="completed", note="")
+            problems = clipped(problems_of(event.output))
+            return _ended(run, recorded, event, status="completed", problems=problems, note="")
         case StageFailed(failure=failure):
             shown = RunFailure(
                 kind=failure.kind,
@@ -60,12 +61,8 @@ def _fold(run: Run, recorded: Recorded, event: StageEvent) -> Run:
                 detail=clip(failure.detail, REASON_LIMIT),
                 repo=failure.repo,
             )
-            problems = failure.findings or tuple(
-                problem for verification in event.output.verifications for problem in verification.problems
-            )
-            return _ended(
-                run, recorded, event, status="failed", failure=shown, problems=clipped(problems), note=""
-            )
+            problems = clipped(failure.findings or problems_of(event.output))
+            return _ended(run, recorded, event, status="failed", failure=shown, problems=problems, note="")
         case StageCancelled(reason=reason):
             return replace(
                 run, status="cancelled", ended_at=recorded.recorded_at, note=clip(reason, REASON_LIMIT)
@@ -87,6 +84,11 @@ def _ended(run: Run, recorded: Recorded, event: StageCompleted | StageFailed, **
         pull_requests=tuple(pull_of(pull) for pull in output.pull_requests),
         **values,
     )
+
+
+def problems_of(output: StageOutput) -> tuple[Problem, ...]:
+    """List why what a stage measured is not accepted: verify has done its work even when the change is bad."""
+    return tuple(problem for verification in output.verifications for problem in verification.problems)
 
 
 def _checks(output: StageOutput) -> tuple[Check, ...]:

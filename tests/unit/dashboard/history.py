@@ -112,17 +112,18 @@ class Life:
         await self.write(StageStarted(**run, replica="stage-runner-1", epoch=1), 0.2)
         return run
 
-    async def passed(self, stage: Stage, seconds: float = 2.0) -> None:
+    async def passed(self, stage: Stage, seconds: float = 2.0, problems: tuple[Problem, ...] = ()) -> None:
+        """Record a stage that did its work; with problems, the gates behind it refuse what it measured."""
         run = await self.started(stage)
         if stage == "pr":
             await self.write(
                 EffectIntended(**run, effect="pr", kind="open_pull_request", target="ledgerline", detail="")
             )
             await self.write(EffectSettled(**run, effect="pr", outcome="done", reference="ledgerline #7"))
-        output, evidence = self._output(stage)
+        output, evidence = self._output(stage, problems)
         await self.write(StageCompleted(**run, output=output, evidence=evidence, duration_s=seconds), seconds)
         if stage in GATES_AFTER:
-            await self.judged(stage)
+            await self.judged(stage, problems)
 
     async def failed(self, stage: Stage, code: str, detail: str, problems: Sequence[Problem] = ()) -> None:
         run = await self.started(stage)
@@ -172,12 +173,13 @@ class Life:
             await self.write(
                 GateAnswered(task_id=self.task_id, review_id=review_id, gate=gate, verdict=verdict), 0.1
             )
-            if rejects:
-                failure = Failure(
-                    kind="persistent", code="gate_refused", detail=f"gate {gate} refused", findings=refusal
-                )
-                await self._unresolved(stage, review_id, failure, (gate,))
-                return
+        if refusal:
+            gate = GATES_AFTER[stage][0]
+            failure = Failure(
+                kind="persistent", code="gate_refused", detail=f"gate {gate} refused", findings=refusal
+            )
+            cause = f"{self.task_id}-gate{gate}-{self.attempts[stage]}"
+            await self._unresolved(stage, cause, failure, (gate,))
 
     async def _unresolved(
         self, stage: Stage, cause: str, failure: Failure, gates: tuple[int, ...] = ()

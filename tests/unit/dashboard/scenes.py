@@ -29,7 +29,7 @@ BROKEN = (
 
 
 async def record_scenes(pen: Pen, data: Path) -> None:
-    """Record ten tasks: done, given up, in three stages, parked, queued, cancelled, hostile and simulated."""
+    """Record ten tasks: done, given up, in three stages, failed, parked, queued, cancelled, hostile and simulated."""
     evidence = EvidenceStore(data / "evidence")
 
     def life(task_id: str, title: str, **spec: object) -> Life:
@@ -51,18 +51,16 @@ async def record_scenes(pen: Pen, data: Path) -> None:
 
     wrong = life("t-wrong", "allocate remainders to the last party")
     await wrong.until("verify")
-    await wrong.failed(
-        "verify", "verification_refused", "1 of 40 tests of the base does not pass any more", BROKEN
-    )
+    await wrong.passed("verify", 3.5, BROKEN)
     incident_id = await wrong.gave_up("verify", "engine patch has no other candidate", BROKEN)
     folder = data / "incidents" / incident_id
     folder.mkdir(parents=True)
     (folder / "reproduce.sh").write_text("#!/bin/sh\nset -eu\ngit clone ledgerline.bundle work\n")
     (folder / "report.json").write_text('{"problems": ["test_not_passing"]}')
 
-    await life("t-verify", "statement totals in the account's own currency", priority="urgent").until(
-        "verify"
-    )
+    broken = life("t-broken", "statement totals in the account's own currency", priority="urgent")
+    await broken.until("implement")
+    await broken.failed("implement", "patch_does_not_apply", "ledgerline/statement.py has no line 112")
     verifying = life("t-verifying", "parse periods like 2024-W07")
     await verifying.until("verify")
     await verifying.started("verify")

@@ -17,7 +17,7 @@ from tests.unit.dashboard.world import SilentBus, World
 
 Program = Callable[[World], httpx.AsyncClient]
 ACTIVE = {
-    "t-verify",
+    "t-broken",
     "t-verifying",
     "t-refused",
     "t-parked",
@@ -82,12 +82,39 @@ async def test_a_task_is_shown_with_its_proof(told: World, program: Program) -> 
 async def test_a_given_up_task_names_what_failed_and_its_incident(told: World, program: Program) -> None:
     client = program(told)
     task = await read(client, "tasks/t-wrong")
-    assert task["last_failure"]["cause"] == "t-wrong-verify-1"
+    assert task["last_failure"]["cause"] == "t-wrong-gate1-1"
+    assert task["last_failure"]["detail"] == "refused by gate 1"
     assert [problem["code"] for problem in task["last_failure"]["problems"]] == ["test_not_passing"]
     incident = await read(client, f"incidents/{task['incident_id']}")
     assert incident["reproducible"]
     assert [file["name"] for file in incident["files"]] == ["report.json", "reproduce.sh"]
     assert (await read(client, "incidents"))["incidents"][0]["id"] == task["incident_id"]
+
+
+async def test_a_stage_that_measured_a_bad_change_is_not_shown_as_passed(
+    told: World, program: Program
+) -> None:
+    client = program(told)
+    task = await read(client, "tasks/t-wrong")
+    (verify,) = (stage for stage in task["stages"] if stage["stage"] == "verify")
+    assert (verify["state"], verify["runs"][0]["status"]) == ("not accepted", "completed")
+    assert [problem["code"] for problem in verify["runs"][0]["problems"]] == ["test_not_passing"]
+    (entry,) = (
+        entry
+        for entry in task["timeline"]
+        if entry["type"] == "stage_completed" and entry["text"].startswith("verify")
+    )
+    assert entry["tone"] == "bad"
+    assert "39/40 of the base's tests hold" in entry["text"]
+    assert "not accepted" in entry["text"]
+
+
+async def test_a_stage_that_could_not_do_its_work_says_why(told: World, program: Program) -> None:
+    task = await read(program(told), "tasks/t-broken")
+    assert task["phase"] == "resolving"
+    failure = task["last_failure"]
+    assert (failure["cause"], failure["code"]) == ("t-broken-implement-1", "patch_does_not_apply")
+    assert failure["detail"] == "ledgerline/statement.py has no line 112"
 
 
 async def test_a_hostile_title_is_data(told: World, program: Program) -> None:
