@@ -43,9 +43,17 @@ def _proven(repo: RepoSpec, seen: RepoVerification) -> Findings:
     ran = [receipt for receipt in seen.commands if receipt.side == "change"]
     wanted = {"build": repo.verify.build, "test": repo.verify.test, "audit": repo.verify.audit}
     for purpose, command in wanted.items():
-        if command and not _has(ran, purpose, command):
+        receipt = _has(ran, purpose, command) if command else None
+        if command and receipt is None:
             yield finding(
                 "no_evidence", f"there is no receipt for {purpose} {command!r} on the change of {repo.name}"
+            )
+        elif receipt is not None and (receipt.ended != "exited" or (receipt.exit_code and purpose != "test")):
+            # A test command may exit with 1 over known failures; a build or an audit may not.
+            yield finding(
+                "command_failed",
+                f"{purpose} {command!r} did not pass on the change of {repo.name}: "
+                f"{receipt.exit_code if receipt.ended == 'exited' else receipt.ended}",
             )
     for command in repo.fail_to_pass:
         receipt = _has(ran, "fail_to_pass", command)

@@ -54,20 +54,23 @@ def _judge(gate: int, subject: StageInput) -> tuple[Verdict, list[Problem], list
     if subject.spec.synthetic and subject.spec.engine == "noop":
         # Simulated work has nothing to judge; its events are marked and count nowhere.
         return "approve", [], [], None
-    if rule := RULES.get(gate):
-        try:
+    try:
+        if rule := RULES.get(gate):
             findings = list(rule(subject))
-        except Exception as error:  # a gate that fails to run is a rejection
-            return "error", [finding("gate_failed", f"gate {gate} failed to run: {error!r}")], [], None
-        return ("reject" if findings else "approve"), findings, [], None
-    if count := VOTES.get(gate):
-        votes, consensus = count(subject)
-        against = [
-            finding("vote", f"{vote.voter}: {vote.reason}") for vote in votes if vote.verdict == "reject"
-        ]
-        verdict: Verdict = "reject" if against else "approve" if consensus.reached else "abstain"
-        return verdict, against, votes, consensus
+            return ("reject" if findings else "approve"), findings, [], None
+        if count := VOTES.get(gate):
+            if lacking := list(voting.unmeasured(subject)):
+                return "reject", lacking, [], None
+            return _counted(*count(subject))
+    except Exception as error:  # a gate that fails to run is a rejection
+        return "error", [finding("gate_failed", f"gate {gate} failed to run: {error!r}")], [], None
     return "error", [finding("gate_failed", f"there is no gate {gate}")], [], None
+
+
+def _counted(votes: list[Vote], consensus: Consensus) -> tuple[Verdict, list[Problem], list[Vote], Consensus]:
+    against = [finding("vote", f"{vote.voter}: {vote.reason}") for vote in votes if vote.verdict == "reject"]
+    verdict: Verdict = "reject" if against else "approve" if consensus.reached else "abstain"
+    return verdict, against, votes, consensus
 
 
 def evolve(state: Review, event: GateEvent) -> Review:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contracts.gate import Consensus, Verdict, Vote
 from contracts.task import StageInput
+from services.gate.domain.finding import Findings, finding
 
 #: Each axis of the rubric must reach this score; architecture section 6.
 PASS = 3
@@ -24,17 +25,23 @@ _SUPPLY = (
 )
 
 
+def unmeasured(subject: StageInput) -> Findings:
+    """Find what is missing before anybody can vote: without evidence there is nothing to abstain from either."""
+    if not subject.verifications:
+        yield finding("no_evidence", "nothing was measured of the change")
+    elif subject.review is None or subject.review.tree not in {seen.tree for seen in subject.verifications}:
+        yield finding("no_evidence", "there is no review of the tree that was measured")
+
+
 def peers(subject: StageInput) -> tuple[list[Vote], Consensus]:
     """Let each axis of the rubric vote on its own score; an axis without a measurement abstains."""
-    review = subject.review
     votes: list[Vote] = []
-    if review is not None and review.tree in {seen.tree for seen in subject.verifications}:
-        for axis in review.scores:
-            if axis.score is None:
-                votes.append(Vote(voter=axis.axis, verdict="abstain", reason=axis.fact))
-            else:
-                verdict: Verdict = "approve" if axis.score >= PASS else "reject"
-                votes.append(Vote(voter=axis.axis, verdict=verdict, reason=axis.fact, score=axis.score))
+    for axis in subject.review.scores if subject.review else ():
+        if axis.score is None:
+            votes.append(Vote(voter=axis.axis, verdict="abstain", reason=axis.fact))
+        else:
+            verdict: Verdict = "approve" if axis.score >= PASS else "reject"
+            votes.append(Vote(voter=axis.axis, verdict=verdict, reason=axis.fact, score=axis.score))
     return votes, _consensus(votes, PEER_QUORUM)
 
 
