@@ -12,6 +12,7 @@ import structlog
 
 from contracts.message import Recorded
 from libs.eventstore.store import Cursor, Store
+from services.dashboard.api.history import LAST, cursor
 from services.dashboard.api.present import brief_json, event_json
 from services.dashboard.projections.task import task_of
 
@@ -26,8 +27,6 @@ PAGE = 200
 OVERLAP = 2_000
 #: Seconds until a client has to come back and show again that it may listen.
 LIFE_S = 3_600
-#: Above every position.
-_LAST = 2**62
 
 
 class Frame:
@@ -35,7 +34,7 @@ class Frame:
 
     def __init__(self, recorded: Recorded) -> None:
         self.recorded = recorded
-        self.cursor = Cursor(xid=recorded.xid, position=recorded.position)
+        self.cursor = cursor(recorded)
         self.task_id = task_of(recorded.event) or recorded.meta.correlation_id
 
     @cached_property
@@ -153,7 +152,7 @@ class Feed:
                 self._following = asyncio.create_task(self._follow(), name="dashboard-feed")
 
     async def _end_of_record(self) -> Cursor:
-        last = await self._store.cursor_of(_LAST)
+        last = await self._store.cursor_of(LAST)
         end = await self._store.cursor_of(max(0, last.position - OVERLAP))
         async for frame in self._read(end):
             end = frame.cursor

@@ -13,10 +13,11 @@ from fastapi.responses import Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from contracts.message import Recorded
-from libs.eventstore.store import Cursor, StoreUnavailableError
+from libs.eventstore.store import StoreUnavailableError
 from libs.runtime.http import Problem, json_response
 from libs.runtime.running import Running
 from services.dashboard.api.feed import Feed, Frame
+from services.dashboard.api.history import behind, history_of
 from services.dashboard.api.present import event_json
 from services.dashboard.api.secure import SecureRoute
 from services.dashboard.projections.task import task_of
@@ -26,8 +27,6 @@ log = structlog.get_logger(__name__)
 #: A public position.
 Since = Annotated[int, Query(ge=0, le=2**62)]
 Limit = Annotated[int, Query(ge=1, le=500)]
-#: Events read at a time, and looked through for one answer, where those of one task are wanted.
-PAGE, SCAN_LIMIT = 500, 5_000
 #: Bytes of events after which an answer is closed; patches travel in events.
 MAX_ANSWER = 8 * 2**20
 #: Seconds between heartbeats, and until a client that takes nothing is given up.
@@ -45,19 +44,11 @@ def routes(running: Running) -> APIRouter:
     @router.get("/events")
     async def events(since: Since = 0, limit: Limit = 100, task: str = "") -> Response:
         """List events behind a position in reading order, of one task if it is named."""
-        after, reached = await store.cursor_of(since), since
-        found: list[Recorded] = []
-        seen, page_size = 0, PAGE if task else limit
-        while len(found) < limit and seen < SCAN_LIMIT:
-            page = await store.read_all(after, limit=page_size)
-            for recorded in page:
-                after, reached = cursor(recorded), recorded.position
-                if not task or concerns(recorded, task):
-                    found.append(recorded)
-            seen += len(page)
-            if len(page) < page_size:
-                return json_response(page_of_events(found, limit, reached))
-        return json_response(page_of_events(found, limit, reached, more=True))
+        if task:
+            found = await behind(store, await history_of(store, task), since)
+        else:
+            found = await store.read_all(await store.cursor_of(since), limit=limit + 1)
+        return json_response(page_of_events(found, limit, since))
 
     @router.get("/stream")
     async def stream(
@@ -111,23 +102,13 @@ def _message(frame: Frame, brief: bool) -> ServerSentEvent:
     return ServerSentEvent(frame.full, event=frame.recorded.type, id=position)
 
 
-def cursor(recorded: Recorded) -> Cursor:
-    """Say where in the reading order an event is."""
-    return Cursor(xid=recorded.xid, position=recorded.position)
-
-
 def concerns(recorded: Recorded, task_id: str) -> bool:
     """Tell whether an event is about a task, or was caused by one that is."""
     return task_id in (task_of(recorded.event), recorded.meta.correlation_id)
 
 
-def page_of_events(
-    found: Sequence[Recorded], limit: int, reached: int, *, more: bool = False
-) -> dict[str, Any]:
-    """Answer with the first events of a list: `next` is where to go on, `more` whether there is any.
-
-    `reached` is where to go on once the whole list has been given.
-    """
+def page_of_events(found: Sequence[Recorded], limit: int, since: int) -> dict[str, Any]:
+    """Answer with the first events of a list: `next` is where to go on, `more` whether there is any already."""
     shown: list[msgspec.Raw] = []
     size = 0
     for recorded in found[:limit]:
@@ -136,5 +117,5 @@ def page_of_events(
             break
         size += len(encoded)
         shown.append(msgspec.Raw(encoded))
-    cut = len(shown) < len(found)
-    return {"events": shown, "next": found[len(shown) - 1].position if cut else reached, "more": cut or more}
+    reached = found[len(shown) - 1].position if shown else since
+    return {"events": shown, "next": reached, "more": len(shown) < len(found)}

@@ -14,6 +14,7 @@ from libs.runtime.http import Problem, json_response
 from libs.runtime.running import Running
 from services.dashboard.api import views
 from services.dashboard.api.flow import flow
+from services.dashboard.api.history import LAST
 from services.dashboard.api.record import Limit
 from services.dashboard.api.secure import SecureRoute
 from services.dashboard.projections.documents import (
@@ -30,8 +31,6 @@ SCOPE, POOL = "system", "main"
 DEFAULT_SLOTS = 10
 #: The latest tasks by which outcomes are counted.
 OUTCOME_WINDOW = 1_000
-#: Above every position.
-_LAST = 2**62
 
 
 class SystemView(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +61,7 @@ def routes(running: Running) -> APIRouter:
     async def system() -> Response:
         """Tell how the whole system is doing."""
         # Read first: what happens while the rest is read comes with the live stream again.
-        position = (await store.cursor_of(_LAST)).position
+        position = (await store.cursor_of(LAST)).position
         now = running.clock.now()
         active = flow([card async for _, card in views.each(store, "active", Card)], now)
         limit = await views.one(store, "limit", POOL, LimitDocument)

@@ -8,14 +8,15 @@ import msgspec
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
-from contracts.message import TOKEN, Recorded
+from contracts.message import TOKEN
 from contracts.task import PullRequestRef
 from libs.runtime.http import Problem, json_response
 from libs.runtime.running import Running
 from services.dashboard.api import views
 from services.dashboard.api.flow import flow
+from services.dashboard.api.history import behind, history_of
 from services.dashboard.api.present import evidence_of, task_view
-from services.dashboard.api.record import Limit, Since, cursor, page_of_events
+from services.dashboard.api.record import Limit, Since, page_of_events
 from services.dashboard.api.secure import SecureRoute
 from services.dashboard.projections.documents import Card, Phase, TaskDocument
 
@@ -62,9 +63,10 @@ def routes(running: Running) -> APIRouter:
     @router.get("/tasks/{task_id}/events")
     async def events(task_id: str, since: Since = 0, limit: Limit = 500) -> Response:
         """List the events of all streams of a task, in reading order."""
-        after = await store.cursor_of(since)
-        behind = [recorded for recorded in await events_of(task_id) if cursor(recorded) > after]
-        return json_response(page_of_events(behind, limit, behind[-1].position if behind else since))
+        found = await history_of(store, task_id)
+        if not found:
+            raise Problem(404, "Not found", f"there is no task {task_id[:120]!r}")
+        return json_response(page_of_events(await behind(store, found, since), limit, since))
 
     @router.get("/tasks/{task_id}/evidence")
     async def evidence(task_id: str) -> Response:
@@ -100,15 +102,5 @@ def routes(running: Running) -> APIRouter:
         if not TOKEN.match(task_id):
             raise Problem(404, "Not found", f"there is no task {task_id[:120]!r}")
         return await views.known(store, "task", task_id, TaskDocument)
-
-    async def events_of(task_id: str) -> list[Recorded]:
-        document = await document_of(task_id)
-        streams = [f"{category}-{task_id}" for category in ("task", "loop", "workspace")]
-        streams += [f"run-{run_id}" for run_id in document.runs]
-        streams += [f"review-{review_id}" for review_id in document.reviews]
-        incidents = {*document.incident_paths, document.incident_id} - {""}
-        streams += [f"incident-{incident_id}" for incident_id in sorted(incidents)]
-        found = [recorded for stream in streams for recorded in await store.read_stream(stream)]
-        return sorted(found, key=cursor)
 
     return router

@@ -114,7 +114,7 @@ function proof(task) {
     h("p", { class: "note" }, "Commands that the verifier ran itself, on trees that it checked out itself."),
     runs.slice().reverse().map((run, place) => h("details", { open: place === 0, "data-key": run.run_id },
       h("summary", {}, `${run.stage}, attempt ${run.attempt}: `, h("b", { "data-tone": run.status === "completed" && run.problems.length === 0 ? "good" : "bad" }, run.status === "completed" && run.problems.length > 0 ? "not accepted" : run.status)),
-      problems(run.problems),
+      place > 0 && problems(run.problems),
       h("table", { class: "list" },
         h("thead", {}, h("tr", {}, ["Command", "Where", "Exit", "Tests", "Time", ""].map((name) => h("th", { scope: "col" }, name)))),
         h("tbody", {}, run.checks.map((check) => h("tr", {},
