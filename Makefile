@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down demo check test test-all drill docs clean
+.PHONY: help install up down demo check test test-all test-web docs clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -44,6 +44,9 @@ test: check ## every test but the long drills
 
 test-all: check ## every test there is, long drills included
 	@$(BIN)/python -m pytest -q tests
+
+test-web: install ## the page in a real browser (needs Debian's chromium; without one these tests are skipped)
+	@$(BIN)/python -m pytest -q tests/web
 
 docs: install ## write what derives from the event classes: docs/events.md, contracts/schemas, topology
 	@$(BIN)/python -m autopilot.documents

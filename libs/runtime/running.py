@@ -15,8 +15,9 @@ from libs.runtime.work import StateCache, Work
 
 T = TypeVar("T")
 
-#: How often a decision is taken again after somebody else was faster.
-MAX_CONFLICTS = 20
+#: How often a decision is taken again after somebody else was faster. As many streams of one task as fit into a batch
+#: may write the same document at once, and each round lets one of them through.
+MAX_CONFLICTS = 64
 
 
 class NotLeaderError(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
+from urllib.parse import urlsplit
 
 from contracts.task import TaskSpec
 
@@ -50,6 +51,9 @@ def _content_faults(spec: TaskSpec) -> list[tuple[str, str]]:
                     "give verify.test or fail_to_pass: without a test nothing can be proven",
                 )
             )
+        if urlsplit(repo.url).password is not None:
+            detail = "an address with a password would be recorded for ever; use ssh, or clone it and name the clone"
+            found.append((f"repos[{place}].url", detail))
         for name, value in repo.env.items():
             if not name.isidentifier():
                 found.append((f"repos[{place}].env", f"{name!r} is no variable name"))
