@@ -81,6 +81,7 @@ class BaseCache:
             return None
         except (OSError, msgspec.DecodeError, zstandard.ZstdError) as error:
             _log.warning("base_result_unreadable", entry=str(entry), error=str(error))
+            shutil.rmtree(entry, ignore_errors=True)
             return None
         return msgspec.structs.replace(ran, cached=True)
 

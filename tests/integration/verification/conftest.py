@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ class Court:
         return await self.verify(self.request(self.repository.change(edits), **settings))
 
     async def verify(self, request: Request) -> Verification:
-        workdir = self.folder / "work"
+        workdir = self.folder / f"work-{uuid.uuid4().hex}"
         try:
             return await verify(
                 request, await self.mirror(), workdir=workdir, keep=self.keep, base_cache=self.cache
