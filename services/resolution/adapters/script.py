@@ -63,15 +63,20 @@ def _steps(incident: IncidentOpened, repo: RepoSpec) -> list[str]:
         lines.append("  # What judges the change is taken from the base, as the verifier does.")
         for path in restored:
             lines.append(
-                f"  git checkout -q HEAD -- {shlex.quote(path)} 2>/dev/null || git rm -qf --ignore-unmatch -- {shlex.quote(path)}"
+                f"  git --literal-pathspecs checkout -q HEAD -- {shlex.quote(path)} 2>/dev/null"
+                f" || git --literal-pathspecs rm -qf --ignore-unmatch -- {shlex.quote(path)}"
             )
     if repo.setup:
-        lines.append(f"  ( {repo.setup}\n  ) || exit 2")
+        lines.append(f"  sh -c {shlex.quote(repo.setup)} || exit 2")
     for name, command in incident.commands:
         if name == repo.name:
-            lines += [f"  echo {shlex.quote('$ ' + command)}", f"  ( {command}\n  ) || failed=1"]
+            # A shell of its own, as the verifier gives it: what is no proper command fails by itself.
+            lines += [
+                f"  printf '%s\\n' {shlex.quote('$ ' + command)}",
+                f"  sh -c {shlex.quote(command)} || failed=1",
+            ]
     lines += [
-        f"  echo {shlex.quote(f'found: {finding.code}: {_one_line(finding.detail)}')}"
+        f"  printf '%s\\n' {shlex.quote(f'found: {finding.code}: {_one_line(finding.detail)}')}"
         for finding in incident.findings
     ]
     lines.append("fi")
