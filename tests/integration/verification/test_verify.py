@@ -104,7 +104,7 @@ async def test_what_hangs_is_stopped_and_rejected(court: Court) -> None:
     request = court.request(
         court.repository.change({"pricing/money.py": f"while True:\n    pass\n\n{MONEY}"})
     )
-    limits = msgspec.structs.replace(request.limits, wall_s=8)
+    limits = msgspec.structs.replace(request.limits, wall_s=5)
 
     verification = await court.verify(msgspec.structs.replace(request, limits=limits))
 
