@@ -1,0 +1,1 @@
+"""The stage-runner's decisions and texts."""

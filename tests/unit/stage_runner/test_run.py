@@ -1,0 +1,125 @@
+"""One run: claimed once, ended once, with a ledger of its effects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contracts.stage import (
+    EffectIntended,
+    EffectSettled,
+    StageCancelled,
+    StageCompleted,
+    StageFailed,
+    StageOutput,
+    StageResumed,
+    StageStarted,
+)
+from contracts.task import Failure
+from libs.testing.scenario import Scenario
+from services.stage_runner.domain import (
+    Claim,
+    Complete,
+    Fail,
+    Intend,
+    Resume,
+    SettleEffect,
+    Stop,
+    Which,
+    run,
+)
+
+WHICH = Which(run_id="t1-pr-1", task_id="t1", stage="pr", attempt=1)
+CLAIM = Claim(which=WHICH, replica="stage-runner-1", epoch=3)
+RESUME = Resume(replica="stage-runner-2", epoch=1, reason="the lease lapsed")
+COMPLETE = Complete(output=StageOutput(thoughts=("hm",)), evidence=(), duration_s=1.5)
+FAILURE = Failure(kind="transient", code="forge_failed", detail="away")
+FAIL = Fail(failure=FAILURE, output=StageOutput(), evidence=(), duration_s=1.5)
+STOP, GONE = (Stop(which=WHICH, reason="asked", gone=gone) for gone in (False, True))
+INTEND = Intend(effect="push:r", kind="push", target="u", detail="d")
+SETTLE = SettleEffect(effect="push:r", outcome="done", reference="c")
+FRESH = Scenario(run)
+NAMES: dict[str, Any] = {"run_id": "t1-pr-1", "task_id": "t1", "stage": "pr", "attempt": 1}
+
+
+def test_a_run_is_claimed_once() -> None:
+    FRESH.when(CLAIM, CLAIM, Claim(which=WHICH, replica="stage-runner-2", epoch=9)).then(
+        StageStarted(**NAMES, replica="stage-runner-1", epoch=3)
+    )
+
+
+def test_it_ends_as_its_stage_ended() -> None:
+    FRESH.when(CLAIM, COMPLETE).then_types(StageStarted, StageCompleted)
+    made = FRESH.when(CLAIM, FAIL)
+    made.then_types(StageStarted, StageFailed)
+    assert made.events[-1] == StageFailed(**NAMES, failure=FAILURE, duration_s=1.5)
+
+
+@pytest.mark.parametrize("end", [COMPLETE, FAIL, GONE])
+@pytest.mark.parametrize("late", [CLAIM, RESUME, INTEND, SETTLE, COMPLETE, FAIL, STOP, GONE])
+def test_after_its_end_nothing_happens(end: Any, late: Any) -> None:
+    FRESH.given(*FRESH.when(CLAIM, INTEND, end).events).when(late).then_nothing()
+
+
+@pytest.mark.parametrize("early", [RESUME, INTEND, SETTLE, COMPLETE, FAIL])
+def test_before_its_claim_nothing_happens(early: Any) -> None:
+    FRESH.when(early).then_nothing()
+
+
+def test_a_stop_before_the_start_ends_it_and_the_request_finds_it_ended() -> None:
+    FRESH.when(STOP, CLAIM).then(StageCancelled(**NAMES, reason="asked"))
+
+
+def test_a_stop_of_a_claimed_run_waits_until_its_processes_are_gone() -> None:
+    FRESH.when(CLAIM, STOP).then_types(StageStarted)
+    FRESH.when(CLAIM, STOP, GONE, GONE).then_types(StageStarted, StageCancelled)
+
+
+def test_whoever_goes_on_with_it_is_recorded_and_the_same_holder_twice_is_once() -> None:
+    made = FRESH.when(CLAIM, RESUME, RESUME)
+    made.then_types(StageStarted, StageResumed)
+    assert (made.state.replica, made.state.epoch, made.state.live) == ("stage-runner-2", 1, True)
+    FRESH.when(CLAIM, Resume(replica="stage-runner-1", epoch=3, reason="r")).then_types(StageStarted)
+    FRESH.when(CLAIM, Resume(replica="stage-runner-1", epoch=4, reason="r")).then_types(
+        StageStarted, StageResumed
+    )
+
+
+def test_an_effect_is_intended_once_and_its_outcome_recorded_once() -> None:
+    made = FRESH.when(CLAIM, INTEND, INTEND, SETTLE, SETTLE, INTEND)
+    made.then_types(StageStarted, EffectIntended, EffectSettled)
+    assert (made.state.intended, made.state.settled) == ({}, {"push:r": "c"})
+
+
+def test_an_effect_that_was_never_intended_has_no_outcome() -> None:
+    FRESH.when(CLAIM, SETTLE).then_types(StageStarted)
+
+
+def test_an_effect_can_be_taken_back_after_it_was_done() -> None:
+    reverted = SettleEffect(effect="push:r", outcome="reverted", reference="closed")
+    made = FRESH.when(CLAIM, INTEND, SETTLE, reverted)
+    made.then_types(StageStarted, EffectIntended, EffectSettled, EffectSettled)
+    assert made.state.settled == {"push:r": "closed"}
+
+
+def test_an_effect_without_outcome_survives_a_change_of_holder() -> None:
+    made = FRESH.when(CLAIM, INTEND, RESUME)
+    assert list(made.state.intended) == ["push:r"]
+
+
+commands = st.sampled_from([CLAIM, RESUME, INTEND, SETTLE, COMPLETE, FAIL, STOP, GONE])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(commands, max_size=12))
+def test_whatever_is_asked_it_starts_and_ends_at_most_once(wishes: list[Any]) -> None:
+    events = FRESH.when(*wishes).events
+    starts = [place for place, event in enumerate(events) if isinstance(event, StageStarted)]
+    ends = [place for place, event in enumerate(events) if getattr(event, "ends", False)]
+    assert len(starts) <= 1
+    assert len(ends) <= 1
+    assert not ends or ends[0] == len(events) - 1
+    assert not starts or starts[0] == 0
