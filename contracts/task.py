@@ -257,8 +257,11 @@ class StageRequested(_Task, frozen=True, kw_only=True):
     #: Numbered per task and stage, never reset.
     attempt: int
     input: StageInput
-    #: A resumption or transient retry of work that failed for reasons outside the task; not counted as an attempt.
+    #: How often this attempt was run again: after a passing failure, an emergency stop, or as the next probe of monitor.
+    #: Not counted as an attempt.
     retry: int = 0
+    #: Passing failures of this attempt so far.
+    failures: int = 0
 
 
 class StageSkipped(_Task, frozen=True, kw_only=True):
@@ -300,6 +303,7 @@ class ResolutionAwaited(_Task, frozen=True, kw_only=True):
     failure: Failure
     #: Gates that refused; empty when a stage failed.
     gates: tuple[int, ...] = ()
+    #: Passing failures of this attempt before this one.
     retry: int = 0
     #: What was known when it failed.
     subject: StageInput

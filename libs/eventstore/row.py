@@ -19,6 +19,9 @@ from libs.eventstore.store import (
     UnrecordableError,
 )
 
+#: Bytes of one event's JSON; with its headers it must fit into a message of the bus (8 MiB).
+MAX_BYTES = 6 * 2**20
+
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One stored event."""
@@ -156,6 +159,10 @@ def _row(head: StreamHead, new: NewEvent, registry: Registry) -> Row:
             prev_hash=head.hash,
             hash="",
         )
+        if len(row.data) > MAX_BYTES:
+            raise ValueError(
+                f"it has {len(row.data)} bytes, more than {MAX_BYTES}: the bus would refuse it for ever"
+            )
         # What cannot be read back would stop every reader of the record for good: better to refuse it here.
         registry.decode(row.type, row.data)
         data, meta = _parsed(row.data), _parsed(row.meta)

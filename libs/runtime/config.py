@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -27,8 +28,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     session_key: str
     http_host: str = "127.0.0.1"
     replica: str = ""
-    #: Tasks that may hold a slot at once.
-    config_max_concurrent: int = 10
     #: Runs that one stage-runner replica holds at once.
     config_places: int = 16
     #: Runs among them that may execute commands of a repository at once; 0 means one per core.
@@ -54,17 +53,24 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 def read(environment: Mapping[str, str]) -> Config:
     """Read the settings. Raises ConfigError that names everything missing or malformed."""
-    values: dict[str, str] = {}
+    values: dict[str, Any] = {}
     missing: list[str] = []
+    malformed: list[str] = []
     for field in msgspec.structs.fields(Config):
         variable = f"AUTOPILOT_{field.name.upper()}"
-        if variable in environment:
-            values[field.name] = environment[variable]
-        elif field.required:
-            missing.append(variable)
-    if missing:
-        raise ConfigError("missing in the environment: " + ", ".join(missing))
-    try:
-        return msgspec.convert(values, Config, strict=False)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"malformed in the environment: {error}") from error
+        if variable not in environment:
+            if field.required:
+                missing.append(variable)
+            continue
+        try:
+            values[field.name] = msgspec.convert(environment[variable], field.type, strict=False)
+        except msgspec.ValidationError as error:
+            malformed.append(f"{variable} ({error})")
+    faults = [
+        f"{what} in the environment: {', '.join(names)}"
+        for what, names in (("missing", missing), ("malformed", malformed))
+        if names
+    ]
+    if faults:
+        raise ConfigError("; ".join(faults))
+    return Config(**values)

@@ -9,8 +9,14 @@ from collections.abc import Awaitable, Iterable
 import structlog
 
 from contracts.message import Recorded
-from libs.eventstore.store import DuplicateDeliveryError, InboxMark, StaleLeaseError, StoreUnavailableError
-from libs.messaging.bus import BusError, Delivery
+from libs.eventstore.store import (
+    ConflictError,
+    DuplicateDeliveryError,
+    InboxMark,
+    StaleLeaseError,
+    StoreUnavailableError,
+)
+from libs.messaging.bus import MAX_DELIVER, BusError, Delivery
 from libs.messaging.outcome import Done, Outcome, Reject, Retry, settle
 from libs.runtime.running import NotLeaderError, Running
 from libs.runtime.service import Consumer
@@ -31,6 +37,9 @@ class Consumption:
         self.durable = consumer.durable(running.service.name)
         self.handled = 0
         self.failed = 0
+        #: Messages that this process has given up; each is a dead letter that a person has to look at.
+        self.buried = 0
+        self._record_away = False
 
     async def run(self) -> None:
         """Consume until cancelled. Raises StaleLeaseError when somebody else leads."""
@@ -40,6 +49,10 @@ class Consumption:
 
     async def step(self, timeout_s: float) -> int:
         """Handle one batch and return its size. Different streams are handled at once, one stream in order."""
+        if self._record_away:
+            # Nothing is fetched that could not be decided: every delivery counts towards a message's last.
+            await self._running.store.ping()
+            self._record_away = False
         room = BATCH if self._consumer.room is None else self._consumer.room(self._running.parts)
         if room <= 0:
             await asyncio.sleep(0.05)
@@ -60,12 +73,15 @@ class Consumption:
         deliveries = sorted(deliveries, key=lambda delivery: delivery.recorded.version)
         for place, delivery in enumerate(deliveries):
             outcome = await self._handle(delivery.recorded)
+            failed = isinstance(outcome, Retry) and outcome.counted
+            last = isinstance(outcome, Reject) or (failed and delivery.failures + 1 >= MAX_DELIVER)
             try:
                 await settle(self._running.bus, delivery, self.durable, outcome, self._running.clock.now())
             except BusError as error:
                 # Not settled: it comes again, and the inbox recognises it.
                 log.warning("settling_failed", durable=self.durable, error=str(error))
                 return
+            self.buried += last
             if isinstance(outcome, Retry):
                 # What follows in the same stream waits behind it: the inbox would hand it over first otherwise.
                 for later in deliveries[place + 1 :]:
@@ -90,10 +106,14 @@ class Consumption:
                 before = event.version
             return Done()
         except DuplicateDeliveryError:
-            return Done()
+            # Another delivery was faster, perhaps with an earlier event only: the inbox tells when this comes again.
+            return Retry(after_s=0.05, reason="handled elsewhere meanwhile", counted=False)
+        except ConflictError as error:
+            return Retry(after_s=0.2, reason=str(error), counted=False)
         except (StaleLeaseError, NotLeaderError):
             raise
         except StoreUnavailableError as error:
+            self._record_away = True
             return Retry(after_s=0.5, reason=str(error), counted=False)
         except Exception as error:
             self.failed += 1

@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
-from libs.eventstore.store import StaleLeaseError, StoreUnavailableError, UnrecordableError
+from libs.eventstore.store import ConflictError, StaleLeaseError, StoreUnavailableError, UnrecordableError
 from libs.runtime.running import NotLeaderError, Running
 
 #: Largest request body that is read.
@@ -133,6 +133,11 @@ def _handle_errors(app: FastAPI) -> None:
         return Problem(
             422, "Invalid request", f"{error}: take NUL characters and lone surrogates out"
         ).response()
+
+    @app.exception_handler(ConflictError)
+    async def busy(_: Request, error: ConflictError) -> JSONResponse:
+        detail = f"{error}; others were faster, repeat in a moment"
+        return Problem(503, "Busy", detail, headers={"Retry-After": "1"}).response()
 
     @app.exception_handler(NotLeaderError)
     @app.exception_handler(StaleLeaseError)

@@ -39,6 +39,7 @@ class Runner:
         self._service, self._config = service, config
         self._stopping = asyncio.Event()
         self._leading = False
+        self._consumptions: list[Consumption] = []
 
     async def run(self) -> int:
         """Serve until SIGTERM or SIGINT; returns the exit status. 3 means that the lease was lost."""
@@ -91,6 +92,9 @@ class Runner:
                 log.error("job_ended", job=job.get_name(), error=repr(error))
                 status = 1
         running.stand_down()
+        if abandon := getattr(running.parts, "abandon", None):
+            # First of all: work that goes on in the background must not reach the outside without the lease.
+            await abandon()
         server.should_exit = True
         for job in (*jobs[1:], stop):
             job.cancel()
@@ -105,6 +109,7 @@ class Runner:
         self._leading = True
         timekeeping = Timekeeping(running)
         consumptions = [Consumption(running, consumer) for consumer in self._service.consumes]
+        self._consumptions = consumptions
         observe(running, consumptions)
         try:
             async with asyncio.TaskGroup() as group:
@@ -127,6 +132,10 @@ class Runner:
             wrong["record"] = str(error)
         if not bus.healthy:
             wrong["bus"] = "not connected, or a permission was refused; see the log"
+        if stalled := getattr(bus, "stalled", ()):
+            wrong["consumers"] = f"nothing is delivered though something waits: {stalled}"
+        if buried := [consumption.durable for consumption in self._consumptions if consumption.buried]:
+            wrong["dead_letters"] = f"gave messages up, see `autopilot dlq list`: {', '.join(buried)}"
         if self._leading and not leadership.live:
             wrong["lease"] = "could not be renewed"
         if not self._leading:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, TypeVar
 
 from contracts.message import Recorded
@@ -47,6 +49,9 @@ class Running:
         self.on_timer: Callable[[], None] = lambda: None
         self._publish = publish
         self._cache = StateCache()
+        self._turn: AbstractAsyncContextManager[Any] = (
+            asyncio.Lock() if service.one_at_a_time else nullcontext()
+        )
 
     async def perform(
         self,
@@ -62,6 +67,21 @@ class Running:
         Raises NotLeaderError, StaleLeaseError, DuplicateDeliveryError, StoreUnavailableError, and whatever `act` raises;
         nothing is recorded then.
         """
+        async with self._turn:
+            work, result = await self._perform(act, cause, inbox, actor, synthetic)
+        if work.sets_timers:
+            self.on_timer()
+        await work.committed()
+        return result
+
+    async def _perform(
+        self,
+        act: Callable[[Work], Awaitable[T]],
+        cause: Recorded | None,
+        inbox: InboxMark | None,
+        actor: str,
+        synthetic: bool,
+    ) -> tuple[Work, T]:
         for remaining in range(MAX_CONFLICTS, -1, -1):
             if self.lease is None:
                 raise NotLeaderError(f"{self.config.holder} does not hold the lease of {self.service.name}")
@@ -86,10 +106,7 @@ class Running:
                 continue
             if recorded:
                 await self._publish(recorded)
-            if work.sets_timers:
-                self.on_timer()
-            await work.committed()
-            return result
+            return work, result
         raise AssertionError("unreachable")
 
     def lead(self, lease: LeaseClaim) -> None:

@@ -75,6 +75,9 @@ class Service:
     routes: Callable[[Any], Any] | None = None
     #: Activities that run while this process holds the service's lease.
     workers: tuple[Callable[[Any], Coroutine[Any, Any, None]], ...] = ()
+    #: Whether its decisions are taken one after the other: right where most of them meet in one stream (the pool of
+    #: slots) or rest on another (the mode), since two that are taken at once would only make each other repeat.
+    one_at_a_time: bool = False
     #: The lease each process of the service needs: one for all (a leader) or one per replica.
     lease_per_replica: bool = False
     #: Whether it may list dead letters on the bus.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from datetime import timedelta
 
 import structlog
 
@@ -15,6 +16,8 @@ log = structlog.get_logger(__name__)
 
 #: Seconds between looks when nothing is known to be due sooner.
 LOOK_S = 0.5
+#: Seconds that a failing timer is put off at most.
+LONGEST_PAUSE_S = 60.0
 
 
 class Timekeeping:
@@ -23,6 +26,8 @@ class Timekeeping:
     def __init__(self, running: Running) -> None:
         self._running = running
         self._hint = asyncio.Event()
+        #: How often a timer has failed in this process, by key.
+        self._failures: dict[str, int] = {}
         running.on_timer = self._hint.set
 
     async def run(self) -> None:
@@ -61,10 +66,21 @@ class Timekeeping:
 
         try:
             await self._running.perform(act)
+            self._failures.pop(timer.key, None)
         except (StaleLeaseError, NotLeaderError, StoreUnavailableError):
             raise
         except ConflictError as error:
             log.warning("timer_conflict", key=timer.key, error=str(error))
         except Exception:
-            # The timer stays and is delivered again at the next look; others must not wait behind it.
             log.exception("timer_failed", kind=timer.kind, key=timer.key)
+            await self._postpone(timer)
+
+    async def _postpone(self, timer: Timer) -> None:
+        """Put a failing timer off, longer each time: others must not wait behind it."""
+        failures = self._failures[timer.key] = self._failures.get(timer.key, 0) + 1
+        due = self._running.clock.now() + timedelta(seconds=min(2.0**failures, LONGEST_PAUSE_S))
+
+        async def later(work: Work) -> None:
+            work.set_timer(timer.key, due, timer.kind, timer.subject)
+
+        await self._running.perform(later)

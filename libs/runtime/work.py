@@ -150,11 +150,11 @@ class Work:
         sort: Callable[[T], str],
     ) -> None:
         """Fold a read model's document: `fold(before)` returns what it becomes, None removes or leaves it out."""
-        known = await self._store.document(view, key)
         pending = self._documents.get((view, key))
+        known = None if pending else await self._store.document(view, key)
         data = pending.data if pending else (known.data if known else None)
         after = fold(msgspec.json.decode(data, type=type_) if data is not None else None)
-        before = known.version if known else 0
+        before = pending.before if pending else (known.version if known else 0)
         if after is None and data is None:
             return
         self._documents[(view, key)] = DocumentWrite(
@@ -208,7 +208,10 @@ class Work:
             ended = bool(getattr(event.event, "ends", False))
             loaded.head = StreamHead(stream=event.stream, version=event.version, hash=event.hash, ended=ended)
         for stream, loaded in self._streams.items():
-            self._cache.put(stream, loaded.head, loaded.state)
+            # What was only read may be older by now than what another work has put there meanwhile.
+            known = self._cache.get(stream)
+            if known is None or known[0].version <= loaded.head.version:
+                self._cache.put(stream, loaded.head, loaded.state)
         return recorded
 
     async def committed(self) -> None:

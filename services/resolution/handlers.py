@@ -6,6 +6,7 @@ from contracts.gate import GateDecided
 from contracts.resolution import IncidentOpened, LoopExhausted
 from contracts.stage import StageCompleted
 from contracts.task import ResolutionAwaited
+from libs.messaging.outcome import Outcome, Retry
 from libs.runtime.work import Work
 from services.resolution.domain import FileIncident, OpenIncident, Resolve, incident, loop, passed
 
@@ -27,7 +28,12 @@ async def close_loop(event: StageCompleted | GateDecided, work: Work) -> None:
         await work.decide(loop, event.task_id, command)
 
 
-async def file_incident(event: IncidentOpened, work: Work) -> None:
+async def file_incident(event: IncidentOpened, work: Work) -> Outcome | None:
     """Write the MRFC directory; writing it again after a crash gives the same directory."""
-    path, reproducible = await work.parts.write(event)
+    try:
+        path, reproducible = await work.parts.write(event)
+    except OSError as error:
+        # The disk is full or away: it is written when it is back, however long that takes.
+        return Retry(after_s=5.0, reason=f"the incident directory cannot be written: {error}", counted=False)
     await work.decide(incident, event.incident_id, FileIncident(path=path, reproducible=reproducible))
+    return None

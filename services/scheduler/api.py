@@ -203,8 +203,8 @@ def routes(running: Running) -> APIRouter:
         entry = pool.queued(state.task_id)
         why = ""
         if entry is not None and not state.ended:
-            unmet = pool.unmet(entry)
-            ahead = sum(1 for other in pool.waiting if other is not entry and not pool.unmet(other))
+            unmet = entry.depends_on
+            ahead = sum(1 for other in pool.waiting if other is not entry and not other.depends_on)
             why = (
                 f"waits for {', '.join(unmet)}"
                 if unmet

@@ -14,4 +14,5 @@ service = Service(
     consumes=(Consumer(handlers.advance_task), Consumer(handlers.plan_retry)),
     timers={"retry_stage": handlers.retry_stage, "probe": handlers.probe},
     routes=api.routes,
+    one_at_a_time=True,
 )

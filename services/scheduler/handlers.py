@@ -80,6 +80,9 @@ async def command(work: Work, task_id: str, wish: TaskCommand) -> list[Event]:
 async def settle(work: Work, task_id: str, events: Sequence[Event]) -> None:
     """Give slots back, queue, tell dependents, set timers: whatever a task's events call for."""
     state = await work.load(task, task_id)
+    if state.ended or any(isinstance(event, TaskRetried) for event in events):
+        for kind in ("retry", "probe"):
+            work.clear_timer(f"{kind}:{task_id}")
     for event in events:
         match event:
             case TaskSubmitted() | TaskUnparked() | TaskRetried():
@@ -178,19 +181,18 @@ def _park(dependency: str, outcome: str) -> Park:
 
 
 async def _enqueue(work: Work, state: Task) -> None:
-    """Queue a task; one that waits for what has ended without a change already is parked, or nobody would notice."""
+    """Queue a task behind what it depends on; if that has ended without a change already, a person has to see it."""
+    others = {dependency: await work.load(task, dependency) for dependency in state.depends_on}
     wish = Enqueue(
         task_id=state.task_id,
         priority=state.spec.priority,
         queue=state.spec.queue,
-        depends_on=state.depends_on,
+        depends_on=tuple(dependency for dependency, other in others.items() if not other.fulfilled),
     )
     await _admit(work, wish)
-    pool = await work.load(admission, POOL)
-    for dependency in state.depends_on:
-        if dependency in pool.broken - pool.met:
-            ended = await work.load(task, dependency)
-            await work.decide(task, state.task_id, _park(dependency, ended.phase))
+    for dependency, other in others.items():
+        if other.ended and not other.fulfilled:
+            await work.decide(task, state.task_id, _park(dependency, other.phase))
             return
 
 

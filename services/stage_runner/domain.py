@@ -25,6 +25,10 @@ from libs.eventsourcing.decider import Decider
 EffectKind: TypeAlias = Literal["push", "open_pull_request", "update_pull_request"]
 
 
+#: Deaths of its holder that a run survives; one that kills its runner would otherwise take the service down.
+MAX_RESUMPTIONS = 4
+
+
 class Which(msgspec.Struct, frozen=True, kw_only=True):
     """Names a run."""
 
@@ -103,6 +107,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     replica: str = ""
     epoch: int = 0
     ended: bool = False
+    #: How often it was gone on with after its holder had died.
+    resumptions: int = 0
     #: Effects whose outcome is not known, by key.
     intended: dict[str, EffectIntended] = msgspec.field(default_factory=dict)
     settled: dict[str, str] = msgspec.field(default_factory=dict)
@@ -128,7 +134,11 @@ def decide(command: RunCommand, state: Run) -> Iterator[StageEvent]:
         case _ if state.which is None:
             return
         case Resume(replica=replica, epoch=epoch, reason=reason):
-            if (replica, epoch) != (state.replica, state.epoch):
+            if (replica, epoch) == (state.replica, state.epoch):
+                return
+            if state.resumptions >= MAX_RESUMPTIONS:
+                yield StageFailed(**_names(state.which), failure=_kills_its_runner(state), duration_s=0.0)
+            else:
                 yield StageResumed(**_names(state.which), replica=replica, epoch=epoch, reason=reason)
         case Intend(effect=effect):
             if effect not in state.intended and effect not in state.settled:
@@ -171,7 +181,7 @@ def evolve(state: Run, event: StageEvent) -> Run:
             )
             return Run(which=which, replica=replica, epoch=epoch)
         case StageResumed(replica=replica, epoch=epoch):
-            return replace(state, replica=replica, epoch=epoch)
+            return replace(state, replica=replica, epoch=epoch, resumptions=state.resumptions + 1)
         case EffectIntended(effect=effect):
             return replace(state, intended={**state.intended, effect: event})
         case EffectSettled(effect=effect, reference=reference):
@@ -181,6 +191,13 @@ def evolve(state: Run, event: StageEvent) -> Run:
             return replace(state, ended=True)
         case _:
             assert_never(event)
+
+
+def _kills_its_runner(state: Run) -> Failure:
+    detail = (
+        f"the stage-runner died {state.resumptions + 1} times while it worked on this; it is not begun again"
+    )
+    return Failure(kind="impossible", code="runner_died", detail=detail)
 
 
 def _names(which: Which) -> dict[str, Any]:

@@ -69,6 +69,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     task_id: str
     priority: Priority
     queue: str
+    #: What it still waits for; what was there before it came is not among these.
     depends_on: tuple[str, ...]
 
 
@@ -79,20 +80,18 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
     running: tuple[str, ...] = ()
     #: In order of arrival.
     waiting: tuple[Waiting, ...] = ()
-    met: frozenset[str] = frozenset()
-    broken: frozenset[str] = frozenset()
 
     def queued(self, task_id: str) -> Waiting | None:
         """Find a waiting task."""
         return next((entry for entry in self.waiting if entry.task_id == task_id), None)
 
-    def unmet(self, entry: Waiting) -> tuple[str, ...]:
-        """List what a waiting task still depends on."""
-        return tuple(dependency for dependency in entry.depends_on if dependency not in self.met)
+    def dependents(self, task_id: str) -> tuple[str, ...]:
+        """List who waits for a task."""
+        return tuple(entry.task_id for entry in self.waiting if task_id in entry.depends_on)
 
     def next_ready(self) -> Waiting | None:
         """Find whose turn it is: urgent before normal before low, then in order of arrival."""
-        ready = [entry for entry in self.waiting if not self.unmet(entry)]
+        ready = [entry for entry in self.waiting if not entry.depends_on]
         return min(ready, key=lambda entry: _RANK[entry.priority], default=None)
 
 
@@ -112,12 +111,12 @@ def decide(command: AdmissionCommand, state: Admission) -> Iterator[AdmissionEve
                 yield SlotReleased(task_id=task_id, reason=reason)
             elif state.queued(task_id) is not None:
                 yield TaskDequeued(task_id=task_id, reason=reason)
-        case Settle(task_id=task_id, outcome="met"):
-            if task_id not in state.met:
+        case Settle(task_id=task_id, outcome=outcome):
+            # Of what nobody waits for nothing has to be remembered: the pool stays as small as the queue.
+            dependents = state.dependents(task_id)
+            if dependents and outcome == "met":
                 yield DependencyMet(task_id=task_id)
-        case Settle(task_id=task_id, outcome=("incident" | "cancelled") as outcome):
-            if task_id not in state.broken:
-                dependents = tuple(entry.task_id for entry in state.waiting if task_id in entry.depends_on)
+            elif dependents and outcome != "met":
                 yield DependencyBroken(task_id=task_id, outcome=outcome, dependents=dependents)
         case Limit(max_concurrent=limit, actor=actor):
             if limit != state.limit:
@@ -138,9 +137,7 @@ def evolve(state: Admission, event: AdmissionEvent) -> Admission:
             entry = Waiting(
                 task_id=task_id, priority=event.priority, queue=event.queue, depends_on=event.depends_on
             )
-            return msgspec.structs.replace(
-                state, waiting=(*state.waiting, entry), broken=state.broken - {task_id}
-            )
+            return msgspec.structs.replace(state, waiting=(*state.waiting, entry))
         case TaskDequeued(task_id=task_id):
             return msgspec.structs.replace(state, waiting=_without(state.waiting, task_id))
         case SlotGranted(task_id=task_id):
@@ -152,11 +149,18 @@ def evolve(state: Admission, event: AdmissionEvent) -> Admission:
                 state, running=tuple(running for running in state.running if running != task_id)
             )
         case DependencyMet(task_id=task_id):
-            return msgspec.structs.replace(state, met=state.met | {task_id}, broken=state.broken - {task_id})
-        case DependencyBroken(task_id=task_id):
-            return msgspec.structs.replace(state, broken=state.broken | {task_id})
+            return msgspec.structs.replace(
+                state, waiting=tuple(_relieved(entry, task_id) for entry in state.waiting)
+            )
+        case DependencyBroken():
+            return state
         case _:
             assert_never(event)
+
+
+def _relieved(entry: Waiting, met: str) -> Waiting:
+    left = tuple(dependency for dependency in entry.depends_on if dependency != met)
+    return entry if left == entry.depends_on else msgspec.structs.replace(entry, depends_on=left)
 
 
 def _without(waiting: tuple[Waiting, ...], task_id: str) -> tuple[Waiting, ...]:

@@ -72,6 +72,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str = ""
     attempts: dict[Stage, int] = msgspec.field(default_factory=dict)
     retry: int = 0
+    #: Passing failures of the present attempt, or of the present probe.
+    failures: int = 0
     #: Allowances of attempts: one, and one more for every `retry` of a person.
     allowance: int = 1
     #: Whether a start goes on with `stage` where it was left instead of making a new attempt.
@@ -108,6 +110,11 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         return self.phase in ENDS
 
     @property
+    def fulfilled(self) -> bool:
+        """Tell whether what depends on it may start: it is done, or in monitor after a probe that passed."""
+        return self.phase == "done" or (self.monitor_until is not None and not self.ended)
+
+    @property
     def pull_requests(self) -> tuple[PullRequestRef, ...]:
         """List what it has opened."""
         return self.input.pull_requests if self.input else ()
@@ -141,6 +148,7 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 stage=event.stage,
                 run_id=event.run_id,
                 retry=event.retry,
+                failures=event.failures,
                 attempts={**state.attempts, event.stage: event.attempt},
                 # The requested input holds all that is known, but for the patch text that most stages do not need.
                 input=replace(event.input, spec=state.spec),
@@ -190,7 +198,7 @@ def evolve(state: Task, event: TaskEvent) -> Task:
         case TaskUnparked():
             return replace(state, phase="queued", parked="", reason="", waits_on="", waits_for="")
         case MonitorWaitStarted(until=until):
-            return replace(state, phase="waiting", monitor_until=until, run_id="", resume=True)
+            return replace(state, phase="waiting", failures=0, monitor_until=until, run_id="", resume=True)
         case InfiniteLoopDetected():
             return state
         case TaskRetried():

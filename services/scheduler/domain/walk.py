@@ -79,7 +79,9 @@ def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
             yield from _observe(command, news, state)
         case RetryStage(mode=mode):
             if state.phase == "resolving":
-                yield from _request(state, state.stage, _input(state), mode, again=True)
+                yield from _request(
+                    state, state.stage, _input(state), mode, again=True, failures=state.failures + 1
+                )
         case Park(reason=reason, owner=owner, wake_up=wake_up):
             if not state.ended and state.phase in ("queued", "waiting", "resolving", "gating"):
                 yield TaskParked(
@@ -217,7 +219,7 @@ def _await_stage_resolution(state: Task, news: StageFailed) -> ResolutionAwaited
         stage=news.stage,
         cause=news.run_id,
         failure=news.failure,
-        retry=state.retry,
+        retry=state.failures,
         subject=known,
         evidence=news.evidence,
     )
@@ -297,7 +299,7 @@ def _gate_request(state: Task, gate: int, stage: Stage, subject: StageInput) -> 
 
 
 def _request(
-    state: Task, stage: Stage, known: StageInput, mode: Mode, *, again: bool = False
+    state: Task, stage: Stage, known: StageInput, mode: Mode, *, again: bool = False, failures: int = 0
 ) -> Iterator[TaskEvent]:
     """Ask for a stage: the same attempt `again`, or the next one, unless it would be one too many."""
     if mode == "emergency-stop":
@@ -324,6 +326,7 @@ def _request(
         stage=stage,
         attempt=attempt,
         retry=retry,
+        failures=failures,
         input=_slim(known, stage),
     )
 

@@ -106,7 +106,9 @@ class BackgroundExecutor:
             try:
                 await asyncio.wait_for(context.withdraw(), CLEAN_UP_S)
             except Exception:
+                # The run stays open: resumption finds it with its stop and cleans up again, so nothing stays unknown.
                 log.exception("clean_up_failed", run_id=request.run_id)
+                return
             end = Stop(which=which, reason=reason, gone=True)
         await self._record(which, end, synthetic=request.input.spec.synthetic)
 

@@ -14,7 +14,7 @@ from libs.runtime.running import Running
 from libs.runtime.work import Work
 from libs.sandbox.orphans import sweep
 from services.stage_runner.adapters.executor import BackgroundExecutor
-from services.stage_runner.domain import Resume, Run, run
+from services.stage_runner.domain import Resume, Run, Which, run
 
 log = structlog.get_logger(__name__)
 
@@ -55,32 +55,38 @@ async def _state(running: Running, run_id: str) -> Run:
 async def _take(running: Running, executor: BackgroundExecutor, state: Run) -> None:
     assert state.which is not None
     assert running.lease is not None
-    which, mine = state.which, running.config.holder
+    which, mine, epoch = state.which, running.config.holder, running.lease.epoch
     if state.replica != mine and await running.store.acquire(state.replica, mine, LEASE_S) is None:
         return  # it came back
     # What the old sandbox left must be dead before the work is done again.
     await asyncio.to_thread(sweep, which.run_id)
-    task_stream = f"task-{which.task_id}"
-    requests = await running.store.read_stream(
-        task_stream, types=["stage_requested", "stage_cancel_requested"]
-    )
-    asked = [event.event for event in requests if getattr(event.event, "run_id", "") == which.run_id]
-    request = next((event for event in asked if isinstance(event, StageRequested)), None)
-    stopped = next((event for event in asked if isinstance(event, StageCancelRequested)), None)
+    request, _ = await _asked(running, which)
     if request is None:
         log.error("run_without_request", run_id=which.run_id)
         return
-    epoch = running.lease.epoch
+    reason = "its replica was restarted" if state.replica == mine else f"the lease of {state.replica} lapsed"
 
     async def resume(work: Work) -> bool:
-        reason = (
-            "its replica was restarted" if state.replica == mine else f"the lease of {state.replica} lapsed"
-        )
-        return bool(await work.decide(run, which.run_id, Resume(replica=mine, epoch=epoch, reason=reason)))
+        await work.decide(run, which.run_id, Resume(replica=mine, epoch=epoch, reason=reason))
+        present = await work.load(run, which.run_id)
+        # It may have ended, or been begun here, since it was looked at.
+        return present.live and (present.replica, present.epoch) == (mine, epoch)
 
-    if not await running.perform(resume, synthetic=request.input.spec.synthetic) and state.epoch != epoch:
+    if not await running.perform(resume, synthetic=request.input.spec.synthetic):
         return
     log.info("run_resumed", run_id=which.run_id)
     executor.start(request)
+    # Only now: a stop that was handled before this found nothing to stop.
+    _, stopped = await _asked(running, which)
     if stopped is not None:
         executor.stop(which.run_id, stopped.reason)
+
+
+async def _asked(running: Running, which: Which) -> tuple[StageRequested | None, StageCancelRequested | None]:
+    """Read what the scheduler asked for concerning a run."""
+    types = ["stage_requested", "stage_cancel_requested"]
+    found = await running.store.read_stream(f"task-{which.task_id}", types=types)
+    asked = [event.event for event in found if getattr(event.event, "run_id", "") == which.run_id]
+    request = next((event for event in asked if isinstance(event, StageRequested)), None)
+    stopped = next((event for event in asked if isinstance(event, StageCancelRequested)), None)
+    return request, stopped

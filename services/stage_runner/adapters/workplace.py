@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from contracts.task import StageRequested
 from libs.evidence.redaction import Redactor
 from libs.evidence.store import EvidenceStore
 from libs.forge.local import LocalForge
 from libs.git.broker import Broker
-from libs.runtime.running import Running
-from libs.runtime.work import Work
-from services.stage_runner.adapters.stages.context import Ledger, Outcome, StageContext
+from libs.runtime.leadership import LEASE_S
+from libs.runtime.running import NotLeaderError, Running
+from services.stage_runner.adapters.stages.context import Effects, Ledger, Outcome, StageContext
 from services.stage_runner.domain import EffectKind, Intend, Run, SettleEffect, run
 
 
@@ -42,25 +40,32 @@ class Workplace:
             broker=self._broker,
             evidence=self._evidence,
             forge=self._forge,
-            ledger=self._ledger(request.run_id),
+            ledger=self._ledger(request),
             now=self._running.clock.now,
             cache_dir=self._running.config.data / "cache" / "bases",
         )
 
-    def _ledger(self, run_id: str) -> Ledger:
+    def _ledger(self, request: StageRequested) -> Ledger:
+        run_id, running = request.run_id, self._running
+        synthetic = request.input.spec.synthetic
+
         async def intend(effect: str, kind: EffectKind, target: str, detail: str) -> None:
             wish = Intend(effect=effect, kind=kind, target=target, detail=detail)
-            await self._running.perform(lambda work: work.decide(run, run_id, wish))
+            await running.perform(lambda work: work.decide(run, run_id, wish), synthetic=synthetic)
+            # An intent that is recorded already appends nothing, so nothing has checked the epoch yet: a replica that
+            # was paused past its lease must not reach the outside.
+            lease = running.lease
+            if lease is None or not await running.store.renew(lease.name, lease.epoch, LEASE_S):
+                raise NotLeaderError(
+                    f"the lease of {running.config.holder} is lost; {effect} is left to its holder"
+                )
 
         async def settle(effect: str, outcome: Outcome, reference: str) -> None:
             wish = SettleEffect(effect=effect, outcome=outcome, reference=reference)
-            await self._running.perform(lambda work: work.decide(run, run_id, wish))
+            await running.perform(lambda work: work.decide(run, run_id, wish), synthetic=synthetic)
 
-        async def unknown() -> tuple[str, ...]:
-            async def look(work: Work) -> Any:
-                return await work.load(run, run_id)
+        async def recorded() -> Effects:
+            state: Run = await running.perform(lambda work: work.load(run, run_id))
+            return Effects(unknown=tuple(state.intended), known=tuple(state.settled))
 
-            state: Run = await self._running.perform(look)
-            return tuple(state.intended)
-
-        return Ledger(intend, settle, unknown)
+        return Ledger(intend, settle, recorded)

@@ -40,6 +40,13 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     output: StageOutput = StageOutput()
 
 
+class Effects(msgspec.Struct, frozen=True, kw_only=True):
+    """A run's effects by key: those whose outcome is not known, and those that are settled."""
+
+    unknown: tuple[str, ...]
+    known: tuple[str, ...]
+
+
 class Ledger:
     """Records an intent before a call to the outside and its outcome after it."""
 
@@ -47,14 +54,14 @@ class Ledger:
         self,
         intend: Callable[[str, EffectKind, str, str], Awaitable[None]],
         settle: Callable[[str, Outcome, str], Awaitable[None]],
-        unknown: Callable[[], Awaitable[tuple[str, ...]]],
+        recorded: Callable[[], Awaitable[Effects]],
     ) -> None:
         #: Record that something is about to be done: key, kind, target, detail.
         self.intend = intend
         #: Record what became of it: key, outcome, reference.
         self.settle = settle
-        #: List effects whose outcome is not known.
-        self.unknown = unknown
+        #: List the run's effects.
+        self.recorded = recorded
 
 
 @dataclass

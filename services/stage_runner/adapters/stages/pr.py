@@ -32,9 +32,11 @@ def branch_of(context: StageContext) -> str:
 async def _push(context: StageContext, repo: RepoSpec, change: RepoChange) -> None:
     effect = f"push:{repo.name}"
     branch = branch_of(context)
-    await context.ledger.intend(effect, "push", repo.url, f"{branch} -> {change.commit}")
     mirror = await context.mirror(repo)
+    # Read before the intent, which checks the lease: a replica that slept in between must not lease what a newer one
+    # has pushed.
     before = await context.forge.branch_head(repo.url, branch)
+    await context.ledger.intend(effect, "push", repo.url, f"{branch} -> {change.commit}")
     if before == change.commit:
         await context.ledger.settle(effect, "adopted", change.commit)
         return
@@ -103,12 +105,16 @@ async def _publish(context: StageContext, repo: RepoSpec, change: RepoChange) ->
 
 async def reconcile(context: StageContext) -> None:
     """After a cancellation: look up what became of every intent, and withdraw a pull request that was opened."""
-    if not await context.ledger.unknown():
+    effects = await context.ledger.recorded()
+    if not (effects.unknown or effects.known):
         return
     branch = branch_of(context)
     for repo in context.input.spec.repos:
-        head = await context.forge.branch_head(repo.url, branch)
-        await context.ledger.settle(f"push:{repo.name}", "done" if head else "refused", head or "not pushed")
+        if f"push:{repo.name}" in effects.unknown:
+            head = await context.forge.branch_head(repo.url, branch)
+            await context.ledger.settle(
+                f"push:{repo.name}", "done" if head else "refused", head or "not pushed"
+            )
         found = await context.forge.find(repo.url, branch, _base_branch(context, repo))
         if found is None:
             await context.ledger.settle(f"pull_request:{repo.name}", "refused", "not opened")

@@ -16,6 +16,9 @@ from libs.verification.types import Evidence, Keep, Limits, Receipt, Request, Ve
 from libs.verification.verify import verify
 from services.stage_runner.adapters.stages.context import Result, StageContext, fail, git_failure
 
+#: Findings of one kind, and files, that an event lists. Gates reject long before either is reached.
+MAX_LISTED, MAX_FILES = 100, 2_000
+
 
 async def carry(context: StageContext) -> Result:
     """Verify every repository's change."""
@@ -29,7 +32,7 @@ async def carry(context: StageContext) -> Result:
     for one in seen:
         text = msgspec.json.format(msgspec.json.encode(one))
         await context.keep(f"{one.repo}/receipts.json", text, "application/json")
-    return Result(output=StageOutput(verifications=tuple(seen)))
+    return Result(output=StageOutput(verifications=tuple(map(bounded, seen))))
 
 
 async def _verified(context: StageContext, repo: RepoSpec, change: RepoChange) -> RepoVerification:
@@ -52,6 +55,20 @@ async def _verified(context: StageContext, repo: RepoSpec, change: RepoChange) -
     except GitError as error:
         raise git_failure(error, "checkout_failed", repo.name) from error
     return msgspec.convert(made, RepoVerification, from_attributes=True)
+
+
+def bounded(seen: RepoVerification) -> RepoVerification:
+    """Keep an event small however much was found: the receipts in the evidence hold everything."""
+    facts = msgspec.structs.replace(
+        seen.facts,
+        placeholders=tuple(place[:300] for place in seen.facts.placeholders[:MAX_LISTED]),
+        public_removed=tuple(name[:300] for name in seen.facts.public_removed[:MAX_LISTED]),
+        protected_touched=seen.facts.protected_touched[:MAX_LISTED],
+        tests_added=seen.facts.tests_added[:MAX_LISTED],
+        evasions=seen.facts.evasions[:MAX_LISTED],
+        files=seen.facts.files[:MAX_FILES],
+    )
+    return msgspec.structs.replace(seen, facts=facts, problems=seen.problems[:MAX_LISTED])
 
 
 def request_for(context: StageContext, repo: RepoSpec, base: str, commit: str) -> Request:
