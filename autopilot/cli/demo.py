@@ -44,7 +44,7 @@ def demo(
     ephemeral_ports: Annotated[bool, typer.Option("--ephemeral-ports", help="Take free ports.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Run real tasks on an example repository; exit 0 only if every outcome is the expected one."""
+    """Run real tasks on an example repository. Exits 0 only if every outcome is the expected one."""
     began = time.monotonic()
     config = StackConfig.from_arguments(data_dir, ephemeral_ports=ephemeral_ports)
     lifecycle.require_sandbox()

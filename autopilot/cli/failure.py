@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
+#: Exit status of a command that was ended by Ctrl-C, as shells count it.
+INTERRUPTED = 130
+
 
 class CliError(Exception):
     """A command failed."""

@@ -57,7 +57,7 @@ def _announce_quietly(config: StackConfig) -> None:
         announce(Client(config))
         show.line("Ctrl-C stops it.")
     except CliError as error:
-        show.errors.print(f"autopilot: {error}", markup=False)
+        show.complain(str(error))
 
 
 def start_detached(config: StackConfig, report: Report) -> None:
@@ -130,7 +130,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def doctor(data_dir: DataDir = None, json: AsJson = False) -> None:
-    """Look whether this machine has what the stack needs, and name what is missing."""
+    """Check what this machine has of what the stack needs."""
     config = StackConfig.from_arguments(data_dir)
     checks = [check(config) for check in CHECKS]
     if json:

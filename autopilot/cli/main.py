@@ -4,21 +4,42 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
-from autopilot.cli import demo, lifecycle, system, tasks
+from autopilot.cli import demo, lifecycle, show, system, tasks
 from autopilot.cli.failure import CliError
-from autopilot.cli.show import errors
 from autopilot.stack.errors import StackError
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        show.line(f"autopilot {metadata.version('autopilot')}")
+        raise typer.Exit
+
 
 app = typer.Typer(
     name="autopilot",
+    rich_markup_mode=show.MARKUP,
     help="Software tasks in, pull requests with proof out. Exit codes: 0 fine, 1 failed, 2 usage, 3 no stack.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_tell_version, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Take the options that belong to no command."""
+
+
 COMMANDS: tuple[Callable[..., None], ...] = (
     lifecycle.up,
     lifecycle.down,
@@ -46,10 +67,10 @@ def main() -> None:
     try:
         app()
     except CliError as error:
-        errors.print(f"autopilot: {error}", markup=False)
+        show.complain(str(error))
         sys.exit(error.code)
     except StackError as error:
-        errors.print(f"autopilot: {error}", markup=False)
+        show.complain(str(error))
         sys.exit(1)
     except BrokenPipeError:
         sys.stderr.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,6 +13,9 @@ from rich.table import Table
 
 console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+#: How help and usage errors are laid out: frames and colours are for terminals.
+MARKUP: Literal["rich"] | None = "rich" if sys.stdout.isatty() else None
 
 _COLOURS = {"done": "green", "incident": "red", "cancelled": "yellow", "parked": "yellow", "running": "cyan"}
 
@@ -27,6 +30,11 @@ def line(text: str = "") -> None:
     console.print(escape(text))
 
 
+def complain(text: str) -> None:
+    """Print a line on standard error, named like every tool's complaints."""
+    errors.print(f"autopilot: {text}", markup=False)
+
+
 def coloured(phase: str) -> str:
     """Give a phase its colour."""
     colour = _COLOURS.get(phase)
@@ -37,7 +45,8 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, marked: Sequ
     """Print a table; without a terminal, tab-separated lines. Columns `marked` hold markup of our own."""
     if not console.is_terminal:
         for row in (columns, *rows):
-            sys.stdout.write("\t".join(str(cell) for cell in row) + "\n")
+            # A cell of several lines would look like several rows.
+            sys.stdout.write("\t".join(" ".join(str(cell).split()) for cell in row) + "\n")
         return
     made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:

@@ -10,8 +10,10 @@ from autopilot.cli import show
 from autopilot.cli.failure import UsageError
 from autopilot.cli.options import AsJson, DataDir, client
 
-config = typer.Typer(help="Settings that can be changed while running.", no_args_is_help=True)
-dlq = typer.Typer(help="Messages that were given up.", no_args_is_help=True)
+config = typer.Typer(
+    help="Settings that can be changed while running.", no_args_is_help=True, rich_markup_mode=show.MARKUP
+)
+dlq = typer.Typer(help="Messages that were given up.", no_args_is_help=True, rich_markup_mode=show.MARKUP)
 
 #: Modes that can be set; `minimal` and `read-only` need a release that enforces them everywhere.
 MODES = ("normal", "emergency-stop")

@@ -12,6 +12,7 @@ import yaml
 
 from autopilot.cli.failure import UsageError
 from contracts.task import TaskSpec
+from services.scheduler.domain.submission import faults
 
 #: Bytes; a larger patch belongs into a branch.
 MAX_PATCH = 2_000_000
@@ -31,11 +32,15 @@ def load(path: Path) -> TaskSpec:
         raise UsageError(f"{path}: a task file is a mapping with title, repos, …")
     _inline(data, path)
     try:
-        return msgspec.convert(data, TaskSpec)
+        spec = msgspec.convert(data, TaskSpec)
     except msgspec.ValidationError as error:
         message, _, place = str(error).partition(" - at `")
         field = place.rstrip("`").removeprefix("$.") or "the file"
         raise UsageError(f"{path}: {field}: {message}") from error
+    # The scheduler would say the same, but only after it has accepted the files before this one.
+    for field, detail in faults(spec, "", ()):
+        raise UsageError(f"{path}: {field}: {detail}")
+    return spec
 
 
 def ordered(specs: Sequence[TaskSpec]) -> list[TaskSpec]:

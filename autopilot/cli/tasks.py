@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import json as jsonlib
+import shlex
 import sys
 import uuid
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote, unquote
 
 import msgspec
 import typer
 
 from autopilot.cli import show, taskfile
 from autopilot.cli.client import Client
-from autopilot.cli.failure import CliError, UsageError
+from autopilot.cli.failure import INTERRUPTED, CliError, RefusedError, UsageError
 from autopilot.cli.options import AsJson, DataDir, client
 from autopilot.cli.watch import Watch
 from contracts.task import TaskSpec
+
+#: What a task can be in; `queued` to `cancelling` are on their way, the last three are ends.
+PHASES = (
+    *("queued", "running", "gating", "resolving", "waiting", "parked", "cancelling"),
+    *("done", "cancelled", "incident"),
+)
 
 TaskId = Annotated[str, typer.Argument(metavar="TASK", help="The task's id.")]
 
@@ -24,7 +33,7 @@ TaskId = Annotated[str, typer.Argument(metavar="TASK", help="The task's id.")]
 def submit(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE…", help="Task files; keys among them may depend on each other."),
+        typer.Argument(metavar="FILE", help="Task files; keys among them may depend on each other."),
     ],
     wait: Annotated[
         bool, typer.Option("--wait", help="Stay until every task has ended; exit 1 unless all are done.")
@@ -32,9 +41,11 @@ def submit(
     data_dir: DataDir = None,
     json: AsJson = False,
 ) -> None:
-    """Submit tasks."""
-    specs = taskfile.ordered([taskfile.load(file) for file in files])
+    """Submit tasks from files. All of them are taken, or none."""
+    loaded = [(file, taskfile.load(file)) for file in files]
+    specs = taskfile.ordered([spec for _, spec in loaded])
     connected = client(data_dir)
+    _require_dependencies(connected, loaded)
     ids = send(connected, specs)
     if not wait:
         if json:
@@ -43,13 +54,38 @@ def submit(
             for task_id, spec in zip(ids, specs, strict=True):
                 show.line(f"{task_id}  {spec.title}")
         return
-    final = Watch(connected, ids).run(quiet=json)
+    try:
+        final = Watch(connected, ids).run(quiet=json)
+    except KeyboardInterrupt:
+        show.complain(
+            f"no longer watched, but not stopped: {', '.join(ids)}; `autopilot cancel TASK` stops one"
+        )
+        raise typer.Exit(INTERRUPTED) from None
     if json:
         show.as_json(final)
     else:
         summary(final)
     if any(one["phase"] != "done" for one in final):
         raise typer.Exit(1)
+
+
+def _require_dependencies(connected: Client, loaded: list[tuple[Path, TaskSpec]]) -> None:
+    """Look every dependency up before anything is submitted. Raises UsageError naming file and field."""
+    keys = {spec.key for _, spec in loaded}
+    for file, spec in loaded:
+        for place, dependency in enumerate(spec.depends_on):
+            if dependency not in keys and not _exists(connected, dependency):
+                raise UsageError(f"{file}: depends_on[{place}]: there is no task {dependency!r}")
+
+
+def _exists(connected: Client, task_id: str) -> bool:
+    try:
+        connected.scheduler("GET", f"/v1/tasks/{quote(task_id, safe='')}")
+    except RefusedError as error:
+        if error.status != 404:
+            raise
+        return False
+    return True
 
 
 def send(connected: Client, specs: list[TaskSpec]) -> list[str]:
@@ -91,12 +127,16 @@ def summary(final: list[dict[str, Any]]) -> None:
 
 
 def tasks(
-    phase: Annotated[str, typer.Option(help="Only tasks in this phase.")] = "",
+    phase: Annotated[
+        str, typer.Option(help="Only tasks in this phase, for example running, parked or incident.")
+    ] = "",
     limit: Annotated[int, typer.Option(min=1, max=500)] = 50,
     data_dir: DataDir = None,
     json: AsJson = False,
 ) -> None:
     """List tasks, newest first."""
+    if phase and phase not in PHASES:
+        raise UsageError(f"--phase: {phase!r} is none of {', '.join(PHASES)}")
     found = client(data_dir).scheduler("GET", "/v1/tasks", params={"limit": limit})["tasks"]
     found = [one for one in found if not phase or one["phase"] == phase]
     if json:
@@ -110,7 +150,7 @@ def tasks(
 
 
 def task(task_id: TaskId, data_dir: DataDir = None, json: AsJson = False) -> None:
-    """Show one task: where it is, what it made, why it waits or was given up."""
+    """Show where a task is. Also what it made, and why it waits or was given up."""
     connected = client(data_dir)
     one = connected.scheduler("GET", f"/v1/tasks/{task_id}")
     if json:
@@ -135,11 +175,24 @@ def task(task_id: TaskId, data_dir: DataDir = None, json: AsJson = False) -> Non
     for pull in one.get("pull_requests", ()):
         show.line(f"pull request {pull['number']} of {pull['repo']}: {pull['branch']} -> {pull['base']}")
         show.line(f"  tree   {pull['tree']}")
-        show.line(f"  read   {pull['url']}")
+        show.line(f"  read   {_git_commands(pull)}")
     if one.get("incident_id"):
         show.line(
             f"incident {one['incident_id']}: {connected.config.data_dir / 'incidents' / one['incident_id'] / 'README.md'}"
         )
+
+
+def _git_commands(pull: dict[str, Any]) -> str:
+    """Say how git shows a pull request; one of the local forge is refs of a bare repository."""
+    place, _, _ = pull["url"].partition("#")
+    if not place.startswith("file://"):
+        return str(pull["url"])
+    forge = shlex.quote(unquote(place.removeprefix("file://")))
+    number = pull["number"]
+    return (
+        f"git -C {forge} show refs/pull/{number}/meta:body.md\n"
+        f"  fetch  git fetch {forge} refs/pull/{number}/head"
+    )
 
 
 def cancel(
@@ -148,13 +201,13 @@ def cancel(
     data_dir: DataDir = None,
     json: AsJson = False,
 ) -> None:
-    """Cancel a task; its running stage is killed and its worktree removed."""
+    """Cancel a task. Its running stage is killed and its worktree removed."""
     one = client(data_dir).scheduler("POST", f"/v1/tasks/{task_id}/cancel", json={"reason": reason})
     show.as_json(one) if json else show.line(f"{one['id']} is {one['phase']}")
 
 
 def retry(task_id: TaskId, data_dir: DataDir = None, json: AsJson = False) -> None:
-    """Grant one more allowance to a task that was given up or waits for a person."""
+    """Let a task go on. For one that was given up, cancelled or waits for a person."""
     one = client(data_dir).scheduler("POST", f"/v1/tasks/{task_id}/retry", json={})
     show.as_json(one) if json else show.line(f"{one['id']} is {one['phase']}")
 
@@ -169,14 +222,12 @@ def events(
 ) -> None:
     """Print events from the record, oldest first."""
     connected = client(data_dir)
+    if task_id:
+        connected.scheduler("GET", f"/v1/tasks/{quote(task_id, safe='')}")
     if follow:
-        for position, type_, text in connected.events(since, task_id):
-            data = jsonlib.loads(text)
-            if json:
-                sys.stdout.write(jsonlib.dumps(data, ensure_ascii=False) + "\n")
-                sys.stdout.flush()
-            else:
-                show.line(f"{position:>8}  {data.get('time', '')}  {data.get('task_id', ''):<14} {type_}")
+        # Ctrl-C is how following ends.
+        with contextlib.suppress(KeyboardInterrupt):
+            _follow(connected, since, task_id, json=json)
         return
     parameters = {"since": since or 0, "limit": limit, **({"task": task_id} if task_id else {})}
     found = connected.dashboard("GET", "/api/v1/events", params=parameters)
@@ -187,6 +238,16 @@ def events(
         (one["position"], one["time"], one["stream"], one["version"], one["type"]) for one in found["events"]
     ]
     show.table(("position", "time", "stream", "version", "type"), rows)
+
+
+def _follow(connected: Client, since: int | None, task_id: str, *, json: bool) -> None:
+    for position, type_, text in connected.events(since, task_id):
+        data = jsonlib.loads(text)
+        if json:
+            sys.stdout.write(jsonlib.dumps(data, ensure_ascii=False) + "\n")
+            sys.stdout.flush()
+        else:
+            show.line(f"{position:>8}  {data.get('time', '')}  {data.get('task_id', ''):<14} {type_}")
 
 
 def evidence(

@@ -1,0 +1,275 @@
+"""Bad input is refused by a sentence that names the field or the cause, and nobody else notices."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.e2e import till
+from tests.e2e.latch import Latch
+from tests.e2e.stack import Stack, git, running_with
+
+GOOD = till.task("/nowhere")
+
+
+def _yaml(**changed: Any) -> str:
+    return json.dumps({**GOOD, **changed})
+
+
+#: What a file holds, and words of the complaint: the field, or the cause.
+FILES = {
+    "malformed": ("title: [unclosed\nrepos: x\n", ["not valid YAML", "line"]),
+    "no mapping": ("- title\n", ["mapping"]),
+    "empty": ("", ["mapping"]),
+    "unknown field": (_yaml(colour="blue"), ["colour"]),
+    "unknown field of a repository": (_yaml(repos=[{**GOOD["repos"][0], "brnch": "x"}]), ["repos", "brnch"]),
+    "missing field": (json.dumps({"repos": GOOD["repos"]}), ["title"]),
+    "wrong type": (_yaml(budget={"wall_s": "long"}), ["budget.wall_s"]),
+    "key given twice": ("title: one\ntitle: two\nrepos: []\n", ["'title' is given twice", "line 2"]),
+    "missing patch file": (_yaml(patch="nowhere.patch"), ["patch", "nowhere.patch"]),
+    "no patch": (_yaml(patch=None), ["patch"]),
+    "unavailable engine": (_yaml(engine="llm"), ["engine", "llm", "patch"]),
+    "nothing to prove": (
+        _yaml(repos=[{**GOOD["repos"][0], "verify": {}, "fail_to_pass": []}]),
+        ["repos[0].verify.test"],
+    ),
+    "unknown dependency": (_yaml(depends_on=["tnobody"]), ["depends_on[0]", "tnobody"]),
+    "depends on itself": (_yaml(key="me", depends_on=["me"]), ["depends_on", "cycle"]),
+    "name with a slash": (_yaml(repos=[{**GOOD["repos"][0], "name": "a/b"}]), ["repos[0].name"]),
+    "no repository": (_yaml(repos=[]), ["repos"]),
+}
+
+
+@pytest.fixture
+def nothing_new(stack: Stack) -> Iterator[None]:
+    """Holds a refusal to having made nothing."""
+    before = _task_ids(stack)
+    yield
+    assert _task_ids(stack) == before
+
+
+def _task_ids(stack: Stack) -> list[str]:
+    listed = stack.http("scheduler", "GET", "/v1/tasks", params={"limit": 500}).json()
+    return [one["id"] for one in listed["tasks"]]
+
+
+@pytest.mark.usefixtures("nothing_new")
+@pytest.mark.parametrize("fault", FILES)
+def test_a_file_is_refused(stack: Stack, tmp_path: Path, fault: str) -> None:
+    content, words = FILES[fault]
+    file = tmp_path / "bad task.yaml"
+    file.write_text(content)
+    done = stack.run("submit", file)
+    assert done.returncode == 2, done
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    for word in ["bad task.yaml", *words]:
+        assert word in done.stderr, (word, done.stderr)
+
+
+@pytest.mark.usefixtures("nothing_new")
+def test_files_that_do_not_go_together_are_refused(stack: Stack, tmp_path: Path) -> None:
+    def file(name: str, **changed: Any) -> Path:
+        return till.write(tmp_path / f"{name}.yaml", {**GOOD, "key": name, **changed})
+
+    a, b = file("a", depends_on=["b"]), file("b", depends_on=["a"])
+    cycle = stack.run("submit", a, b)
+    assert cycle.returncode == 2
+    assert "depends_on: dependency cycle" in cycle.stderr
+
+    twice = stack.run("submit", file("c"), file("d", key="c"))
+    assert twice.returncode == 2
+    assert "'c' names two tasks" in twice.stderr
+
+    # One good, one bad: neither is taken.
+    half = stack.run("submit", file("good"), file("bad", engine="llm"))
+    assert half.returncode == 2
+    assert "bad.yaml" in half.stderr
+
+
+@pytest.mark.usefixtures("nothing_new")
+def test_bodies_are_refused_as_problems(stack: Stack) -> None:
+    cases: list[tuple[bytes, int, str]] = [
+        (b"{", 400, ""),
+        (b"[]", 422, ""),
+        (json.dumps({**GOOD, "colour": "blue"}).encode(), 422, "colour"),
+        (json.dumps({**GOOD, "budget": {"wall_s": 0}}).encode(), 422, "budget.wall_s"),
+        (json.dumps({**GOOD, "depends_on": ["tnobody"]}).encode(), 422, "depends_on[0]"),
+        (json.dumps({**GOOD, "title": "a\0b"}).encode(), 422, ""),
+    ]
+    for body, status, field in cases:
+        answer = stack.http("scheduler", "POST", "/v1/tasks", content=body)
+        assert answer.status_code == status, answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+        problem = answer.json()
+        assert field in problem["detail"]
+        assert field in problem.get("field", "") or field == "colour"
+
+
+class World(msgspec.Struct, frozen=True, kw_only=True):
+    """Tasks that can only be found wanting while they run, beside one that is well."""
+
+    #: Task ids by what is wrong with them; `well` is the one that is not.
+    ids: dict[str, str]
+    repositories: dict[str, Path]
+    #: Comes into being if a hook of a repository is run.
+    canary: Path
+
+
+@pytest.fixture(scope="module")
+def world(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """All of them, submitted at once."""
+    place = tmp_path_factory.mktemp("bad")
+    canary = place / "canary"
+    plain = till.make(place / "plain")
+    repositories = {
+        "well": till.make(place / "well"),
+        "submodules": _with_submodule(till.make(place / "submodules"), plain),
+        "spaces": till.make(place / "a name with spaces", {"docs/read me first.txt": "It adds up.\n"}),
+        "links": _with_links(till.make(place / "links"), place),
+        "hooks": _with_hooks(till.make(place / "hooks"), canary),
+    }
+    short = {"memory_mb": 256, "wall_s": 5}
+    hangs = {"verify": {"test": "python -m pytest -q; sleep 86399"}}
+    loud = {"verify": {"test": "head -c 100000000 /dev/zero | tr '\\0' x; python -m pytest -q"}}
+    tasks = {
+        "well": till.task(repositories["well"], priority="low"),
+        "unclonable": till.task(place / "nowhere"),
+        "no base": till.task(plain, repo={"base": "no-such-branch"}),
+        "does not apply": till.task(plain, patch=till.ELSEWHERE),
+        "is no patch": till.task(plain, patch="please\nmend it\n"),
+        "leaves the tree": till.task(plain, patch=till.MENDED.replace("till.py", "../till.py")),
+        "hangs": till.task(plain, repo=hangs, budget=short),
+        "loud": till.task(plain, repo=loud),
+        **{name: till.task(repositories[name]) for name in ("submodules", "spaces", "links", "hooks")},
+    }
+    files = {
+        name: till.write(place / f"{number}.yaml", task) for number, (name, task) in enumerate(tasks.items())
+    }
+    ids = stack.submit(*files.values())
+    return World(ids=dict(zip(files, ids, strict=True)), repositories=repositories, canary=canary)
+
+
+def _with_submodule(repository: Path, other: Path) -> Path:
+    git(repository, "submodule", "--quiet", "add", str(other), "parts")
+    git(repository, "commit", "-q", "-m", "A submodule")
+    return repository
+
+
+def _with_links(repository: Path, place: Path) -> Path:
+    """Link to a file outside, and have the patch write through such a link: see `test_links_outside…`."""
+    outside = place / "outside.txt"
+    outside.write_text("not yours\n")
+    (repository / "absolute").symlink_to(outside)
+    (repository / "relative").symlink_to("../outside.txt")
+    (repository / "dangling").symlink_to("/no/such/place")
+    git(repository, "add", "-A")
+    git(repository, "commit", "-q", "-m", "Links")
+    return repository
+
+
+def _with_hooks(repository: Path, canary: Path) -> Path:
+    hooks = repository / ".git" / "hooks"
+    hooks.mkdir(exist_ok=True)
+    for name in ("post-checkout", "pre-commit", "post-commit", "pre-push", "update", "reference-transaction"):
+        (hooks / name).write_text(f"#!/bin/sh\ntouch '{canary}'\n")
+        (hooks / name).chmod(0o755)
+    for setting in ("core.fsmonitor", "uploadpack.packObjectsHook", "core.sshCommand"):
+        git(repository, "config", setting, str(hooks / "update"))
+    return repository
+
+
+#: What each ends with, and words of the reason.
+GIVEN_UP = {
+    "unclonable": ["nowhere"],
+    "no base": ["no-such-branch", "branch"],
+    "does not apply": ["patch does not apply", "till.py"],
+    "is no patch": ["patch"],
+    "leaves the tree": ["../till.py"],
+    "hangs": ["sleep 86399", "limit", "wall"],
+    "submodules": ["submodules", "parts"],
+}
+
+
+@pytest.mark.parametrize("fault", GIVEN_UP)
+def test_a_task_is_given_up_with_its_cause(stack: Stack, world: World, fault: str) -> None:
+    ended = stack.ended(world.ids[fault])
+    assert ended["phase"] == "incident", ended
+    for word in GIVEN_UP[fault]:
+        assert word in ended["reason"], ended["reason"]
+    assert "pull_requests" not in ended
+    assert (stack.data_dir / "incidents" / ended["incident_id"] / "README.md").exists()
+
+
+@pytest.mark.parametrize("oddity", ["loud", "spaces", "links"])
+def test_what_is_only_odd_is_done(stack: Stack, world: World, oddity: str) -> None:
+    assert stack.ended(world.ids[oddity])["phase"] == "done"
+
+
+def test_a_flood_of_output_is_kept_in_part(stack: Stack, world: World) -> None:
+    stack.ended(world.ids["loud"])
+    logs = [one for one in stack.json("evidence", world.ids["loud"]) if one["name"].endswith("test.log")]
+    assert len(logs) == 2
+    assert all(0 < one["size"] < 20_000_000 for one in logs)
+
+
+def test_nothing_of_a_hanging_command_stays(stack: Stack, world: World) -> None:
+    stack.ended(world.ids["hangs"])
+    assert running_with("sleep 86399") == []
+
+
+def test_hooks_and_configuration_of_a_repository_do_not_run(stack: Stack, world: World) -> None:
+    assert stack.ended(world.ids["hooks"])["phase"] == "done"
+    assert not world.canary.exists()
+
+
+def test_the_users_own_checkouts_are_untouched(stack: Stack, world: World) -> None:
+    for task_id in world.ids.values():
+        stack.ended(task_id)
+    assert all(till.unchanged(place) for name, place in world.repositories.items() if name != "hooks")
+    heads = {git(place, "rev-parse", "--abbrev-ref", "HEAD") for place in world.repositories.values()}
+    assert heads == {"main"}
+
+
+def test_another_task_notices_nothing(stack: Stack, world: World) -> None:
+    ended = stack.ended(world.ids["well"])
+    assert ended["phase"] == "done", ended
+    assert set(ended["attempts"].values()) == {1}
+
+
+def test_a_patch_through_a_link_stays_inside(
+    stack: Stack, tmp_path: Path, task_file: Callable[..., Path]
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    repository = till.make(tmp_path / "till")
+    (repository / "way-out").symlink_to(outside)
+    git(repository, "add", "-A")
+    git(repository, "commit", "-q", "-m", "A way out")
+    through = "--- /dev/null\n+++ b/way-out/new.txt\n@@ -0,0 +1 @@\n+was here\n"
+    [task_id] = stack.submit(task_file(repository, patch=till.MENDED + through))
+    ended = stack.ended(task_id)
+    assert ended["phase"] == "incident"
+    assert "way-out" in ended["reason"]
+    assert list(outside.iterdir()) == []
+
+
+def test_a_stuck_task_holds_nobody_up(
+    stack: Stack, tmp_path: Path, repository: Path, task_file: Callable[..., Path]
+) -> None:
+    """Fewer tasks hang than may run at once: what is well goes on beside them."""
+    latch = Latch(tmp_path / f"stuck-{tmp_path.name}")
+    [stuck] = stack.submit(task_file(till.make(tmp_path / "stuck"), repo=latch.repo()))
+    try:
+        stack.started(stuck, "verify")
+        [well] = stack.submit(task_file(repository))
+        assert stack.ended(well)["phase"] == "done"
+        assert stack.task(stuck)["phase"] == "running"
+    finally:
+        stack.run("cancel", stuck)
+    assert stack.ended(stuck)["phase"] == "cancelled"
