@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from libs.runtime.service import Service
 from libs.testing.world import World
@@ -14,6 +15,13 @@ from tests.system.twin import Script, scripted
 from tests.system.walking import CORE, SERVICES
 
 Make = Callable[..., Awaitable[World]]
+
+
+@pytest.fixture(autouse=True)
+def logs() -> Iterator[None]:
+    """Logs are kept, not drawn: a traceback in colours takes longer than the test."""
+    with capture_logs():
+        yield
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from contracts.receipt import Problem
 from contracts.task import Specification, StageInput
+from libs.testing.scenario import Scenario
 from services.gate.domain import adversarial, automated, plan, risk, voting
 from services.gate.domain.review import RULES, VOTES, Judge, review
 from tests.unit.gate import subjects
@@ -106,9 +107,10 @@ PRETENCES = {
     "a diff that is none": (bent(diff=stored("short")), "evidence_invalid"),
     "a command without output": (ran(test={"output": None}), "evidence_invalid"),
 }
+TABLES: tuple[dict[str, tuple[dict[str, Any], str]], ...] = (PLANS, RECEIPTS, RISKS, PRETENCES)  # type: ignore[assignment]
 CASES = [
     pytest.param(gate, values, code, id=f"gate {gate}: {name}")
-    for gate, table in enumerate((PLANS, RECEIPTS, RISKS, PRETENCES))
+    for gate, table in enumerate(TABLES)
     for name, (values, code) in table.items()
 ]
 
@@ -169,7 +171,7 @@ def test_a_gate_that_does_not_exist_is_a_rejection() -> None:
 
 def test_a_question_is_answered_once() -> None:
     question = Judge(request=subjects.asked(1, subject()))
-    made = subjects.Scenario(review).when(question, question)
+    made = Scenario(review).when(question, question)
     assert len(made.events) == 1
 
 

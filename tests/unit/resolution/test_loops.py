@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.gate import GateDecided
+from contracts.message import Event
 from contracts.receipt import Problem
 from contracts.resolution import (
     LoopClosed,
@@ -33,6 +34,8 @@ from services.resolution.domain import (
 )
 
 FRESH = Scenario(loop)
+#: What a failed loop leaves behind.
+FAILED: tuple[type[Event], ...] = (LoopOpened, PlanDeltaRecorded)
 
 
 def awaited(
@@ -117,7 +120,7 @@ def test_another_plan_says_what_is_different_and_what_it_answers() -> None:
 
 def test_three_loops_may_fail_and_the_next_failure_is_an_incident() -> None:
     made = FRESH.when(*(resolve(number=number) for number in range(1, MAX_LOOPS + 2)))
-    made.then_types(*[LoopOpened, PlanDeltaRecorded] * MAX_LOOPS, LoopOpened, LoopExhausted)
+    made.then_types(*FAILED * MAX_LOOPS, LoopOpened, LoopExhausted)
     assert "3 loops have failed" in made.events[-1].reason  # type: ignore[attr-defined]
 
 
@@ -125,7 +128,7 @@ def test_a_loop_that_was_overcome_has_not_failed() -> None:
     overcome = Passed(task_id="t1", stage="verify")
     commands = [command for number in range(1, 9) for command in (resolve(number=number), overcome)]
     made = FRESH.when(*commands)
-    made.then_types(*[LoopOpened, PlanDeltaRecorded, LoopClosed] * 8)
+    made.then_types(*(*FAILED, LoopClosed) * 8)
     assert [event.loop for event in made.events if isinstance(event, LoopOpened)] == list(range(1, 9))
 
 
@@ -142,7 +145,7 @@ def test_a_persons_retry_grants_new_loops_and_a_new_incident() -> None:
         .given(*first.events)
         .when(*(resolve(number=number) for number in range(1, MAX_LOOPS + 2)))
     )
-    again.then_types(*[LoopOpened, PlanDeltaRecorded] * MAX_LOOPS, LoopOpened, LoopExhausted)
+    again.then_types(*FAILED * MAX_LOOPS, LoopOpened, LoopExhausted)
     exhausted = again.events[-1]
     assert isinstance(exhausted, LoopExhausted)
     assert (exhausted.loop, exhausted.incident_id) == (8, "t1-2")

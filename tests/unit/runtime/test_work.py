@@ -1,0 +1,185 @@
+"""A unit of work: what a handler loads, decides and sets becomes true at once, or not at all."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from libs.eventstore.store import ConflictError, DuplicateDeliveryError, InboxMark, StaleLeaseError
+from libs.runtime.running import MAX_CONFLICTS, NotLeaderError
+from libs.runtime.work import Work
+from tests.unit.runtime.house import Add, House, cases
+
+
+@pytest.fixture
+async def house() -> House:
+    made = House()
+    await made.lead()
+    return made
+
+
+def adding(*texts: str, case_id: str = "a") -> Any:
+    """Work that writes texts down."""
+
+    async def act(work: Work) -> Any:
+        for text in texts:
+            await work.decide(cases, case_id, Add(case_id=case_id, text=text))
+        return await work.load(cases, case_id)
+
+    return act
+
+
+async def test_what_was_decided_is_seen_at_once_and_recorded_together(house: House) -> None:
+    state = await house.running.perform(adding("one", "two", "one"))
+    assert state.texts == ("one", "two")
+    assert await house.texts("a") == ["one", "two"]
+
+
+async def test_several_aggregates_become_true_together_or_not_at_all(house: House) -> None:
+    async def act(work: Work) -> None:
+        await adding("one", case_id="a")(work)
+        await adding("two", case_id="b")(work)
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        await house.running.perform(act)
+    assert (await house.texts("a"), await house.texts("b")) == ([], [])
+    assert (await house.running.perform(lambda work: work.load(cases, "a"))).texts == ()
+
+
+async def test_a_faster_writer_makes_it_decide_again(house: House) -> None:
+    other = house.process("keeper-2")
+    other.lead(house.running.lease)  # type: ignore[arg-type]
+    await house.running.perform(adding("one"))
+    await other.perform(adding("two"))  # the first one's cache is stale now
+    state = await house.running.perform(adding("two", "three"))
+    assert state.texts == ("one", "two", "three")
+    assert await house.texts("a") == ["one", "two", "three"]
+
+
+async def test_it_does_not_decide_again_for_ever(house: House) -> None:
+    other = house.process("keeper-2")
+    other.lead(house.running.lease)  # type: ignore[arg-type]
+    tries = 0
+
+    async def act(work: Work) -> None:
+        nonlocal tries
+        tries += 1
+        await adding(f"mine {tries}")(work)
+        await other.perform(adding(f"theirs {tries}"))
+
+    with pytest.raises(ConflictError):
+        await house.running.perform(act)
+    assert tries == MAX_CONFLICTS + 1
+
+
+async def test_without_a_lease_nothing_is_decided(house: House) -> None:
+    house.running.stand_down()
+    with pytest.raises(NotLeaderError):
+        await house.running.perform(adding("one"))
+
+
+async def test_a_holder_that_was_replaced_writes_nothing(house: House) -> None:
+    successor = await house.lead(house.process("keeper-2"))
+    with pytest.raises(StaleLeaseError):
+        await house.running.perform(adding("one"))
+    await successor.perform(adding("two"))
+    assert await house.texts("a") == ["two"]
+
+
+async def test_a_new_leader_forgets_what_it_had_folded(house: House) -> None:
+    await house.running.perform(adding("one"))
+    await (await house.lead(house.process("keeper-2"))).perform(adding("two"))
+    await house.lead()
+    assert (await house.running.perform(lambda work: work.load(cases, "a"))).texts == ("one", "two")
+
+
+async def test_a_message_takes_effect_once(house: House) -> None:
+    mark = InboxMark(consumer="keeper-watch", stream="side-x", before=0, version=1)
+    await house.running.perform(adding("one"), inbox=mark)
+    with pytest.raises(DuplicateDeliveryError):
+        await house.running.perform(adding("two"), inbox=mark)
+    assert await house.texts("a") == ["one"]
+
+
+async def test_work_that_changes_nothing_appends_nothing(house: House) -> None:
+    ran: list[str] = []
+
+    async def after() -> None:
+        ran.append("after")
+
+    async def act(work: Work) -> None:
+        await work.load(cases, "a")
+        work.after_commit(after)
+
+    await house.running.perform(act)
+    assert ran == ["after"]
+    assert await house.store.heads("case") == []
+
+
+async def test_what_comes_after_the_commit_does_not_come_without_it(house: House) -> None:
+    ran: list[str] = []
+
+    async def after() -> None:
+        ran.append("after")
+
+    async def act(work: Work) -> None:
+        work.after_commit(after)
+        await adding("one")(work)
+        raise RuntimeError("died")
+
+    with pytest.raises(RuntimeError):
+        await house.running.perform(act)
+    assert ran == []
+
+
+async def test_timers_and_documents_belong_to_the_commit(house: House) -> None:
+    async def act(work: Work) -> None:
+        work.set_timer("k", work.now + timedelta(seconds=5), "wake", "a")
+        work.set_timer("gone", work.now, "wake", "b")
+        work.clear_timer("gone")
+        await work.document(
+            "view", "d", dict[str, int], lambda before: {"n": (before or {"n": 0})["n"] + 1}, lambda _: "s"
+        )
+        await work.document(
+            "view", "d", dict[str, int], lambda before: {"n": (before or {"n": 0})["n"] + 1}, lambda _: "s"
+        )
+
+    await house.running.perform(act)
+    (timer,) = await house.store.due_timers("keeper", house.clock.now() + timedelta(seconds=10))
+    assert (timer.key, timer.kind, timer.subject) == ("k", "wake", "a")
+    document = await house.store.document("view", "d")
+    assert document is not None
+    assert msgspec.json.decode(document.data) == {"n": 2}
+
+    async def remove(work: Work) -> None:
+        work.clear_timer("k")
+        await work.document("view", "d", dict[str, int], lambda before: None, lambda _: "")
+        await work.document("view", "never was", dict[str, int], lambda before: None, lambda _: "")
+
+    await house.running.perform(remove)
+    assert await house.store.next_timer("keeper") is None
+    assert await house.store.document("view", "d") is None
+
+
+async def test_events_say_where_they_come_from(house: House) -> None:
+    await house.running.perform(adding("one"), actor="somebody", synthetic=True)
+    (first,) = await house.store.read_stream("case-a")
+    lease = house.running.lease
+    assert lease is not None
+    assert (first.meta.service, first.meta.actor, first.meta.synthetic) == ("keeper", "somebody", True)
+    assert first.meta.lease == f"keeper:{lease.epoch}"
+    await house.running.perform(adding("two", case_id="b"), cause=first)
+    (second,) = await house.store.read_stream("case-b")
+    assert second.meta.causation_id == first.id
+    assert second.meta.synthetic  # what follows from simulated work is simulated
+
+
+async def test_open_streams_are_listed_beyond_one_page(house: House) -> None:
+    for number in range(5):
+        await house.running.perform(adding("x", case_id=f"c{number}"))
+    found = await house.running.perform(lambda work: work.open_streams("case"))
+    assert sorted(found) == [f"c{number}" for number in range(5)]
