@@ -40,7 +40,7 @@ check: install ## format, lint, types, imports
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
 test: check ## every test but the long drills
-	@$(BIN)/python -m pytest -q -m "not drill or smoke" tests
+	@$(BIN)/python -m pytest -q -m "not drill" tests
 
 test-all: check ## every test there is, long drills included
 	@$(BIN)/python -m pytest -q tests

@@ -68,6 +68,9 @@ def main() -> int:
     chance = random.Random(options.seed)  # noqa: S311 - a seed makes a drill repeatable
     expected, duration = undisturbed()
     print(f"undisturbed: {duration:.0f} s, {expected}", file=sys.stderr)
+    if wrong := unpromised(expected):
+        print(f"the undisturbed run itself did not end as promised: {'; '.join(wrong)}", file=sys.stderr)
+        return 1
     kills: list[Kill] = []
     for part in options.target or PARTS:
         with _own_stack() as (config, client):
@@ -114,8 +117,21 @@ def undisturbed() -> tuple[Outcomes, float]:
     with _own_stack() as (_, client), tempfile.TemporaryDirectory(prefix="autopilot-drill-") as scratch:
         began = time.monotonic()
         keys, ids = _submit(client, Path(scratch))
-        outcomes = _outcomes(keys, Watch(client, ids).run(quiet=True))
-        return outcomes, time.monotonic() - began
+        final = Watch(client, ids).run(quiet=True)
+        duration = time.monotonic() - began
+        for one in final:
+            print(f"{one['id']}: {one['phase']} {one.get('reason', '')}", file=sys.stderr)
+        return _outcomes(keys, final), duration
+
+
+def unpromised(outcomes: Outcomes) -> list[str]:
+    """Compare with what the demo promises: a drill that is measured by a failed run would prove nothing."""
+    promised = yaml.safe_load((demo.EXAMPLES / "demo" / "expected.yaml").read_text())
+    return [
+        f"{key} is {outcomes[key][0]}, not {one['outcome']}"
+        for key, one in promised.items()
+        if outcomes[key][0] != one["outcome"]
+    ]
 
 
 def _submit(client: Client, scratch: Path) -> tuple[list[str], list[str]]:
@@ -139,10 +155,12 @@ def _round(config: StackConfig, client: Client, part: str, after_s: float, expec
     with tempfile.TemporaryDirectory(prefix="autopilot-drill-") as scratch:
         keys, ids = _submit(client, Path(scratch))
         in_hand, killed_at = asyncio.run(_kill(config, part, ids, after_s))
-        outcomes = _outcomes(keys, Watch(client, ids).run(quiet=True))
+        final = Watch(client, ids).run(quiet=True)
+    outcomes = _outcomes(keys, final)
+    reasons = {key: one.get("reason", "") for key, one in zip(keys, final, strict=True)}
     recovered, wrong = asyncio.run(_afterwards(config, part, ids, killed_at))
     wrong += [
-        f"{key}: {outcomes[key]} instead of {expected[key]}"
+        f"{key}: {outcomes[key]} instead of {expected[key]} ({reasons[key]})"
         for key in expected
         if outcomes[key] != expected[key]
     ]

@@ -18,11 +18,8 @@ from autopilot.cli.failure import CliError, UnreachableError
 from autopilot.cli.options import AsJson, DataDir
 from autopilot.stack import detach
 from autopilot.stack.config import StackConfig
-from autopilot.stack.foreground import run_until_stopped
 from autopilot.stack.nats import program
 from autopilot.stack.progress import WHOLE, Progress, Report
-from autopilot.stack.stack import Stack
-from autopilot.wiring import hooks
 from libs.sandbox.capability import probe
 
 
@@ -38,26 +35,10 @@ def up(
         start_detached(config, progress_lines)
         announce(Client(config))
         return
-    asyncio.run(_foreground(config))
+    # Only here, because the drivers of Postgres and NATS take longer to load than most commands to run.
+    from autopilot.cli.attached import stay
 
-
-async def _foreground(config: StackConfig) -> None:
-    background = detach.background_report()
-
-    def report(event: Progress) -> None:
-        (background or progress_lines)(event)
-        if background is None and event.part == WHOLE and event.state == "ready":
-            asyncio.get_running_loop().run_in_executor(None, _announce_quietly, config)
-
-    await run_until_stopped(Stack(config, hooks()), report)
-
-
-def _announce_quietly(config: StackConfig) -> None:
-    try:
-        announce(Client(config))
-        show.line("Ctrl-C stops it.")
-    except CliError as error:
-        show.complain(str(error))
+    asyncio.run(stay(config))
 
 
 def start_detached(config: StackConfig, report: Report) -> None:
