@@ -23,6 +23,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@touch $@
 
 install: $(VENV)/.installed ## everything needed to run and test, nothing started
+	@:
 
 up: install ## start the embedded stack and stay with it until Ctrl-C
 	@$(BIN)/autopilot up

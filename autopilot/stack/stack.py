@@ -118,7 +118,7 @@ class Stack:
             started_at=self._started_at,
             data_dir=str(self.config.data_dir),
             addresses=self.config.addresses(),
-            ports=self.config.ports,
+            ports=dict(self.config.ports),
             watchdog_pid=self._watchdog.pid if self._watchdog else None,
             processes=self._supervisor.statuses() if self._supervisor else {},
             topology=self._topology.status if self._topology else None,

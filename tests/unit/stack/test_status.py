@@ -8,7 +8,10 @@ from pathlib import Path
 import msgspec
 
 from autopilot.stack import processes, status
+from autopilot.stack.config import StackConfig
+from autopilot.stack.stack import Stack
 from autopilot.stack.status import ProcessStatus, StackStatus
+from autopilot.wiring import hooks
 
 
 def _status(identity: str) -> StackStatus:
@@ -44,3 +47,10 @@ def test_a_missing_or_broken_file_reads_as_none(tmp_path: Path) -> None:
     assert status.read(tmp_path / "stack.json") is None
     (tmp_path / "stack.json").write_text('{"version": 1, "pid"')
     assert status.read(tmp_path / "stack.json") is None
+
+
+def test_a_stack_on_the_published_ports_can_be_written(tmp_path: Path) -> None:
+    described = Stack(StackConfig(data_dir=tmp_path), hooks()).status()
+    status.write(tmp_path / "stack.json", described)
+    assert status.read(tmp_path / "stack.json") == described
+    assert described.ports["dashboard"] == 8800
