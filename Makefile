@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down demo check test test-all test-web docs clean
+.PHONY: help install up down demo check test test-core test-e2e test-all test-web docs clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -40,11 +40,17 @@ check: install ## format, lint, types, imports
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
-test: check ## every test but the long drills
-	@$(BIN)/python -m pytest -q -m "not drill" tests
+test: install ## every test but the long drills; format, lint, types and imports beside them
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target check test-core test-e2e
 
-test-all: check ## every test there is, long drills included
-	@$(BIN)/python -m pytest -q tests
+test-core: install
+	@$(BIN)/python -m pytest -q --ignore=tests/e2e tests
+
+test-e2e: install
+	@$(BIN)/python -m pytest -q -m "not drill" tests/e2e
+
+test-all: test ## every test there is, long drills included
+	@$(BIN)/python -m pytest -q -m drill tests
 
 test-web: install ## the page in a real browser (needs Debian's chromium; without one these tests are skipped)
 	@$(BIN)/python -m pytest -q tests/web
