@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import count
+
+from contracts.stage import EffectIntended
 from contracts.task import StageRequested
 from libs.evidence.redaction import Redactor
 from libs.evidence.store import EvidenceStore
@@ -68,4 +71,19 @@ class Workplace:
             state: Run = await running.perform(lambda work: work.load(run, run_id))
             return Effects(unknown=tuple(state.intended), known=tuple(state.settled))
 
-        return Ledger(intend, settle, recorded)
+        async def pushed(effect: str) -> frozenset[str]:
+            commits: set[str] = set()
+            for attempt in range(1, request.attempt + 1):
+                for retry in count():
+                    earlier = f"{request.task_id}-{request.stage}-{attempt}" + (f"-{retry}" if retry else "")
+                    events = [one.event for one in await running.store.read_stream(f"run-{earlier}")]
+                    if not events:
+                        break
+                    commits.update(
+                        event.detail.rpartition(" ")[2]
+                        for event in events
+                        if isinstance(event, EffectIntended) and event.effect == effect
+                    )
+            return frozenset(commits)
+
+        return Ledger(intend, settle, recorded, pushed)

@@ -55,6 +55,7 @@ class Ledger:
         intend: Callable[[str, EffectKind, str, str], Awaitable[None]],
         settle: Callable[[str, Outcome, str], Awaitable[None]],
         recorded: Callable[[], Awaitable[Effects]],
+        pushed: Callable[[str], Awaitable[frozenset[str]]],
     ) -> None:
         #: Record that something is about to be done: key, kind, target, detail.
         self.intend = intend
@@ -62,6 +63,8 @@ class Ledger:
         self.settle = settle
         #: List the run's effects.
         self.recorded = recorded
+        #: List the commits that this task's runs, this one and earlier ones, have meant to push: key.
+        self.pushed = pushed
 
 
 @dataclass

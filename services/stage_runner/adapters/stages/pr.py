@@ -40,6 +40,15 @@ async def _push(context: StageContext, repo: RepoSpec, change: RepoChange) -> No
     if before == change.commit:
         await context.ledger.settle(effect, "adopted", change.commit)
         return
+    if before is not None and before not in await context.ledger.pushed(effect):
+        # A lease on what was seen a moment ago would protect nobody's work but that of the last moment.
+        await context.ledger.settle(effect, "refused", before)
+        fail(
+            "impossible",
+            "branch_moved",
+            f"{branch} of {repo.name} is at {before[:12]}, which this task did not push: save that work and delete the branch",
+            repo.name,
+        )
     try:
         target = await context.forge.remote(repo.url)
         await mirror.push(target, change.commit, f"refs/heads/{branch}", expected=before)
