@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any
 
 import msgspec
@@ -25,6 +26,8 @@ from services.scheduler.handlers import SYSTEM, change_mode, command, set_limit
 
 #: Characters of a task id after its `t`: 60 bits.
 _ID_LENGTH = 12
+#: Where msgspec names a field in its message instead of in the path.
+_NAMED = re.compile(r"(?:unknown|missing required) field `([^`]*)`")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
@@ -258,8 +261,10 @@ def parse(body: bytes, type_: Any) -> Any:
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `")
         field = path.rstrip("`").removeprefix("$.")
+        if named := _NAMED.search(message):
+            field = f"{field}.{named[1]}" if field else named[1]
         raise Problem(422, "Invalid request", f"{field or 'the body'}: {message}", field=field) from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Problem(400, "Malformed JSON", str(error)) from error
 
 

@@ -84,7 +84,7 @@ class Unreliable:
 
 def story(events: list[Recorded]) -> list[Any]:
     """Tell what happened to tasks, without what differs between a disturbed run and an undisturbed one."""
-    told = []
+    told: list[Any] = []
     for event in events:
         fact: Any = event.event
         match event.type:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from contracts.task import TaskSpec
+from libs.sandbox import capability
 
 PYTEST = "python -m pytest -q -p no:cacheprovider"
 FIX = f"{PYTEST} test_wide.py::test_wide"
@@ -63,18 +65,20 @@ class Shop:
 
     def commit(self, files: Mapping[str, str]) -> str:
         """Write files and commit them."""
-        for name, text in files.items():
-            place = self.path / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(text)
+        self._write(files)
         self.git("add", "-A")
         self.git("commit", "-qm", "a change")
         return self.git("rev-parse", "HEAD").strip()
 
+    def _write(self, files: Mapping[str, str]) -> None:
+        for name, text in files.items():
+            place = self.path / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(text)
+
     def patch(self, files: Mapping[str, str]) -> str:
         """Write the patch that changes files, and leave the checkout as it is."""
-        for name, text in files.items():
-            (self.path / name).write_text(text)
+        self._write(files)
         self.git("add", "-AN")
         text = self.git("diff", "--binary")
         self.git("reset", "-q")
@@ -110,6 +114,13 @@ class Shop:
             for path in sorted(self.path.rglob("*"))
             if path.is_file()
         }
+
+
+def require_sandbox() -> None:
+    """Skip, with the reason, where commands cannot be shut in."""
+    found = capability.probe()
+    if found.kind is None:
+        pytest.skip(found.missing)
 
 
 def marked(cookie: str) -> list[int]:

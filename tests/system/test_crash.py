@@ -8,7 +8,7 @@ import pytest
 
 from contracts.task import StageRequested
 from libs.testing.world import World
-from services.scheduler.domain.walk import Cancel
+from services.scheduler.domain.commands import Cancel
 from tests.system.faults import KillAt, Killed, story, survive
 from tests.system.twin import Answer, honest, patch_task, scripted
 from tests.system.walking import CORE, SERVICES, end, facts_of, restart, sound, submit, tell, wait_out

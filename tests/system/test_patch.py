@@ -14,31 +14,18 @@ import pytest
 from contracts.receipt import EvidenceRef
 from libs.evidence.store import EvidenceStore
 from libs.forge.local import LocalForge
-from libs.sandbox import capability
-from libs.sandbox.errors import SandboxError
 from libs.testing.world import World
-from services.scheduler.domain.walk import Cancel
-from tests.system.shop import PYTEST, RIGHT, WRONG, Shop, marked
+from services.scheduler.domain.commands import Cancel
+from tests.system.shop import PYTEST, RIGHT, WRONG, Shop, marked, require_sandbox
 from tests.system.walking import SERVICES, end, facts_of, restart, sound, stages, submit, tell, verdicts
 
 #: Seconds after which something that should have happened will not.
 PATIENCE_S = 60
 
 
-@pytest.fixture(scope="session")
-def _sandbox() -> None:
-    """Skip where commands cannot be shut in."""
-    for candidate in capability.candidates():
-        try:
-            capability.try_out(candidate)
-            return
-        except SandboxError as error:
-            reason = capability.remedy(error)
-    pytest.skip(reason)
-
-
 @pytest.fixture
-def shop(tmp_path: Path, _sandbox: None) -> Shop:
+def shop(tmp_path: Path) -> Shop:
+    require_sandbox()
     return Shop(tmp_path / "the user's shop")
 
 

@@ -35,7 +35,8 @@ from services.resolution.domain import (
 
 FRESH = Scenario(loop)
 #: What a failed loop leaves behind.
-FAILED: tuple[type[Event], ...] = (LoopOpened, PlanDeltaRecorded)
+FAILED: list[type[Event]] = [LoopOpened, PlanDeltaRecorded]
+OVERCOME: list[type[Event]] = [*FAILED, LoopClosed]
 
 
 def awaited(
@@ -128,7 +129,7 @@ def test_a_loop_that_was_overcome_has_not_failed() -> None:
     overcome = Passed(task_id="t1", stage="verify")
     commands = [command for number in range(1, 9) for command in (resolve(number=number), overcome)]
     made = FRESH.when(*commands)
-    made.then_types(*(*FAILED, LoopClosed) * 8)
+    made.then_types(*OVERCOME * 8)
     assert [event.loop for event in made.events if isinstance(event, LoopOpened)] == list(range(1, 9))
 
 
