@@ -128,10 +128,9 @@ def marked(cookie: str) -> list[int]:
     found = []
     for entry in Path("/proc").iterdir():
         try:
-            if (
-                entry.name.isdigit()
-                and f"AUTOPILOT_COOKIE={cookie}".encode() in (entry / "environ").read_bytes()
-            ):
+            if entry.name.isdigit() and f"AUTOPILOT_COOKIE={cookie}".encode() in (
+                entry / "environ"
+            ).read_bytes().split(b"\0"):
                 found.append(int(entry.name))
         except OSError:
             continue

@@ -16,6 +16,7 @@ from libs.evidence.store import EvidenceStore
 from libs.forge.local import LocalForge
 from libs.testing.world import World
 from services.scheduler.domain.commands import Cancel
+from services.stage_runner.adapters.stages.context import cookie_of
 from tests.system.shop import PYTEST, RIGHT, WRONG, Shop, marked, require_sandbox
 from tests.system.walking import SERVICES, end, facts_of, restart, sound, stages, submit, tell, verdicts
 
@@ -64,7 +65,7 @@ def nothing_left(data: Path, shop: Shop) -> None:
     for mirror in (data / "mirrors").glob("*.git"):
         listed = shop.git("worktree", "list", cwd=mirror).splitlines()
         assert len(listed) == 1, listed
-    assert marked("t1") == []
+    assert marked(cookie_of(data, "t1-verify-1")) == []
 
 
 async def test_a_right_patch_ends_in_a_pull_request_with_proof(
@@ -148,7 +149,7 @@ async def test_a_cancelled_verify_leaves_no_process_and_no_directory(
     await submit(
         world, "t1", shop.task(shop.patch({"wide.py": RIGHT}), verify={"test": hangs}, fail_to_pass=[])
     )
-    await until(world, lambda: marked("t1-verify-1"))
+    await until(world, lambda: marked(cookie_of(tmp_path / "data", "t1-verify-1")))
     await tell(world, "t1", Cancel(actor="somebody", reason="enough"))
     await until(world, lambda: not world.running["stage-runner"].parts.working_on("t1-verify-1"))
     await world.settle()
@@ -163,9 +164,15 @@ async def test_a_verify_whose_stage_runner_dies_is_made_again_and_counts_as_one(
 ) -> None:
     unwaiting(world)
     await submit(world, "t1", shop.task(shop.patch({"wide.py": RIGHT})))
-    await until(world, lambda: marked("t1-verify-1"))
+    await until(world, lambda: marked(cookie_of(tmp_path / "data", "t1-verify-1")))
+    # Another stack on this machine, with a task of the same id.
+    mark = cookie_of(tmp_path / "elsewhere", "t1-verify-1")
+    neighbour = await asyncio.create_subprocess_exec("sleep", "600", env={"AUTOPILOT_COOKIE": mark})
     await restart(world, "stage-runner")
     await world.settle()
+    assert neighbour.returncode is None
+    neighbour.kill()
+    await neighbour.wait()
     events = await sound(world)
     assert end(events) == "task_done"
     assert "verify 2" not in stages(events)

@@ -14,6 +14,7 @@ from libs.runtime.running import Running
 from libs.runtime.work import Work
 from libs.sandbox.orphans import sweep
 from services.stage_runner.adapters.executor import BackgroundExecutor
+from services.stage_runner.adapters.stages.context import cookie_of
 from services.stage_runner.domain import Resume, Run, Which, run
 
 log = structlog.get_logger(__name__)
@@ -59,7 +60,7 @@ async def _take(running: Running, executor: BackgroundExecutor, state: Run) -> N
     if state.replica != mine and await running.store.acquire(state.replica, mine, LEASE_S) is None:
         return  # it came back
     # What the old sandbox left must be dead before the work is done again.
-    await asyncio.to_thread(sweep, which.run_id)
+    await asyncio.to_thread(sweep, cookie_of(running.config.data, which.run_id))
     request, _ = await _asked(running, which)
     if request is None:
         log.error("run_without_request", run_id=which.run_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -94,6 +95,11 @@ class StageContext:
         """Return this run's own directory; it is gone after the run."""
         return self.data_dir / "work" / self.request.task_id / self.request.run_id
 
+    @property
+    def cookie(self) -> str:
+        """Return the mark that every process of this run carries."""
+        return cookie_of(self.data_dir, self.request.run_id)
+
     async def mirror(self, repo: RepoSpec) -> Mirror:
         """Return the private clone of a repository, current if it is the first stage, as it is otherwise."""
         known = self.broker.existing(repo.url)
@@ -135,6 +141,14 @@ class StageContext:
         await self.tidy()
         if self.request.stage == "pr":
             await pr.reconcile(self)
+
+
+def cookie_of(data_dir: Path, run_id: str) -> str:
+    """Name a run among those of all stacks of this machine.
+
+    Task ids follow from idempotency keys, which two stacks may share: neither may kill the other's processes.
+    """
+    return f"{run_id}-{hashlib.sha256(str(data_dir.absolute()).encode()).hexdigest()[:12]}"
 
 
 def fail(kind: FailureClass, code: str, detail: str, repo: str = "") -> NoReturn:

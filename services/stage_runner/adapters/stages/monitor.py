@@ -77,7 +77,7 @@ async def _smoke(context: StageContext, repo: RepoSpec, command: str, commit: st
             mirror,
             workdir=context.directory / repo.name,
             keep=keeper(context, repo),
-            cookie=context.request.run_id,
+            cookie=context.cookie,
         )
     except SandboxError as error:
         fail("transient", "sandbox_failed", str(error), repo.name)

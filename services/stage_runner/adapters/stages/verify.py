@@ -44,7 +44,7 @@ async def _verified(context: StageContext, repo: RepoSpec, change: RepoChange) -
             workdir=context.directory / repo.name,
             keep=keeper(context, repo),
             base_cache=BaseCache(context.cache_dir),
-            cookie=context.request.run_id,
+            cookie=context.cookie,
         )
     except VerificationError as error:
         fail("impossible", "not_verifiable", f"{repo.name}: {error}", repo.name)
