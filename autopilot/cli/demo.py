@@ -75,23 +75,23 @@ def _run(config: StackConfig, began: float, *, json: bool) -> list[str]:
             [placed(taskfile.load(EXAMPLES / "demo" / f"{key}.yaml"), repository) for key in expected]
         )
         ids = send(client, specs)
-        final = Watch(client, ids).run(quiet=json)
+        final = Watch(client, ids, [spec.key for spec in specs]).run(quiet=json)
     by_key = {spec.key or "": one for spec, one in zip(specs, final, strict=True)}
     rows = [_row(config, key, expected[key], by_key[key]) for key in expected]
     wrong = [row["key"] for row in rows if row["outcome"] != row["expected"]]
     if json:
         show.as_json(rows)
         return wrong
-    columns = ("task", "outcome", "expected", "pull request", "seconds", "evidence")
-    show.table(
-        columns,
-        [[row[column] for column in ("key", "outcome", "expected", "pr", "seconds", "read")] for row in rows],
-        marked=(1,),
-    )
+    columns = ("task", "outcome", "PR", "seconds", "evidence")
+    cells = [
+        [row["key"], row["outcome"], row["pr"], row["seconds"], show.path(Path(row["read"]))] for row in rows
+    ]
+    show.table(columns, cells, marked=(1,))
     for row in rows:
         show.line(f"{row['key']}: {row['why']}")
         if row["outcome"] != row["expected"]:
-            show.line(f"  NOT AS EXPECTED: {row['reason'] or 'see its evidence'}")
+            reason = row["reason"] or "see its evidence"
+            show.line(f"  NOT AS EXPECTED: it should be {row['expected']}, but is {row['outcome']}: {reason}")
     show.line(
         f"{len(rows) - len(wrong)} of {len(rows)} as expected, {time.monotonic() - began:.0f} s in all."
     )
@@ -104,14 +104,14 @@ def _row(config: StackConfig, key: str, expected: dict[str, str], one: dict[str,
     if one.get("incident_id"):
         read = str(config.data_dir / "incidents" / one["incident_id"])
     else:
-        read = f"autopilot evidence {task_id}"
+        read = f"{show.program()} evidence {task_id}"
     return {
         "key": key,
         "id": task_id,
         "outcome": one["phase"],
         "expected": expected["outcome"],
         "why": expected["why"],
-        "pr": ", ".join(f"#{pull['number']} {pull['branch']}" for pull in pulls) or "-",
+        "pr": ", ".join(f"#{pull['number']}" for pull in pulls) or "-",
         "tree": pulls[0]["tree"] if pulls else None,
         "seconds": one.get("seconds", ""),
         "read": read,

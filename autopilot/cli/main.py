@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from autopilot.cli import demo, lifecycle, show, system, tasks
+from autopilot.cli import demo, lifecycle, record, show, system, tasks
 from autopilot.cli.failure import CliError
 from autopilot.stack.errors import StackError
 
@@ -51,8 +51,8 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     tasks.task,
     tasks.cancel,
     tasks.retry,
-    tasks.events,
-    tasks.evidence,
+    record.events,
+    record.evidence,
     system.alerts,
     system.mode,
 )

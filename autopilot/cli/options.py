@@ -14,6 +14,7 @@ DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="The stack's directory; default $AUTOPILOT_DATA_DIR or .autopilot."),
 ]
+TaskId = Annotated[str, typer.Argument(metavar="TASK", help="The task's id.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
@@ -27,7 +29,20 @@ def as_json(value: Any) -> None:
 
 def line(text: str = "") -> None:
     """Print a line as it is."""
-    console.print(escape(text))
+    # A link that is broken into two lines by us can be neither clicked nor copied.
+    console.print(escape(text), soft_wrap=True)
+
+
+def path(place: Path) -> str:
+    """Name a file as one would type it from here."""
+    here = Path.cwd()
+    return str(place.relative_to(here) if place.is_relative_to(here) else place)
+
+
+def program() -> str:
+    """Name this program as one would type it from here: `.venv/bin` is seldom on the PATH."""
+    installed = Path(sys.executable).parent / "autopilot"
+    return "autopilot" if shutil.which("autopilot") == str(installed) else path(installed)
 
 
 def complain(text: str) -> None:

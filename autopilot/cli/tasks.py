@@ -1,11 +1,8 @@
-"""`submit`, `tasks`, `task`, `cancel`, `retry`, `events`, `evidence`."""
+"""`submit`, `tasks`, `task`, `cancel`, `retry`."""
 
 from __future__ import annotations
 
-import contextlib
-import json as jsonlib
 import shlex
-import sys
 import uuid
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +14,7 @@ import typer
 from autopilot.cli import show, taskfile
 from autopilot.cli.client import Client
 from autopilot.cli.failure import INTERRUPTED, CliError, RefusedError, UsageError
-from autopilot.cli.options import AsJson, DataDir, client
+from autopilot.cli.options import AsJson, DataDir, TaskId, client
 from autopilot.cli.watch import Watch
 from contracts.task import TaskSpec
 
@@ -26,8 +23,6 @@ PHASES = (
     *("queued", "running", "gating", "resolving", "waiting", "parked", "cancelling"),
     *("done", "cancelled", "incident"),
 )
-
-TaskId = Annotated[str, typer.Argument(metavar="TASK", help="The task's id.")]
 
 
 def submit(
@@ -55,7 +50,7 @@ def submit(
                 show.line(f"{task_id}  {spec.title}")
         return
     try:
-        final = Watch(connected, ids).run(quiet=json)
+        final = Watch(connected, ids, [spec.key for spec in specs]).run(quiet=json)
     except KeyboardInterrupt:
         show.complain(
             f"no longer watched, but not stopped: {', '.join(ids)}; `autopilot cancel TASK` stops one"
@@ -64,7 +59,7 @@ def submit(
     if json:
         show.as_json(final)
     else:
-        summary(final)
+        summary(connected, final)
     if any(one["phase"] != "done" for one in final):
         raise typer.Exit(1)
 
@@ -111,19 +106,18 @@ def send(connected: Client, specs: list[TaskSpec]) -> list[str]:
     return made
 
 
-def summary(final: list[dict[str, Any]]) -> None:
+def summary(connected: Client, final: list[dict[str, Any]]) -> None:
     """Print how tasks ended."""
-    rows = [
-        (
-            one["id"],
-            one["phase"],
-            one["title"],
-            ", ".join(pull["url"] for pull in one.get("pull_requests", ())),
-            one.get("reason", ""),
-        )
-        for one in final
-    ]
-    show.table(("task", "outcome", "title", "pull request", "reason"), rows, marked=(1,))
+    rows = [(one["id"], one["phase"], one["title"]) for one in final]
+    show.table(("task", "outcome", "title"), rows, marked=(1,))
+    for one in final:
+        for name, value in (
+            ("reason", one.get("reason", "")),
+            *(("pull request", _git_command(pull)) for pull in one.get("pull_requests", ())),
+            ("incident", _incident(connected, one)),
+        ):
+            if value:
+                show.line(f"{one['id']}  {name}: {value}")
 
 
 def tasks(
@@ -175,24 +169,25 @@ def task(task_id: TaskId, data_dir: DataDir = None, json: AsJson = False) -> Non
     for pull in one.get("pull_requests", ()):
         show.line(f"pull request {pull['number']} of {pull['repo']}: {pull['branch']} -> {pull['base']}")
         show.line(f"  tree   {pull['tree']}")
-        show.line(f"  read   {_git_commands(pull)}")
+        show.line(f"  read   {_git_command(pull)}")
     if one.get("incident_id"):
-        show.line(
-            f"incident {one['incident_id']}: {connected.config.data_dir / 'incidents' / one['incident_id'] / 'README.md'}"
-        )
+        show.line(f"incident {one['incident_id']}: {_incident(connected, one)}")
 
 
-def _git_commands(pull: dict[str, Any]) -> str:
+def _git_command(pull: dict[str, Any]) -> str:
     """Say how git shows a pull request; one of the local forge is refs of a bare repository."""
     place, _, _ = pull["url"].partition("#")
     if not place.startswith("file://"):
         return str(pull["url"])
-    forge = shlex.quote(unquote(place.removeprefix("file://")))
-    number = pull["number"]
-    return (
-        f"git -C {forge} show refs/pull/{number}/meta:body.md\n"
-        f"  fetch  git fetch {forge} refs/pull/{number}/head"
-    )
+    forge = shlex.quote(show.path(Path(unquote(place.removeprefix("file://")))))
+    return f"git -C {forge} show refs/pull/{pull['number']}/meta:body.md refs/pull/{pull['number']}/head"
+
+
+def _incident(connected: Client, one: dict[str, Any]) -> str:
+    """Name the text about an incident; empty for a task without one."""
+    if not one.get("incident_id"):
+        return ""
+    return show.path(connected.config.data_dir / "incidents" / one["incident_id"] / "README.md")
 
 
 def cancel(
@@ -210,67 +205,3 @@ def retry(task_id: TaskId, data_dir: DataDir = None, json: AsJson = False) -> No
     """Let a task go on. For one that was given up, cancelled or waits for a person."""
     one = client(data_dir).scheduler("POST", f"/v1/tasks/{task_id}/retry", json={})
     show.as_json(one) if json else show.line(f"{one['id']} is {one['phase']}")
-
-
-def events(
-    task_id: Annotated[str, typer.Option("--task", help="Only events of this task.")] = "",
-    follow: Annotated[bool, typer.Option("--follow", help="Stay and print what comes.")] = False,
-    since: Annotated[int | None, typer.Option(min=0, help="Only events after this position.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=500)] = 200,
-    data_dir: DataDir = None,
-    json: AsJson = False,
-) -> None:
-    """Print events from the record, oldest first."""
-    connected = client(data_dir)
-    if task_id:
-        connected.scheduler("GET", f"/v1/tasks/{quote(task_id, safe='')}")
-    if follow:
-        # Ctrl-C is how following ends.
-        with contextlib.suppress(KeyboardInterrupt):
-            _follow(connected, since, task_id, json=json)
-        return
-    parameters = {"since": since or 0, "limit": limit, **({"task": task_id} if task_id else {})}
-    found = connected.dashboard("GET", "/api/v1/events", params=parameters)
-    if json:
-        show.as_json(found)
-        return
-    rows = [
-        (one["position"], one["time"], one["stream"], one["version"], one["type"]) for one in found["events"]
-    ]
-    show.table(("position", "time", "stream", "version", "type"), rows)
-
-
-def _follow(connected: Client, since: int | None, task_id: str, *, json: bool) -> None:
-    for position, type_, text in connected.events(since, task_id):
-        data = jsonlib.loads(text)
-        if json:
-            sys.stdout.write(jsonlib.dumps(data, ensure_ascii=False) + "\n")
-            sys.stdout.flush()
-        else:
-            show.line(f"{position:>8}  {data.get('time', '')}  {data.get('task_id', ''):<14} {type_}")
-
-
-def evidence(
-    task_id: TaskId,
-    digest: Annotated[str, typer.Argument(help="Print this artifact (a digest or its beginning).")] = "",
-    data_dir: DataDir = None,
-    json: AsJson = False,
-) -> None:
-    """List a task's evidence, or print one artifact."""
-    connected = client(data_dir)
-    found = connected.dashboard("GET", f"/api/v1/tasks/{task_id}/evidence")["evidence"]
-    if digest:
-        chosen = [one for one in found if one["digest"].startswith(digest)]
-        if len({one["digest"] for one in chosen}) != 1:
-            raise UsageError(
-                f"{digest!r} names {'several artifacts' if chosen else 'no artifact'} of task {task_id}"
-            )
-        for chunk in connected.download(f"/api/v1/evidence/{chosen[0]['digest']}"):
-            sys.stdout.buffer.write(chunk)
-        sys.stdout.buffer.flush()
-        return
-    if json:
-        show.as_json(found)
-        return
-    rows = [(one["stage"], one["attempt"], one["name"], one["size"], one["digest"][:16]) for one in found]
-    show.table(("stage", "attempt", "name", "bytes", "digest"), rows)

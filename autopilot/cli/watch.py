@@ -34,8 +34,10 @@ def needs_person(task: dict[str, Any]) -> bool:
 class Watch:
     """Follows tasks by asking the scheduler."""
 
-    def __init__(self, client: Client, ids: Sequence[str]) -> None:
+    def __init__(self, client: Client, ids: Sequence[str], keys: Sequence[str | None] = ()) -> None:
         self._client, self._ids = client, list(ids)
+        #: What people call the tasks: the keys of their files where there are any.
+        self._names = {task_id: key or task_id for task_id, key in zip(ids, keys, strict=False)}
         self._known: dict[str, dict[str, Any]] = {}
         self._said: dict[str, str] = {}
         self._answered = self._began = time.monotonic()
@@ -78,14 +80,20 @@ class Watch:
             now = f"{one['phase']:<10} {one['stage']}"
             if self._said.get(task_id) != now:
                 self._said[task_id] = now
-                show.line(f"{task_id}  {now:<22} {one['title']}")
+                name = self._names.get(task_id, "")
+                show.line(f"{task_id}  {now:<22} {name if name not in ('', task_id) else one['title']}")
 
     def _picture(self) -> Table:
         made = Table(box=None, pad_edge=False, header_style="bold")
         for column in ("task", *STAGES, "", "title"):
             made.add_column(column)
         for one in self._known.values():
-            made.add_row(one["id"], *_bar(one), show.coloured(one["phase"]), escape(one["title"]))
+            made.add_row(
+                self._names.get(one["id"], one["id"]),
+                *_bar(one),
+                show.coloured(one["phase"]),
+                escape(one["title"]),
+            )
         return made
 
 
