@@ -203,7 +203,7 @@ async def test_an_effect_of_unknown_outcome_is_named(record: Record) -> None:
     intended = msgspec.structs.replace(
         completed,
         type="effect_intended",
-        event=Intended(run_id=fact.run_id, effect="push:r"),  # type: ignore[arg-type]
+        event=Intended(run_id=fact.run_id, effect="push:r"),
     )
     events: Sequence[Recorded] = [intended, completed]
     assert list(invariants.effects_are_settled(events)) == [
