@@ -82,13 +82,15 @@ def snapshot(tree: Path, layout: Layout, permitted: Collection[str] = ()) -> Sna
 
 def _digest(path: Path) -> str:
     try:
-        mode = path.lstat().st_mode
+        status = path.lstat()
+        mode = status.st_mode
         if stat.S_ISLNK(mode):
             return f"link {os.readlink(path)}"
         if not stat.S_ISREG(mode):
             return f"mode {stat.S_IFMT(mode)}"
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+            # The time of the last change is the kernel's: what was altered and put back shows in it.
+            return f"{hashlib.file_digest(stream, 'sha256').hexdigest()} {status.st_ctime_ns}"
     except OSError as error:
         return f"unreadable {error.errno}"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from libs.verification.environment import TREE
+from libs.verification.novelty import Novelty
 from libs.verification.report import Report, Seen
 from libs.verification.sabotage import first_line, sabotage
 from libs.verification.types import Code, Problem
@@ -29,7 +30,11 @@ class Sabotaged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_controls(
-    tree: Path, base: Collection[Seen], change: Collection[Seen], tests: Collection[str]
+    tree: Path,
+    base: Collection[Seen],
+    change: Collection[Seen],
+    tests: Collection[str],
+    new: Novelty | None = None,
 ) -> Sabotaged:
     """Alter the test files of a tree so that every test in them fails.
 
@@ -49,7 +54,7 @@ def write_controls(
     ids: set[str] = set()
     for file in sorted({file for file, _ in places}):
         lines = {line for other, line in places if other == file}
-        if _write(tree / file, lines, matchers):
+        if _write(tree / file, lines, matchers, new):
             ids |= {test for line in lines for test in places[file, line]}
     return Sabotaged(ids=frozenset(ids))
 
@@ -62,7 +67,7 @@ def _locate(tree: Path, test: str) -> tuple[str, int] | None:
         return None
     try:
         node: ast.AST = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     for name in names:
         found = [one for one in ast.iter_child_nodes(node) if getattr(one, "name", None) == name]
@@ -74,10 +79,10 @@ def _locate(tree: Path, test: str) -> tuple[str, int] | None:
     return None
 
 
-def write_blind_controls(tree: Path, tests: Collection[str]) -> Sabotaged:
+def write_blind_controls(tree: Path, tests: Collection[str], new: Novelty | None = None) -> Sabotaged:
     """Alter every `test*` function of some Python files, where the runner does not say which it ran."""
     matchers = _matchers(tree, tests)
-    return Sabotaged(everything=sum(_write(tree / file, None, matchers) for file in tests) > 0)
+    return Sabotaged(everything=sum(_write(tree / file, None, matchers, new) for file in tests) > 0)
 
 
 def _matchers(tree: Path, tests: Collection[str]) -> list[str]:
@@ -86,10 +91,10 @@ def _matchers(tree: Path, tests: Collection[str]) -> list[str]:
     return [f"{TREE}/{file}" for file in python if b"__eq__" in (tree / file).read_bytes()]
 
 
-def _write(path: Path, lines: Collection[int] | None, matchers: Collection[str]) -> bool:
+def _write(path: Path, lines: Collection[int] | None, matchers: Collection[str], new: Novelty | None) -> bool:
     if path.is_symlink() or not path.is_file() or path.suffix != ".py":
         return False
-    altered = sabotage(path.read_bytes(), lines, matchers)
+    altered = sabotage(path.read_bytes(), lines, matchers, new)
     if altered is None:
         return False
     path.write_bytes(altered)

@@ -10,14 +10,13 @@ import lizard
 from lizard_languages import get_reader_for  # type: ignore[import-untyped]
 
 from libs.verification.checkout import Edit
-from libs.verification.evasions import evasions
-from libs.verification.paths import Layout, is_configuration, is_documentation, is_permitted
+from libs.verification.evasions import MAX_BYTES
+from libs.verification.paths import Layout, is_configuration, is_documentation
 from libs.verification.protection import Contents
-from libs.verification.types import Code, Facts, Problem
+from libs.verification.scrutiny import scrutinize
+from libs.verification.types import Facts
 
 _MARKER = re.compile(r"\b(?:TODO|FIXME|XXX)\b")
-#: Larger files are generated or data: measuring them says nothing about the change.
-_MAX_BYTES = 1 << 20
 
 
 async def measure(
@@ -32,22 +31,16 @@ async def measure(
     complexity = _Complexity()
     removed: list[str] = []
     placeholders: list[str] = []
-    found: list[Problem] = []
     for change in changes:
         before, after = await contents(change.path)
-        if change.binary or len(before or b"") > _MAX_BYTES or len(after or b"") > _MAX_BYTES:
+        # Larger files are generated or data: measuring them says nothing about the change.
+        if change.binary or len(before or b"") > MAX_BYTES or len(after or b"") > MAX_BYTES:
             continue
         complexity.add(change.path, before, after)
         product = not (layout.is_test(change.path) or is_configuration(change.path))
-        if not change.path.endswith(".py") or not product:
-            continue
-        removed += _removed_names(change.path, before, after)
-        placeholders += _placeholders(change.path, before, after)
-        if after is not None and not is_permitted(change.path, permitted):
-            found += [
-                Problem(code=Code.EVASION, detail=f"{change.path} {reach}.")
-                for reach in evasions(before, after, tests)
-            ]
+        if change.path.endswith(".py") and product:
+            removed += _removed_names(change.path, before, after)
+            placeholders += _placeholders(change.path, before, after)
     return Facts(
         files=tuple(change.path for change in changes),
         added_lines=sum(change.added for change in changes),
@@ -60,7 +53,7 @@ async def measure(
         ),
         docs_touched=any(is_documentation(change.path) for change in changes),
         public_removed=tuple(removed),
-        evasions=tuple(found),
+        evasions=await scrutinize(changes, layout, contents, tests, permitted),
         placeholders=tuple(placeholders),
     )
 
@@ -85,16 +78,19 @@ def _functions(path: str, content: bytes | None) -> list[int] | None:
         return None
     if content is None:
         return []
-    measured = lizard.analyze_file.analyze_source_code(  # type: ignore[attr-defined]
-        path, content.decode("utf-8", "replace")
-    )
+    try:
+        measured = lizard.analyze_file.analyze_source_code(  # type: ignore[attr-defined]
+            path, content.decode("utf-8", "replace")
+        )
+    except Exception:  # the measuring of hostile text may fail anyhow, and is then no measurement
+        return None
     return [function.cyclomatic_complexity for function in measured.function_list]
 
 
 def _parse(content: bytes | None) -> ast.Module | None:
     try:
         return ast.parse(content or b"")
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
 
@@ -153,5 +149,6 @@ def _says_nothing(statement: ast.stmt) -> bool:
     if isinstance(statement, ast.Expr):
         return isinstance(statement.value, ast.Constant)
     if isinstance(statement, ast.Raise) and statement.exc is not None:
-        return "NotImplementedError" in ast.unparse(statement.exc)
+        raised = statement.exc.func if isinstance(statement.exc, ast.Call) else statement.exc
+        return isinstance(raised, ast.Name) and raised.id == "NotImplementedError"
     return False

@@ -93,13 +93,14 @@ class Layout:
         self.files = frozenset(files)
         self.named = frozenset(path for command in commands for path in _named(command, self.files))
         self.collected = frozenset(collected) & self.files
-        self._test_folders = self._find_test_folders()
+        #: Folders that hold tests or their data.
+        self.test_folders = self._find_test_folders()
 
     def is_test(self, path: str) -> bool:
         """Tell whether a path is a test file, or data in a folder of tests."""
         if _TEST_FILE.match(PurePosixPath(path).name) or path in self.collected:
             return True
-        return any(str(folder) in self._test_folders for folder in PurePosixPath(path).parents)
+        return any(str(folder) in self.test_folders for folder in PurePosixPath(path).parents)
 
     def is_protected(self, path: str) -> bool:
         """Tell whether what stands on the base under this path must stay as it is."""

@@ -16,6 +16,7 @@ from libs.verification.control import (
     write_controls,
 )
 from libs.verification.execution import Ran, Workshop, run_observed, together
+from libs.verification.novelty import Novelty
 from libs.verification.paths import Layout
 from libs.verification.report import Report
 from libs.verification.side import CachedBase, Done, Runner
@@ -31,13 +32,21 @@ async def assure(
     prepared: Path,
     base: Done,
     ran: dict[str, Ran],
+    new: Novelty,
 ) -> list[Problem]:
     """Run every test command again on sabotaged tests; the base is asked only about tests that look wrong."""
     commands = list(dict.fromkeys(filter(None, (request.test, *request.fail_to_pass))))
     controls = await together(
         [
             _control(
-                request, workshop, layout, prepared, command, base.ran[command].report, ran[command].report
+                request,
+                workshop,
+                layout,
+                prepared,
+                command,
+                base.ran[command].report,
+                ran[command].report,
+                new,
             )
             for command in commands
         ]
@@ -78,15 +87,16 @@ async def _control(
     command: str,
     base: Report,
     change: Report,
+    new: Novelty | None = None,
 ) -> tuple[Sabotaged, Report]:
     tree = workshop.fresh("copy")
     try:
         await asyncio.to_thread(checkout.copy, prepared, tree)
         tests = [path for path in layout.files if layout.is_test(path)]
         if request.report is None:
-            sabotaged = await asyncio.to_thread(write_controls, tree, base.tests, change.tests, tests)
+            sabotaged = await asyncio.to_thread(write_controls, tree, base.tests, change.tests, tests, new)
         else:
-            sabotaged = await asyncio.to_thread(write_blind_controls, tree, tests)
+            sabotaged = await asyncio.to_thread(write_blind_controls, tree, tests, new)
         output = workshop.fresh("control")
         ran = await run_observed(workshop, command, tree, output, request.report, control=True)
         return sabotaged, ran.report

@@ -1,7 +1,8 @@
 """Holds what goes into a verification and what comes out of it.
 
 VerificationError
-└── RequestError    the task asks for something that cannot be verified
+├── RequestError       the task asks for something that cannot be verified
+└── UnreadableError    code cannot be read whole, so nobody can say what it does
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ class VerificationError(Exception):
 
 class RequestError(VerificationError):
     """The task asks for something that cannot be verified."""
+
+
+class UnreadableError(VerificationError):
+    """Code cannot be read whole."""
 
 
 class Code(StrEnum):
@@ -55,6 +60,7 @@ class Code(StrEnum):
     LINK_LEAVES_TREE = "link_leaves_tree"
     SETUP_TAMPERED = "setup_tampered"
     EVASION = "evasion"
+    UNREADABLE_CODE = "unreadable_code"
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from libs.verification.environment import surround
 from libs.verification.execution import Ran, Workshop, run_plain
 from libs.verification.facts import measure
 from libs.verification.judge import Judgement, Sides, condense, judge
+from libs.verification.novelty import Novelty, novelty
 from libs.verification.paths import Layout, is_permitted
 from libs.verification.protection import Protection, protect
 from libs.verification.rerun import assure
@@ -120,7 +121,10 @@ class _Verifier:
         ran = await runner.run_all(prepared, layout, self._commands)
         judgement = judge(request, await self._sides(layout, base, ran))
         if not static and not judgement.problems:
-            static += await assure(request, self._workshop, base_runner, runner, layout, prepared, base, ran)
+            new = await self._novelty(layout, changes, prepared)
+            static += await assure(
+                request, self._workshop, base_runner, runner, layout, prepared, base, ran, new
+            )
         change = Done(setup=setup, ran=ran, receipts=await runner.receipts(setup, ran))
         diff = await self._keep(
             "verify/change.diff", await mirror.diff(request.base_commit, request.commit), "text/x-diff"
@@ -137,6 +141,15 @@ class _Verifier:
             await self._mirror.blob(request.base_commit, path),
             await self._mirror.blob(request.commit, path),
         )
+
+    async def _novelty(self, layout: Layout, changes: Sequence[Edit], prepared: Path) -> Novelty:
+        changed = {
+            change.path: await self._contents(change.path)
+            for change in changes
+            if change.path.endswith(".py") and not layout.is_test(change.path)
+        }
+        python = [path for path in layout.files if path.endswith(".py")]
+        return await asyncio.to_thread(_read_novelty, changed, python, layout, prepared)
 
     async def _protect(self, layout: Layout, changes: Sequence[Edit], base: Done) -> Protection:
         reports = [ran.report for ran in base.ran.values()]
@@ -227,6 +240,18 @@ class _Verifier:
             facts=facts or Facts(),
             problems=condense(problems),
         )
+
+
+def _read_novelty(
+    changed: dict[str, tuple[bytes | None, bytes | None]], python: Sequence[str], layout: Layout, tree: Path
+) -> Novelty:
+    # The tree holds the base's own tests: they were brought back, whatever the change did to them.
+    files = [path for path in python if (tree / path).is_file()]
+    return novelty(
+        changed,
+        {path: (tree / path).read_bytes() for path in files if layout.is_test(path)},
+        lambda: ((tree / path).read_bytes() for path in files if path not in changed),
+    )
 
 
 def _one(code: Code, detail: str) -> Problem:

@@ -33,7 +33,7 @@ def verdicts(court: Court, attacks: Mapping[str, Attack], *, reading: bool) -> V
 
     with pytest.MonkeyPatch.context() as patch:
         if not reading:
-            patch.setattr("libs.verification.facts.evasions", lambda *_: ())
+            patch.setattr("libs.verification.scrutiny.gained", lambda *_: ())
         return dict(zip(attacks, asyncio.run(all_of_them()), strict=True))
 
 

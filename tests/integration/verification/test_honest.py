@@ -248,7 +248,7 @@ async def test_a_runner_that_writes_a_report_is_judged_by_it(
         "    os._exit(0)\n\n\n"
         "atexit.register(lie)\n"
     )
-    monkeypatch.setattr("libs.verification.facts.evasions", lambda *_: ())
+    monkeypatch.setattr("libs.verification.scrutiny.gained", lambda *_: ())
 
     right = await court.judge({"pricing/money.py": RIGHT}, **settings)
     wrong = await court.judge({"README.md": "fixed"}, **settings)
