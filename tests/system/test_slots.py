@@ -7,6 +7,7 @@ from typing import Any
 
 from contracts.message import Recorded
 from contracts.task import StageRequested
+from libs.testing.invariants import breaches
 from libs.testing.world import World
 from services.scheduler.domain.commands import Cancel, Retry
 from services.scheduler.handlers import command
@@ -182,6 +183,22 @@ async def test_tasks_that_cannot_be_solved_leave_their_slots_to_others(make: Any
     events = await sound(world)
     assert end(events, "good") == "task_done"
     assert {end(events, f"bad{number}") for number in range(12)} == {"task_given_up"}
+
+
+async def test_a_stuck_task_holds_nobody_up(acted: Acted) -> None:
+    """F15: one that never ends keeps its own slot, one that is blocked keeps none, and the rest goes past both."""
+    world = await acted(lambda request: None if request.task_id == "stuck" else honest(request))
+    await limit(world, 2)
+    await submit(world, "stuck", priority="urgent")
+    await submit(world, "blocked", priority="urgent", depends_on=["stuck"])
+    for number in range(5):
+        await submit(world, f"t{number}", priority="low")
+    await world.settle()
+    events = await world.events()
+    assert {end(events, f"t{number}") for number in range(5)} == {"task_done"}
+    assert granted(events).count("stuck") == 1
+    assert "blocked" not in granted(events)
+    assert breaches(events, limit=10) == []
 
 
 async def test_a_window_is_watched_by_probes_between_which_no_slot_is_held(make: Any) -> None:
