@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     assert stopped.returncode == 0, stopped
     assert alive(pids) == []
     assert not (stack.data_dir / "stack.json").exists()
+
+
+@pytest.fixture(scope="session")
+def demo_rows(stack: Stack) -> list[dict[str, Any]]:
+    """What `demo` printed about its tasks, one row each."""
+    done = stack.run("demo", "--json", timeout_s=600)
+    assert done.returncode == 0, done
+    rows: list[dict[str, Any]] = json.loads(done.stdout)
+    return rows
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,6 +57,11 @@ class Stack:
             env=environment(),
             check=False,
         )
+
+    def run_all(self, *commands: Sequence[Any]) -> list[subprocess.CompletedProcess[str]]:
+        """Run several commands at once; return how they ended in the order given."""
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            return list(pool.map(lambda command: self.run(*command), commands))
 
     def begin(self, *arguments: str | Path) -> subprocess.Popen[str]:
         """Begin a command that goes on beside the test."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ import msgspec
 import pytest
 
 from tests.e2e import till
-from tests.e2e.latch import Latch
 from tests.e2e.stack import Stack, git, running_with
 
 GOOD = till.task("/nowhere")
@@ -45,6 +45,11 @@ FILES = {
 }
 
 
+def _task_ids(stack: Stack) -> list[str]:
+    listed = stack.http("scheduler", "GET", "/v1/tasks", params={"limit": 500}).json()
+    return [one["id"] for one in listed["tasks"]]
+
+
 @pytest.fixture
 def nothing_new(stack: Stack) -> Iterator[None]:
     """Holds a refusal to having made nothing."""
@@ -53,23 +58,30 @@ def nothing_new(stack: Stack) -> Iterator[None]:
     assert _task_ids(stack) == before
 
 
-def _task_ids(stack: Stack) -> list[str]:
-    listed = stack.http("scheduler", "GET", "/v1/tasks", params={"limit": 500}).json()
-    return [one["id"] for one in listed["tasks"]]
+@pytest.fixture(scope="module")
+def refusals(
+    stack: Stack, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, subprocess.CompletedProcess[str]]:
+    """What was said to each of the files; nothing has come of any of them."""
+    place = tmp_path_factory.mktemp("files")
+    files = {}
+    for name, (content, _) in FILES.items():
+        files[name] = place / f"{name}.yaml"
+        files[name].write_text(content)
+    before = _task_ids(stack)
+    done = stack.run_all(*(["submit", file] for file in files.values()))
+    assert _task_ids(stack) == before
+    return dict(zip(files, done, strict=True))
 
 
-@pytest.mark.usefixtures("nothing_new")
 @pytest.mark.parametrize("fault", FILES)
-def test_a_file_is_refused(stack: Stack, tmp_path: Path, fault: str) -> None:
-    content, words = FILES[fault]
-    file = tmp_path / "bad task.yaml"
-    file.write_text(content)
-    done = stack.run("submit", file)
-    assert done.returncode == 2, done
-    assert done.stdout == ""
-    assert "Traceback" not in done.stderr
-    for word in ["bad task.yaml", *words]:
-        assert word in done.stderr, (word, done.stderr)
+def test_a_file_is_refused(refusals: dict[str, subprocess.CompletedProcess[str]], fault: str) -> None:
+    refused = refusals[fault]
+    assert refused.returncode == 2, refused
+    assert refused.stdout == ""
+    assert "Traceback" not in refused.stderr
+    for word in [f"{fault}.yaml", *FILES[fault][1]]:
+        assert word in refused.stderr, (word, refused.stderr)
 
 
 @pytest.mark.usefixtures("nothing_new")
@@ -257,19 +269,3 @@ def test_a_patch_through_a_link_stays_inside(
     assert ended["phase"] == "incident"
     assert "way-out" in ended["reason"]
     assert list(outside.iterdir()) == []
-
-
-def test_a_stuck_task_holds_nobody_up(
-    stack: Stack, tmp_path: Path, repository: Path, task_file: Callable[..., Path]
-) -> None:
-    """Fewer tasks hang than may run at once: what is well goes on beside them."""
-    latch = Latch(tmp_path / f"stuck-{tmp_path.name}")
-    [stuck] = stack.submit(task_file(till.make(tmp_path / "stuck"), repo=latch.repo()))
-    try:
-        stack.started(stuck, "verify")
-        [well] = stack.submit(task_file(repository))
-        assert stack.ended(well)["phase"] == "done"
-        assert stack.task(stuck)["phase"] == "running"
-    finally:
-        stack.run("cancel", stuck)
-    assert stack.ended(stuck)["phase"] == "cancelled"

