@@ -258,7 +258,7 @@ def _unprivileged() -> list[str]:
 
 def _fast_directory() -> str | None:
     """Choose memory where there is plenty: every test makes a database and drops it, and the disk is shared."""
-    memory = Path("/dev/shm")  # noqa: S108
+    memory = Path("/dev/shm")
     return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > 2 * 2**30 else None
 
 

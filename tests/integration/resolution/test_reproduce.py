@@ -95,7 +95,12 @@ class Case:
             "evidence": (),
         }
         return IncidentOpened(
-            incident_id="t1-1", task_id="t1", title="t", stage="verify", reason="why", label="x",
+            incident_id="t1-1",
+            task_id="t1",
+            title="t",
+            stage="verify",
+            reason="why",
+            label="x",
             **{**given, **values},
         )
 
