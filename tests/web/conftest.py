@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.unit.dashboard.scenes import record_scenes
-from tests.unit.dashboard.world import World
+from tests.integration.dashboard.scenes import record_scenes
+from tests.integration.dashboard.world import World
 from tests.web.chromium import Browser, Page, chromium, find_chromium
 from tests.web.server import Served
 

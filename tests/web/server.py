@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import httpx
 import uvicorn
 
-from tests.unit.dashboard.world import API_TOKEN, World
+from tests.integration.dashboard.world import API_TOKEN, World
 
 
 class _Server(uvicorn.Server):

@@ -11,7 +11,7 @@ from contracts.mode import ModeChanged
 from contracts.task import TaskParked, TaskUnparked
 from libs.evidence.store import EvidenceStore
 from services.dashboard.api.session import SESSION_LIFE
-from tests.unit.dashboard.history import HOSTILE, Life
+from tests.integration.dashboard.history import HOSTILE, Life
 from tests.web.chromium import Page
 from tests.web.server import Served
 

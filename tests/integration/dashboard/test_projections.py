@@ -24,8 +24,8 @@ from services.dashboard.projections.documents import TIMELINE_LIMIT, TaskDocumen
 from services.dashboard.projections.narrative import tell
 from services.dashboard.projections.repository import without_credentials
 from services.dashboard.projections.task import fold_task, task_of
-from tests.unit.dashboard.sample import smallest
-from tests.unit.dashboard.world import World
+from tests.integration.dashboard.sample import smallest
+from tests.integration.dashboard.world import World
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -13,8 +13,8 @@ import pytest
 from contracts.workspace import WorkspaceRemoved
 from libs.evidence.store import EvidenceStore
 from libs.messaging.bus import BusUnavailableError, DeadLetter
-from tests.unit.dashboard.history import HOSTILE
-from tests.unit.dashboard.world import SilentBus, World
+from tests.integration.dashboard.history import HOSTILE
+from tests.integration.dashboard.world import SilentBus, World
 
 Program = Callable[[World], httpx.AsyncClient]
 ACTIVE = {

@@ -11,7 +11,7 @@ from contracts.workspace import ArtifactCompressed
 from libs.evidence.store import EvidenceStore
 from services.cleanup.adapters.diskwatch import DiskWatch
 from services.cleanup.handlers import AGAIN_S
-from tests.unit.cleanup.scene import Scene
+from tests.integration.cleanup.scene import Scene
 
 HOUR_S = 3_600
 LOG = b"a line of a log\n" * 500

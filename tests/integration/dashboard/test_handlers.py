@@ -10,7 +10,7 @@ from contracts.resolution import LoopOpened
 from contracts.task import RepoSpec, TaskSpec, TaskSubmitted
 from contracts.workspace import WorkspaceRemoved
 from services.dashboard.app import service
-from tests.unit.dashboard.world import DURABLE, World
+from tests.integration.dashboard.world import DURABLE, World
 
 
 async def test_what_is_delivered_again_changes_nothing(scenes: World) -> None:

@@ -15,7 +15,7 @@ from libs.git.broker import Broker
 from libs.git.error import LockTimeoutError
 from libs.git.mirror import Mirror
 from services.cleanup.handlers import AGAIN_S, GRACE_S
-from tests.unit.cleanup.scene import Scene
+from tests.integration.cleanup.scene import Scene
 
 DONE = TaskDone(task_id="t1", pull_requests=(), approvals=())
 GIVEN_UP = TaskGivenUp(task_id="t1", incident_id="i1", reason="nothing left to try")

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from services.dashboard.api.session import LINK_LIFE, SESSION_LIFE, Sessions
-from tests.unit.dashboard.world import API_TOKEN, SESSION_KEY, World
+from tests.integration.dashboard.world import API_TOKEN, SESSION_KEY, World
 
 Client = Callable[[World], httpx.AsyncClient]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cleanup.scene import Scene
+from tests.integration.cleanup.scene import Scene
 
 
 @pytest.fixture

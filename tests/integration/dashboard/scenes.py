@@ -17,8 +17,8 @@ from contracts.task import (
 )
 from contracts.workspace import DiskPressureCleared, DiskPressureRaised, WorkspaceRemoved
 from libs.evidence.store import EvidenceStore
-from tests.unit.dashboard.history import HOSTILE, Life
-from tests.unit.dashboard.world import Pen
+from tests.integration.dashboard.history import HOSTILE, Life
+from tests.integration.dashboard.world import Pen
 
 BROKEN = (
     Problem(

@@ -16,7 +16,7 @@ from contracts.workspace import WorkspaceRemoved
 from libs.eventstore.store import Cursor
 from services.dashboard.api import feed as feeds
 from services.dashboard.api.feed import Feed, Frame
-from tests.unit.dashboard.world import API_TOKEN, World
+from tests.integration.dashboard.world import API_TOKEN, World
 
 Client = Callable[[World], httpx.AsyncClient]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.unit.dashboard.scenes import record_scenes
-from tests.unit.dashboard.world import API_TOKEN, World
+from tests.integration.dashboard.scenes import record_scenes
+from tests.integration.dashboard.world import API_TOKEN, World
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import pytest
 
 from libs.runtime import http
 from libs.testing.world import World
-from tests.unit.alerting.test_delivery import FREE, FULL, LOOP, record, started
+from tests.integration.alerting.test_delivery import FREE, FULL, LOOP, record, started
 
 HEADERS = {"authorization": "Bearer token-of-the-tests"}
 

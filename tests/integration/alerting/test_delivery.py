@@ -28,7 +28,7 @@ from services.alerting.adapters.log import LogSink
 from services.alerting.adapters.webhook import RESET_S, Webhook
 from services.alerting.app import service
 from services.alerting.ports import DeliveryError, Notice
-from tests.unit.alerting.receiver import Receiver
+from tests.integration.alerting.receiver import Receiver
 
 LOOP = InfiniteLoopDetected(task_id="t1", stage="plan", attempts=5)
 FULL = DiskPressureRaised(volume="data", used_percent=91.0, free_bytes=1)

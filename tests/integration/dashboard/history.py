@@ -40,7 +40,7 @@ from contracts.task import (
     TaskSubmitted,
 )
 from libs.evidence.store import EvidenceStore
-from tests.unit.dashboard.world import Pen
+from tests.integration.dashboard.world import Pen
 
 GATES_AFTER: dict[Stage, tuple[int, ...]] = {"plan": (0,), "verify": (1, 2, 3), "review": (4, 5)}
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"

@@ -1,0 +1,1 @@
+"""Alerting, over in-memory twins and a receiver of its own."""

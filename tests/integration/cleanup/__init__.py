@@ -1,0 +1,1 @@
+"""Cleanup, over in-memory twins and real directories."""
