@@ -26,6 +26,8 @@ async def stay(config: StackConfig) -> None:
             asyncio.get_running_loop().run_in_executor(None, _announce_quietly, config)
 
     await run_until_stopped(Stack(config, hooks()), report)
+    if background is None:
+        show.line("Stopped.")
 
 
 def _announce_quietly(config: StackConfig) -> None:

@@ -50,7 +50,8 @@ def surround(env: Mapping[str, str]) -> Surroundings:
     for name, value in env.items():
         if name.startswith(("AUTOPILOT_", "LD_")) or not name.replace("_", "a").isalnum():
             raise RequestError(f"env: the name {name!r} is reserved or not allowed")
-        expanded[name] = Template(value).safe_substitute({"PATH": BASE_PATH, **expanded})
+        whole = Template(value).safe_substitute({"PATH": BASE_PATH, **expanded})
+        expanded[name] = ":".join(_straight(part) for part in whole.split(":"))
     named = {
         part
         for name, value in expanded.items()
@@ -60,6 +61,11 @@ def surround(env: Mapping[str, str]) -> Surroundings:
     }
     directories = tuple(sorted(named - set(BASE_PATH.split(":"))))
     return Surroundings(env=expanded, directories=directories, digest=_digest(expanded, directories))
+
+
+def _straight(part: str) -> str:
+    """Take `..` out of a directory's name: in the sandbox there is nothing to go up from."""
+    return os.path.normpath(part) if part.startswith("/") and os.path.isdir(part) else part
 
 
 def _digest(env: Mapping[str, str], directories: tuple[str, ...]) -> str:

@@ -14,6 +14,8 @@ from libs.verification.types import Code, Problem, Request
 
 #: Problems of one kind that are spelled out; the others are only counted.
 _SPELLED_OUT = 25
+#: How a shell says that a program cannot be run, or is not found.
+_NOT_STARTED = (126, 127)
 
 
 class Sides(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,18 +104,27 @@ def _exit(command: str, sides: Sides, purpose: str) -> Iterator[Problem]:
         yield _problem(Code.COMMAND_FAILED, f"`{command}` ({purpose}) exits with {ran.exit_code}{too}")
 
 
+def _unobserved(command: str, change: Ran) -> str:
+    """Say why no test was seen; a program that is missing in the sandbox is what people meet first."""
+    if change.exit_code in _NOT_STARTED:
+        return (
+            f"`{command}` exits with {change.exit_code}: a program is missing in the sandbox, which has the system's "
+            "own and those in the directories that `env` names, for example PATH with a virtual environment's bin"
+        )
+    why = f" ({change.report.unfinished[0]})" if change.report.unfinished else ""
+    return (
+        f"`{command}` ran no pytest that could be observed{why}: for another runner set `report:` to the "
+        "JUnit XML file that it writes"
+    )
+
+
 def _run(command: str, base: Ran, change: Ran, sides: Sides, known: Collection[str]) -> Iterator[Problem]:
     """Judge whether the change's run came to its end and can be believed."""
     report = change.report
     if change.ended != "exited":
         yield _problem(Code.LIMIT_REACHED, f"`{command}` was stopped by its limit: {change.ended}")
     if not report.observed:
-        why = f" ({report.unfinished[0]})" if report.unfinished else ""
-        yield _problem(
-            Code.NOT_OBSERVABLE,
-            f"`{command}` ran no pytest that could be observed{why}: for another runner set `report:` to the "
-            "JUnit XML file that it writes",
-        )
+        yield _problem(Code.NOT_OBSERVABLE, _unobserved(command, change))
     for reason in report.violations:
         yield _problem(Code.REPORT_FORGED, f"`{command}`: {reason}")
     for reason in report.unfinished if report.observed else ():

@@ -283,3 +283,10 @@ def test_many_problems_of_a_kind_are_counted_not_listed() -> None:
 
     assert len(kept) == 26
     assert kept[-1].detail == "75 more of this kind."
+
+
+def test_a_program_that_is_missing_is_called_missing() -> None:
+    absent = with_report(ran(SUITE, 127), observed=False, tests=())
+    judgement = judge(REQUEST, sides(suite=absent))
+    [problem] = [one for one in judgement.problems if one.code == "not_observable"]
+    assert "a program is missing in the sandbox" in problem.detail
