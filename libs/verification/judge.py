@@ -16,6 +16,7 @@ from libs.verification.types import Code, Problem, Request
 _SPELLED_OUT = 25
 #: How a shell says that a program cannot be run, or is not found.
 _NOT_STARTED = (126, 127)
+_FAILING = ("failed", "error")
 
 
 class Sides(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,18 +134,30 @@ def _run(command: str, base: Ran, change: Ran, sides: Sides, known: Collection[s
         if stable_id(node) not in known:
             yield _problem(Code.COLLECTION_FAILED, f"{node or 'a test file'} cannot be collected")
     yield from integrity(command, base, change, sides.change_files, sides.kept)
-    yield from _exit_codes(command, change, known)
+    yield from _exit_codes(command, base, change, known)
 
 
-def _exit_codes(command: str, change: Ran, known: Collection[str]) -> Iterator[Problem]:
+def _exit_codes(command: str, base: Ran, change: Ran, known: Collection[str]) -> Iterator[Problem]:
     failing = {test.id for test in change.report.tests if test.status != "passed"} & set(known)
     allowed = {0, 1} if failing else {0}
     if change.ended == "exited" and change.exit_code not in allowed:
-        yield _problem(Code.COMMAND_FAILED, f"`{command}` exits with {change.exit_code} on the change")
+        hint = _failing_already(base.report, change.report, known)
+        yield _problem(Code.COMMAND_FAILED, f"`{command}` exits with {change.exit_code} on the change{hint}")
     for code in change.report.exit_codes:
         if code not in allowed and change.exit_code in allowed:
             detail = f"`{command}` exits with {change.exit_code}, but its test session ended with {code}"
             yield _problem(Code.EXIT_DISAGREES, detail)
+
+
+def _failing_already(base: Report, change: Report, known: Collection[str]) -> str:
+    """Name what failed before the change and still does: it is no fault of the change, but has to be said by the task."""
+    before = {test.id for test in base.tests if test.status in _FAILING}
+    still = sorted({test.id for test in change.tests if test.status in _FAILING} & before)
+    unsaid = [test for test in still if not _is_known(test, known)]
+    if not unsaid:
+        return ""
+    more = f" and {len(unsaid) - 1} more" if unsaid[1:] else ""
+    return f"; {unsaid[0]}{more} failed on the base already: name in known_failures what may go on failing"
 
 
 def _suite(base: Report, change: Report, known: Collection[str], sides: Sides) -> Iterator[Problem]:

@@ -290,3 +290,15 @@ def test_a_program_that_is_missing_is_called_missing() -> None:
     judgement = judge(REQUEST, sides(suite=absent))
     [problem] = [one for one in judgement.problems if one.code == "not_observable"]
     assert "a program is missing in the sandbox" in problem.detail
+
+
+def test_what_fails_on_the_base_already_is_named() -> None:
+    before = ran(SUITE, 1, seen(OLD, "failed"), seen(NEW, "failed"), seen(OTHER))
+    after = ran(SUITE, 1, seen(OLD, "failed"), seen(NEW), seen(OTHER))
+    [problem] = [
+        one
+        for one in judge(REQUEST, sides(base_suite=before, suite=after)).problems
+        if one.code == "command_failed"
+    ]
+    assert f"{OLD} failed on the base already" in problem.detail
+    assert "known_failures" in problem.detail
