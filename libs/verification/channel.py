@@ -14,6 +14,7 @@ import os
 import secrets
 import socket
 import struct
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -21,6 +22,8 @@ _PACKET_BYTES = 1 << 20
 #: Bytes and packets that one run may send; the largest suites known stay below a tenth of it.
 _TOTAL_BYTES = 256 << 20
 _MAC_BYTES = 32
+#: Bytes of altered test files per packet: what a socket takes without anybody reading.
+_CHUNK_BYTES = 60_000
 _CREDENTIALS = struct.Struct("iII")
 
 
@@ -32,13 +35,19 @@ class Session:
         self.key = secrets.token_bytes(32)
         self.records: list[list[Any]] = []
         self.ended = False
+        #: Packets of altered test files that it has asked for.
+        self.given = 0
 
 
 class Channel:
     """Listens to the observers of one command; use as a context manager inside a running loop."""
 
-    def __init__(self, *, control: bool = False) -> None:
-        self._control = control
+    def __init__(self, *, altered: Mapping[str, bytes] | None = None) -> None:
+        # Altered test files go to the observer's memory only: on disk a control looks like any other run.
+        self._control = altered is not None
+        files = {path: source.decode("utf-8", "surrogatepass") for path, source in (altered or {}).items()}
+        text = json.dumps(files).encode()
+        self._packets = [text[at : at + _CHUNK_BYTES] for at in range(0, len(text), _CHUNK_BYTES)]
         self.sessions: list[Session] = []
         self.violations: list[str] = []
         self._received = 0
@@ -86,7 +95,19 @@ class Channel:
         elif self.sessions[-1].pid != pid:
             self.violations.append("a process other than the test session's wrote to the channel")
         else:
-            self._record(self.sessions[-1], data)
+            session = self.sessions[-1]
+            if data == b"next" and self._control and not session.records:
+                self._give(session)
+            else:
+                self._record(session, data)
+
+    def _give(self, session: Session) -> None:
+        packet = self._packets[session.given] if session.given < len(self._packets) else b"end"
+        session.given += 1
+        try:
+            self._ours.send(packet)
+        except OSError:
+            self.violations.append("a session could not be given its tests")
 
     def _open(self, pid: int) -> None:
         # A session beside a running one is not the command's own: the command's processes follow each other.

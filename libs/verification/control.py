@@ -23,20 +23,22 @@ class Sabotaged(msgspec.Struct, frozen=True, kw_only=True):
 
     ids: frozenset[str] = frozenset()
     everything: bool = False
+    #: Altered files, by path below the tree.
+    files: dict[str, bytes] = msgspec.field(default_factory=dict)
 
     def covers(self, test: str) -> bool:
         """Tell whether a test must fail in the control run."""
         return self.everything or test in self.ids
 
 
-def write_controls(
+def make_controls(
     tree: Path,
     base: Collection[Seen],
     change: Collection[Seen],
     tests: Collection[str],
     new: Novelty | None = None,
 ) -> Sabotaged:
-    """Alter the test files of a tree so that every test in them fails.
+    """Alter the test files of a tree, in memory only, so that every test in them fails.
 
     Where a test's code stands is taken from the base, which nobody had a reason to falsify; for a test that
     is not on the base from its file, and only then from what the change's own run said. `tests` are the base's
@@ -52,11 +54,14 @@ def write_controls(
         if file and line:
             places.setdefault((file, line), set()).add(test.id)
     ids: set[str] = set()
+    files: dict[str, bytes] = {}
     for file in sorted({file for file, _ in places}):
         lines = {line for other, line in places if other == file}
-        if _write(tree / file, lines, matchers, new):
+        altered = _alter(tree / file, lines, matchers, new)
+        if altered is not None:
+            files[file] = altered
             ids |= {test for line in lines for test in places[file, line]}
-    return Sabotaged(ids=frozenset(ids))
+    return Sabotaged(ids=frozenset(ids), files=files)
 
 
 def _locate(tree: Path, test: str) -> tuple[str, int] | None:
@@ -82,7 +87,13 @@ def _locate(tree: Path, test: str) -> tuple[str, int] | None:
 def write_blind_controls(tree: Path, tests: Collection[str], new: Novelty | None = None) -> Sabotaged:
     """Alter every `test*` function of some Python files, where the runner does not say which it ran."""
     matchers = _matchers(tree, tests)
-    return Sabotaged(everything=sum(_write(tree / file, None, matchers, new) for file in tests) > 0)
+    hits = 0
+    for file in tests:
+        altered = _alter(tree / file, None, matchers, new)
+        if altered is not None:
+            (tree / file).write_bytes(altered)
+            hits += 1
+    return Sabotaged(everything=hits > 0)
 
 
 def _matchers(tree: Path, tests: Collection[str]) -> list[str]:
@@ -91,14 +102,12 @@ def _matchers(tree: Path, tests: Collection[str]) -> list[str]:
     return [f"{TREE}/{file}" for file in python if b"__eq__" in (tree / file).read_bytes()]
 
 
-def _write(path: Path, lines: Collection[int] | None, matchers: Collection[str], new: Novelty | None) -> bool:
+def _alter(
+    path: Path, lines: Collection[int] | None, matchers: Collection[str], new: Novelty | None
+) -> bytes | None:
     if path.is_symlink() or not path.is_file() or path.suffix != ".py":
-        return False
-    altered = sabotage(path.read_bytes(), lines, matchers, new)
-    if altered is None:
-        return False
-    path.write_bytes(altered)
-    return True
+        return None
+    return sabotage(path.read_bytes(), lines, matchers, new)
 
 
 def unassured(change: Report, control: Report, sabotaged: Sabotaged) -> dict[str, Code]:

@@ -20,7 +20,7 @@ BASE_PATH = "/usr/local/bin:/usr/bin:/bin"
 TREE = "/checkout"
 _OURS = ("PYTHONPATH", "PYTEST_ADDOPTS", "PATH")
 _SHIMMED = ("python", "python3", "pytest", "py.test", "coverage")
-_OBSERVER = Path(__file__).parent / "probe" / "observer.py"
+_PROBE = Path(__file__).parent / "probe"
 _SHIM = """#!/bin/sh
 here={here}
 rest=$PATH: PATH=
@@ -109,7 +109,8 @@ def hand_over(workdir: Path, path: str) -> Handover:
     handover = Handover(source=workdir / name, target=f"/opt/{name}", module=f"{name}_o")
     programs = handover.source / "bin"
     programs.mkdir(parents=True)
-    shutil.copyfile(_OBSERVER, handover.source / f"{handover.module}.py")
+    shutil.copyfile(_PROBE / "observer.py", handover.source / f"{handover.module}.py")
+    shutil.copyfile(_PROBE / "watch.py", handover.source / f"{name}_w.py")
     versions = (f"python3.{minor}" for minor in range(8, 20))
     for program in (*_SHIMMED, *versions):
         if shutil.which(program, path=path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import uuid
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -87,9 +87,12 @@ async def run_observed(
     output: Path,
     report: str | None = None,
     *,
-    control: bool = False,
+    altered: Mapping[str, bytes] | None = None,
 ) -> Ran:
-    """Run a command that is judged test by test: by our observer, or by the report that the task names."""
+    """Run a command that is judged test by test: by our observer, or by the report that the task names.
+
+    `altered` are test files, by path, that the observed process shall load in the place of those on disk.
+    """
     if report is not None:
         async with workshop.places:
             await asyncio.to_thread(junit.remove, tree, report)
@@ -101,7 +104,7 @@ async def run_observed(
     )
     try:
         async with workshop.places:
-            with Channel(control=control) as channel:
+            with Channel(altered=altered) as channel:
                 env = observed(workshop.surroundings.env, handover, channel.descriptor)
                 mounts = (Mount(source=str(handover.source), target=handover.target),)
                 ran = await _run(workshop, command, tree, output, env, mounts, (channel.descriptor,))

@@ -10,10 +10,10 @@ from libs.verification import checkout
 from libs.verification.control import (
     Sabotaged,
     exempt,
+    make_controls,
     problems,
     unassured,
     write_blind_controls,
-    write_controls,
 )
 from libs.verification.execution import Ran, Workshop, run_observed, together
 from libs.verification.novelty import Novelty
@@ -94,11 +94,11 @@ async def _control(
         await asyncio.to_thread(checkout.copy, prepared, tree)
         tests = [path for path in layout.files if layout.is_test(path)]
         if request.report is None:
-            sabotaged = await asyncio.to_thread(write_controls, tree, base.tests, change.tests, tests, new)
+            sabotaged = await asyncio.to_thread(make_controls, tree, base.tests, change.tests, tests, new)
         else:
             sabotaged = await asyncio.to_thread(write_blind_controls, tree, tests, new)
         output = workshop.fresh("control")
-        ran = await run_observed(workshop, command, tree, output, request.report, control=True)
+        ran = await run_observed(workshop, command, tree, output, request.report, altered=sabotaged.files)
         return sabotaged, ran.report
     finally:
         await asyncio.shield(asyncio.to_thread(shutil.rmtree, tree, ignore_errors=True))

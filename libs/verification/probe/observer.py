@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import _json
 import _thread
-import builtins
-import hashlib
-import inspect
+import ast
+import json
 import os
 import random
 import socket
 import struct
 import sys
-import types
 import unittest.case
 
 import _hashlib
 import pytest
+from _frozen_importlib_external import FileLoader
+from _pytest.assertion import rewrite
 from _pytest.fixtures import FuncFixtureInfo
 from _pytest.runner import CallInfo
 
@@ -49,7 +49,7 @@ def _open_channel():
     """Take the one key of this session and leave no trace of the channel in the environment."""
     setting = os.environ.pop("AUTOPILOT_CHANNEL", "")
     if not setting:
-        return None, "", False
+        return None, "", False, {}
     number, tree = setting.split(":", 1)
     mine = os.path.dirname(os.path.abspath(__file__))
     for name, original in (("PYTEST_ADDOPTS", "AUTOPILOT_ADDOPTS"), ("PYTHONPATH", None), ("PATH", None)):
@@ -71,8 +71,13 @@ def _open_channel():
         line.settimeout(60)
         line.send(b"hello")
         answer = line.recv(64)
+        packets = []
+        while answer[32:] == b"c" and packets[-1:] != [b"end"]:
+            line.send(b"next")
+            packets.append(line.recv(1 << 17))
+        altered = json.loads(b"".join(packets[:-1])) if packets else {}
     except OSError:
-        return None, tree, False
+        return None, tree, False, {}
     key, is_control = answer[:32], answer[32:] == b"c"
     own, thread, count, send = _getpid(), _ident(), [0], line.send
     mac, pack, caller, encode, pid, ident = (
@@ -99,10 +104,46 @@ def _open_channel():
             return
         count[0] += 1
 
-    return report, tree, is_control
+    return report, tree, is_control, altered
 
 
-_report, _tree, _is_control = _open_channel()
+# Before the channel is opened, which takes the folder of both files off the search path.
+watch = __import__(__name__[:-1] + "w")
+_report, _tree, _is_control, _altered = _open_channel()
+watch.place[0] = _tree
+
+
+def _load_altered(altered):
+    """Let Python load altered test files where it would load those of the tree; on disk nothing changes."""
+    sources = {
+        os.path.join(_tree, path): text.encode("utf-8", "surrogatepass") for path, text in altered.items()
+    }
+    real, caller, parse, build = os.path.realpath, sys._getframe, ast.parse, compile
+    rewrite_test, read_pyc, get_data = rewrite._rewrite_test, rewrite._read_pyc, FileLoader.get_data
+
+    def _rewrite_test(fn, config):
+        source = sources.get(real(str(fn)))
+        if source is None:
+            return rewrite_test(fn, config)
+        tree = parse(source, filename=str(fn))
+        rewrite.rewrite_asserts(tree, source, str(fn), config)
+        return os.stat(fn), build(tree, str(fn), "exec", dont_inherit=True)
+
+    def _read_pyc(source, *rest, **options):
+        return None if real(str(source)) in sources else read_pyc(source, *rest, **options)
+
+    def _get_data(self, path):
+        # Whoever else reads a file of tests finds what lies there.
+        loading = caller(1).f_code.co_name == "get_code"
+        source = sources.get(real(path)) if loading else None
+        return get_data(self, path) if source is None else source
+
+    rewrite._rewrite_test, rewrite._read_pyc, FileLoader.get_data = _rewrite_test, _read_pyc, _get_data
+
+
+if _altered:
+    _load_altered(_altered)
+_altered = None
 
 
 def _report_many(kind, rows):
@@ -118,174 +159,15 @@ def _report_many(kind, rows):
         _report(kind, packet)
 
 
-def _in_tree(path):
-    """Give the path below the tree, or nothing for what lies elsewhere."""
-    if not isinstance(path, str):
-        return None
-    path = os.path.realpath(path)
-    if path == _tree:
-        return ""
-    return path[len(_tree) + 1 :] if path.startswith(_tree + os.sep) else None
-
-
-def _code_digest(code):
-    """Digest what code does, without where it stands."""
-    parts = [
-        code.co_code,
-        repr((code.co_names, code.co_varnames, code.co_freevars, code.co_argcount)).encode(),
-    ]
-    for constant in code.co_consts:
-        nested = isinstance(constant, types.CodeType)
-        parts.append(_code_digest(constant).encode() if nested else repr(constant).encode("utf-8", "replace"))
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()
-
-
-def _describe(item):
-    """Say which code a test is made of: kind, file, line, digest."""
-    try:
-        return _made_of(item)
-    except Exception:  # an item that cannot be looked into has no digest, which the base knows or does not
-        return "other", "", 0, ""
-
-
-def _made_of(item):
-    examples = getattr(getattr(item, "dtest", None), "examples", None)
-    if examples is not None:
-        texts = [(example.source + "\1" + example.want).encode("utf-8", "replace") for example in examples]
-        file = _in_tree(getattr(item.dtest, "filename", "") or "") or ""
-        return "doctest", file, 0, ",".join(hashlib.sha256(text).hexdigest()[:12] for text in texts)
-    function = getattr(item, "function", None) or getattr(item, "obj", None)
-    for _ in range(50):
-        inner = getattr(getattr(function, "hypothesis", None), "inner_test", None)
-        inner = inner or getattr(function, "__wrapped__", None) or getattr(function, "__func__", None)
-        if inner is None and not hasattr(function, "__code__"):
-            inner = getattr(function, "func", None)
-        if inner is None:
-            break
-        function = inner
-    code = getattr(function, "__code__", None)
-    if not isinstance(code, types.CodeType):
-        return "other", "", 0, ""
-    return "function", _in_tree(code.co_filename) or "", code.co_firstlineno, _code_digest(code)
-
-
-def _given(item):
-    """Digest the plain values that a test is given: what it expects is often among them."""
-    given = getattr(getattr(item, "callspec", None), "params", None)
-    if type(given) is not dict or not given:
-        return ""
-    text = repr([(name, _plain(given[name], [2000])) for name in sorted(given)])
-    return "/" + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
-
-
-def _plain(value, budget):
-    """Keep what can be compared from run to run; anything else is only its type's name."""
-    budget[0] -= 1
-    kind = type(value)
-    if budget[0] < 0:
-        return "..."
-    if kind in (int, float, complex, str, bytes, bool, type(None)):
-        return value
-    if kind in (list, tuple):
-        return kind([_plain(one, budget) for one in value])
-    if kind is dict:
-        return [(_plain(key, budget), _plain(one, budget)) for key, one in value.items()]
-    return kind.__name__
-
-
 def _row(item):
-    kind, file, line, digest = _describe(item)
-    item_given = _given(item) if kind == "function" else ""
+    kind, file, line, digest = watch.describe(item)
+    item_given = watch.given(item) if kind == "function" else ""
     _givens[item.nodeid] = item_given
     return item.nodeid, kind, file, line, digest + item_given
 
 
 _givens = {}
-
-
-class _Integrity:
-    """Remembers what the framework was made of before any code of the repository ran."""
-
-    def __init__(self):
-        self.holders = []
-        for name, module in sorted(sys.modules.items()):
-            if name.split(".")[0] in ("pytest", "_pytest", "pluggy", "unittest") and module is not None:
-                self._remember(name, vars(module), False)
-                for key, value in list(vars(module).items()):
-                    if isinstance(value, type) and getattr(value, "__module__", "") == name:
-                        self._remember(name + "." + key, value, True)
-        for owner, names in (
-            (builtins, [name for name in vars(builtins) if name != "_"]),
-            (os, ["_exit", "abort", "kill", "write", "fork", "environ", "execv", "execve", "dup2"]),
-            (sys, ["exit", "settrace", "setprofile", "modules", "_getframe", "exc_info", "gettrace"]),
-        ):
-            held = {name: vars(owner)[name] for name in names if name in vars(owner)}
-            self.holders.append((owner.__name__, vars(owner), held, {}, None))
-        self.tracing = (sys.gettrace(), sys.getprofile())
-        self.standard = []
-        names = getattr(sys, "stdlib_module_names", ())
-        for name, module in sorted(sys.modules.items()):
-            if name.split(".")[0] in names and name not in ("sys", "builtins", "__main__"):
-                self._note(name, vars(module))
-
-    def _note(self, name, holder):
-        """Remember the functions of a module of the standard library, and those of its classes."""
-        for key, value in list(holder.items()):
-            if isinstance(value, type) and getattr(value, "__module__", "") == name:
-                for inner, method in list(vars(value).items()):
-                    if isinstance(method, types.FunctionType):
-                        label = name + "." + key + ":" + inner
-                        self.standard.append((label, vars(value), inner, method, method.__code__))
-            elif isinstance(value, (types.FunctionType, types.BuiltinFunctionType)):
-                self.standard.append((name + ":" + key, holder, key, value, getattr(value, "__code__", None)))
-
-    def replaced(self):
-        """Name the functions of the standard library that are not what they were."""
-        return [
-            label
-            for label, holder, key, value, code in self.standard
-            if holder.get(key) is not value or (code is not None and value.__code__ is not code)
-        ]
-
-    def _remember(self, label, holder, is_class):
-        held = dict(vars(holder) if is_class else holder)
-        kinds = (property, classmethod, staticmethod)
-        held = {key: value for key, value in held.items() if callable(value) or isinstance(value, kinds)}
-        codes = {}
-        for key, value in held.items():
-            value = getattr(value, "__func__", value)
-            value = getattr(value, "fget", None) or value
-            if isinstance(value, types.FunctionType):
-                codes[key] = (value, value.__code__, value.__defaults__, value.__kwdefaults__)
-        keys = None
-        if is_class:
-            inherited = frozenset(name for parent in holder.__mro__[1:] for name in vars(parent))
-            holder = vars(holder)
-            keys = frozenset(holder), inherited
-        self.holders.append((label, holder, held, codes, keys))
-
-    def differences(self):
-        """Name everything that is not what it was."""
-        found = []
-        for label, holder, held, codes, keys in self.holders:
-            for key, value in held.items():
-                if holder.get(key, found) is not value and not key.startswith(("__warning", "_abc", "@py")):
-                    found.append(label + ":" + key)
-            for key, (function, code, defaults, keywords) in codes.items():
-                if (
-                    function.__code__ is not code
-                    or function.__defaults__ is not defaults
-                    or function.__kwdefaults__ is not keywords
-                ):
-                    found.append(label + ":" + key + "()")
-            if keys is not None and len(holder) != len(keys[0]):
-                # A name that no parent has changes nothing (pytest notes on classes what it has warned about).
-                found.extend(label + ":+" + key for key in holder if key not in keys[0] and key in keys[1])
-        if (sys.gettrace() is None) != (self.tracing[0] is None):
-            found.append("sys:trace function")
-        if (sys.getprofile() is None) != (self.tracing[1] is None):
-            found.append("sys:profile function")
-        return found
+_methods = {}
 
 
 _LOW, _HIGH = random.sample(range(1_000), 2)
@@ -330,50 +212,11 @@ class _Canaries:
 
 def _called(item):
     # What a test was given is taken at collection: a test may alter its own arguments.
-    return _describe(item)[3] + _givens.get(item.nodeid, "")
-
-
-_OWN = (
-    "runtest",
-    "setup",
-    "teardown",
-    "ihook",
-    "reportinfo",
-    "repr_failure",
-    "_prunetraceback",
-    "iter_parents",
-)
-_methods = {}
-
-
-def _helpers(owner):
-    """Take down what a class of tests asserts with, its parents included."""
-    return {
-        (klass.__name__, name): (value, getattr(value, "__code__", None))
-        for klass in type.mro(owner)
-        if klass is not object
-        for name, value in list(vars(klass).items())
-        if name.startswith(("assert", "fail", "run", "_call", "subTest", "__call__"))
-    }
+    return watch.describe(item)[3] + _givens.get(item.nodeid, "")
 
 
 def _look_at(item):
-    """Name what was put on a test, its instance or its class since it was collected."""
-    found = ["item:" + name for name in _OWN if name in vars(item)]
-    instance = getattr(item, "_instance", None) or getattr(item, "_testcase", None)
-    instance = instance or getattr(getattr(item, "_obj", None), "__self__", None)
-    found += ["instance:" + name for name in getattr(instance, "__dict__", ()) if name.startswith("assert")]
-    owner = getattr(item, "cls", None)
-    if isinstance(owner, type) and owner in _methods:
-        now, before = _helpers(owner), _methods[owner]
-        for key in set(now) | set(before):
-            one, other = now.get(key, (None, None)), before.get(key, (None, None))
-            if one[0] is not other[0] or one[1] is not other[1]:
-                found.append("class:%s.%s" % key)
-    new = [name for name in found if name not in _known]
-    if new:
-        _known.extend(new)
-        _report_many("altered", [(name,) for name in new])
+    _say_altered(watch.additions(item, _methods))
 
 
 class Observer:
@@ -419,7 +262,7 @@ class Observer:
         _report("log", report.nodeid, str(report.when), report.outcome, hasattr(report, "wasxfail"))
 
 
-_integrity = _Integrity() if _report else None
+_integrity = watch.Integrity() if _report else None
 _known = []
 _observer = Observer()
 _items = []
@@ -427,6 +270,10 @@ _items = []
 
 def _check(whole=True):
     found = _integrity.differences() + (_integrity.replaced() if whole else [])
+    _say_altered(found)
+
+
+def _say_altered(found):
     new = [one for one in found if one not in _known]
     if new:
         _known.extend(new)
@@ -443,7 +290,7 @@ def _hooks(manager):
                     caller.name,
                     getattr(function, "__module__", "") or "",
                     getattr(function, "__qualname__", "") or "",
-                    _in_tree(getattr(getattr(function, "__code__", None), "co_filename", "")) or "",
+                    watch.in_tree(getattr(getattr(function, "__code__", None), "co_filename", "")) or "",
                 )
             )
     return sorted(row for row in rows if row[1] != __name__)
@@ -471,6 +318,7 @@ if _report is not None:
     def pytest_configure(config):
         _one_process(config)
         sys.modules.pop(__name__, None)
+        sys.modules.pop(watch.__name__, None)
 
     def pytest_sessionstart(session):
         _report("start", pytest.__version__, sys.version.split()[0], os.path.realpath(os.getcwd()))
@@ -488,7 +336,7 @@ if _report is not None:
         for item in session.items:
             owner = getattr(item, "cls", None)
             if isinstance(owner, type) and owner not in _methods:
-                _methods[owner] = _helpers(owner)
+                _methods[owner] = watch.helpers(owner)
         _report_many("tests", [_row(item) for item in session.items])
         _report("collected", len(session.items))
         session.config.pluginmanager.register(_observer, "observer-%x" % random.getrandbits(64))
@@ -507,10 +355,11 @@ if _report is not None:
         modules = []
         for name, module in list(sys.modules.items()):
             file = getattr(module, "__file__", None)
-            modules.append((str(name), _in_tree(file) or "", bool(file)))
+            modules.append((str(name), watch.in_tree(file) or "", bool(file)))
         _report_many("module", modules)
         _report_many(
-            "path", [(place,) for place in map(_in_tree, (p or "." for p in sys.path)) if place is not None]
+            "path",
+            [(place,) for place in map(watch.in_tree, (p or "." for p in sys.path)) if place is not None],
         )
         _report("finish", int(getattr(session, "exitstatus", -1)))
         if _is_control:

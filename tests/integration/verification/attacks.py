@@ -434,7 +434,7 @@ TARGETED: dict[str, Attack] = {
             "                os._exit(0)\n"
             "        one['_report'] = lie"
         ),
-        {"control_passed"},
+        {"runner_tampered", "control_passed"},
     ),
     "replaces the reporting and the test, and hides both": (
         _at_import(
@@ -454,7 +454,7 @@ TARGETED: dict[str, Attack] = {
             "        one['_report_many'] = lambda kind, rows, m=one['_report_many']: "
             "None if kind == 'altered' else m(kind, rows)"
         ),
-        {"control_passed"},
+        {"runner_tampered", "control_passed"},
     ),
 }
 
