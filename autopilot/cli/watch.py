@@ -18,6 +18,8 @@ from contracts.task import STAGES
 
 #: Seconds between looks, and how long a stack that does not answer (a service being restarted) is waited for.
 LOOK_S, PATIENCE_S = 0.25, 60.0
+#: Columns of a terminal from which each stage has a column of its own.
+WIDE = 110
 _ENDS = {"done", "cancelled", "incident"}
 
 
@@ -85,12 +87,15 @@ class Watch:
 
     def _picture(self) -> Table:
         made = Table(box=None, pad_edge=False, header_style="bold")
-        for column in ("task", *STAGES, "", "title"):
-            made.add_column(column)
+        wide = show.console.width >= WIDE
+        for column in ("task", *(STAGES if wide else ("progress",)), ""):
+            made.add_column(column, no_wrap=True)
+        made.add_column("title", no_wrap=True, overflow="ellipsis")
         for one in self._known.values():
+            bar = _bar(one)
             made.add_row(
                 self._names.get(one["id"], one["id"]),
-                *_bar(one),
+                *(bar if wide else [Text.assemble(*bar)]),
                 show.coloured(one["phase"]),
                 escape(one["title"]),
             )
