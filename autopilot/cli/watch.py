@@ -86,11 +86,11 @@ class Watch:
                 show.line(f"{task_id}  {now:<22} {name if name not in ('', task_id) else one['title']}")
 
     def _picture(self) -> Table:
-        made = Table(box=None, pad_edge=False, header_style="bold")
+        made = Table(box=None, pad_edge=False, header_style="bold", expand=True)
         wide = show.console.width >= WIDE
         for column in ("task", *(STAGES if wide else ("progress",)), ""):
             made.add_column(column, no_wrap=True)
-        made.add_column("title", no_wrap=True, overflow="ellipsis")
+        made.add_column("title", no_wrap=True, overflow="ellipsis", ratio=1)
         for one in self._known.values():
             bar = _bar(one)
             made.add_row(
