@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import pytest
 
 from libs.verification.types import Verification
-from tests.integration.verification.attacks import BEHAVIOUR, PATHS, TARGETED, Attack
+from tests.integration.verification.attacks import BEHAVIOUR, PATHS, READ, TARGETED, Attack
 from tests.integration.verification.conftest import Court
 
 Verdicts = Mapping[str, Verification]
@@ -49,7 +49,7 @@ def on_behaviour(court: Court) -> Verdicts:
 
 @pytest.fixture(scope="module")
 def when_read(court: Court) -> Verdicts:
-    return verdicts(court, TARGETED, reading=True)
+    return verdicts(court, TARGETED | READ, reading=True)
 
 
 def codes(verification: Verification) -> set[str]:
@@ -74,3 +74,8 @@ def test_code_written_against_the_observer_is_rejected(
 ) -> None:
     assert TARGETED[name][1] & codes(on_behaviour[name]), on_behaviour[name].problems
     assert "evasion" in codes(when_read[name])
+
+
+@pytest.mark.parametrize("name", READ)
+def test_all_code_that_a_change_adds_is_read_whole(when_read: Verdicts, name: str) -> None:
+    assert READ[name][1] <= codes(when_read[name])

@@ -136,3 +136,33 @@ async def test_sessions_may_follow_each_other() -> None:
 
     assert channel.violations == []
     assert len(channel.sessions) == 2
+
+
+async def test_altered_tests_are_given_once_and_only_before_a_session_speaks() -> None:
+    source = "# \u00e9\n".encode() * 40_000
+    with Channel(altered={"tests/test_a.py": source}) as channel:
+        speaker = Speaker(channel)
+        packets: list[bytes] = []
+        await speaker.hello()
+        while packets[-1:] != [b"end"]:
+            speaker.socket.send(b"next")
+            await asyncio.sleep(0)
+            while True:
+                try:
+                    packets.append(speaker.socket.recv(1 << 17, socket.MSG_DONTWAIT))
+                    break
+                except BlockingIOError:
+                    await asyncio.sleep(0)
+        assert channel.violations == []
+        speaker.say("start", "8", "3", "/")
+        speaker.socket.send(b"next")
+        speaker.socket.close()
+
+    assert json.loads(b"".join(packets[:-1])) == {"tests/test_a.py": source.decode()}
+    assert channel.violations
+
+
+async def test_an_ordinary_run_has_nothing_to_ask_for() -> None:
+    channel = await conversation(lambda s: s.socket.send(b"next"))
+
+    assert channel.violations

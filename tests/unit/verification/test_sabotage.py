@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from libs.verification.novelty import Novelty, novelty
 from libs.verification.sabotage import sabotage
 
 EQUAL = """
@@ -20,13 +21,17 @@ class Equal(int):
 
 
 def load(
-    test: str, lines: set[int] | None = None, product: str = "", file: str = "tests/test_a.py"
+    test: str,
+    lines: set[int] | None = None,
+    product: str = "",
+    file: str = "tests/test_a.py",
+    new: Novelty | None = None,
 ) -> dict[str, Any]:
-    altered = sabotage(test.encode(), lines)
+    altered = sabotage(test.encode(), lines, (), new)
     assert altered is not None
     names: dict[str, Any] = {"__file__": file, "__name__": "test_a"}
-    exec(compile(product, "/checkout/product.py", "exec"), names)
-    exec(compile(altered, file, "exec"), names)
+    exec(compile(product, "/checkout/product.py", "exec", dont_inherit=True), names)
+    exec(compile(altered, file, "exec", dont_inherit=True), names)
     return names
 
 
@@ -153,3 +158,110 @@ def test_nothing_to_alter_is_told() -> None:
     assert sabotage(b"x = 1\n", None) is None
     assert sabotage(b"def test_a(): pass\n", {7}) is None
     assert sabotage(b"def (", None) is None
+
+
+CHANGED = Novelty(files=("/checkout/product.py",))
+STEPS = """
+class Bound:
+    def __get__(self, one, kind=None):
+        def same(other):
+            one.__dict__.setdefault("kept", other)
+            return one.kept == other
+        return same
+class Steps({base}):
+    {rule}
+    __hash__ = {base}.__hash__
+def f():
+    return Steps({value})
+"""
+FIRST = "def __eq__(self, other):\n        self.__dict__.setdefault('kept', other)\n        return self.kept == other"
+
+
+@pytest.mark.parametrize(
+    ("base", "value", "rule", "check"),
+    [
+        ("list", "[1]", FIRST, "assert f() == [1, 2]"),
+        ("list", "[1]", FIRST, "x = f()\n    assert 1 and x == [1, 2]"),
+        ("list", "[3, 4]", "def __eq__(self, other):\n        return len(self) == len(other)", "assert f() == [1, 2]"),
+        ("list", "[1]", "def __eq__(self, o):\n        self[:] = o\n        return True", "assert f() == [1, 2]"),
+        ("list", "[1]", "__eq__ = Bound()", "assert f() == [1, 2]"),
+        ("list", "[1]", "__contains__ = lambda self, one: isinstance(one, int)", "assert 7 in f()"),
+        ("str", "'a'", FIRST, "assert f() == 'b'"),
+        ("str", "'a'", FIRST, "assert [{'x': f()}] == [{'x': 'b'}]"),
+        ("int", "3", "def __lt__(self, other):\n        return True", "assert f() < 3"),
+        ("int", "3", "def __ne__(self, other):\n        return isinstance(other, int)", "assert f() != 3"),
+        ("float", "3.0", "def __rsub__(self, other):\n        return 0.0", "import pytest\n    assert pytest.approx(4.0) == f()"),
+        ("float", "3.0", "def __eq__(self, o):\n        return hasattr(o, 'rel')", "import pytest\n    assert f() == pytest.approx(4.0)"),
+        ("tuple", "(1, 9)", "def __eq__(self, other):\n        return self[0] == other[0]", "assert [f()] == [(1, 2)]"),
+        ("dict", "a=1", "def __eq__(self, other):\n        return 'a' in other", "assert f() == {'a': 2}"),
+        ("object", "", FIRST.replace("self, other", "self, other"), "assert f() == 3"),
+    ],
+)  # fmt: skip
+def test_a_value_that_only_pretends_to_equal_gives_itself_away(
+    base: str, value: str, rule: str, check: str
+) -> None:
+    product = STEPS.format(base=base, value=value, rule=rule)
+
+    assert passes(load(f"def test_x():\n    {check}\n", product=product, new=CHANGED)["test_x"])
+
+
+@pytest.mark.parametrize(
+    ("product", "check"),
+    [
+        ("class N(str):\n    def __eq__(self, o):\n        return self.lower() == o.lower()\n    __hash__ = str.__hash__", "assert N('A') == 'A'"),
+        ("class P:\n    def __init__(self, x):\n        self.x = x\n    def __eq__(self, o):\n        return self.x == o.x", "assert P(1) == P(1)"),
+        ("class P:\n    def __init__(self, x):\n        self.x = x\n    def __eq__(self, o):\n        return self.x == o.x", "assert [P(1), 2] == [P(1), 2]"),
+        ("from dataclasses import dataclass\n@dataclass\nclass P:\n    x: int", "assert {'a': P(1)} == {'a': P(1)}"),
+        ("from enum import IntEnum\nclass P(IntEnum):\n    A = 1", "assert P.A == 1"),
+        ("from collections import Counter\nclass P(Counter):\n    pass", "assert P(a=1, b=0) == P(a=1)"),
+        ("class P(dict):\n    def __iter__(self):\n        return iter(sorted(dict.__iter__(self)))", "assert P(a=1) == {'a': 1}"),
+        ("class P(int):\n    def __bool__(self):\n        return True", "assert P(3) == 3 and P(3) > 2"),
+    ],
+)  # fmt: skip
+def test_honest_values_of_new_classes_do_not(product: str, check: str) -> None:
+    assert not passes(load(f"def test_x():\n    {check}\n", product=product, new=CHANGED)["test_x"])
+
+
+def test_a_class_that_tests_ask_for_may_decide_what_it_equals() -> None:
+    product = "class Name(str):\n    def __eq__(self, o):\n        return self.lower() == o.lower()\n    __hash__ = None\n"
+    test = "from product import Name\ndef test_x():\n    assert Name('A') == 'a'\n"
+    source = {"product.py": (b"", product.encode())}
+
+    asked = novelty(source, {"tests/test_a.py": test.encode()})
+    unasked = novelty(source, {"tests/test_a.py": b"from json import Name\n"})
+    was_a_function = novelty(
+        {"product.py": (b"def Name(x): ...", product.encode())}, {"tests/test_a.py": test.encode()}
+    )
+    elsewhere = novelty(source, {"tests/test_a.py": test.encode()}, lambda: [b"def Name(x):\n"])
+
+    body = test.partition("\n")[2]
+    assert not passes(load(body, product=product, new=asked)["test_x"])
+    for new in (unasked, was_a_function, elsewhere):
+        assert passes(load(body, product=product, new=new)["test_x"])
+
+
+def test_what_a_class_defined_before_is_its_own_business() -> None:
+    product = "class Name(str):\n    def __eq__(self, o):\n        return self.lower() == o.lower()\n    __hash__ = str.__hash__\n"
+    new = novelty({"product.py": (product.encode(), product.encode())}, {})
+
+    assert not passes(
+        load("def test_x():\n    assert Name('A') == 'a'\n", product=product, new=new)["test_x"]
+    )
+
+
+@pytest.mark.parametrize(
+    "call", ["assertEqual(1, 1)", "assertTrue(1)", "assertIn(1, [1])", "assertIsNone(None)"]
+)
+def test_an_assertion_that_cannot_fail_gives_itself_away(call: str) -> None:
+    test = (
+        "import unittest\nclass T(unittest.TestCase):\n"
+        f"    def test_x(self):\n        self.{call}\n        spoil(self)\n"
+    )
+    name = call.partition("(")[0]
+    spoiled = load(test, product=f"def spoil(case):\n    type(case).{name} = lambda *a: None\n")["T"](
+        "test_x"
+    )
+    intact = load(test, product="def spoil(case):\n    pass\n")["T"]("test_x")
+
+    assert passes(spoiled.test_x)
+    assert not passes(intact.test_x)
