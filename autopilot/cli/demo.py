@@ -53,8 +53,13 @@ def demo(
     if own_stack:
         lifecycle.start_detached(config, silent if json else lifecycle.progress_lines)
     try:
+        if interactive:
+            lifecycle.announce(Client(config))
+        elif not json:
+            show.line(f"Dashboard: {Client(config).status.addresses['dashboard']}")
         wrong = _run(config, began, json=json)
         if interactive and own_stack:
+            # The first link may have been used.
             lifecycle.announce(Client(config))
             show.line("The stack stays up until Ctrl-C.")
             _wait_for_interrupt()
