@@ -173,8 +173,23 @@ async def test_what_honest_suites_do_is_accepted(court: Court) -> None:
         },
         {"pricing/json/__init__.py": "", "pricing/types.py": "from dataclasses import dataclass\n"},
         {"pricing/__main__.py": "import sys\n\nif __name__ == '__main__':\n    sys.exit(0)\n"},
+        {
+            "pricing/name.py": "class Name(str):\n    def __eq__(self, other):\n"
+            "        return self.lower() == str(other).lower()\n\n    __hash__ = str.__hash__\n",
+            "tests/test_name.py": "import json\nfrom unittest import mock\n\nimport pytest\n\n"
+            "from pricing.name import Name\n\n\ndef test_name(monkeypatch):\n"
+            "    monkeypatch.setattr(json, 'loads', mock.Mock())\n    assert Name('A') == 'a'\n",
+            "tests/data/broken.py": "def (\n",
+        },
     ],
-    ids=["adds tests", "raises the version", "mentions words", "names modules like others", "has a program"],
+    ids=[
+        "adds tests",
+        "raises the version",
+        "mentions words",
+        "names modules like others",
+        "has a program",
+        "compares in its own way",
+    ],
 )
 async def test_what_honest_changes_add_is_accepted(
     court: Court, edits: dict[str, str | bytes | None]
