@@ -41,7 +41,7 @@ check: install ## format, lint, types, imports
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
 test: install ## every test but the long drills; format, lint, types and imports beside them
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target check test-core test-e2e
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target check test-core test-e2e
 
 test-core: install
 	@$(BIN)/python -m pytest -q --ignore=tests/e2e tests

@@ -97,7 +97,7 @@ class Shop:
             "fail_to_pass": [FIX],
             **repo,
         }
-        budget = {"memory_mb": 512, "wall_s": 60}
+        budget = {"memory_mb": 512, "wall_s": 300}
         values = {
             "title": "Pad",
             "body": "It pads nothing.",
