@@ -21,6 +21,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     assert begun.returncode == 0, begun
     pids = stack.pids()
     yield stack
+    stack.client.close()
     stopped = stack.run("down")
     assert stopped.returncode == 0, stopped
     assert alive(pids) == []

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,6 +46,11 @@ class Stack:
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
+
+    @cached_property
+    def client(self) -> httpx.Client:
+        """One for all calls: making one reads every certificate authority of the machine."""
+        return httpx.Client(trust_env=False, timeout=30.0)
 
     def run(self, *arguments: str | Path, timeout_s: float = DEADLINE_S) -> subprocess.CompletedProcess[str]:
         """Run a command of the command line on this stack."""
@@ -104,8 +110,7 @@ class Stack:
         if token is not None:
             headers = {"Authorization": f"Bearer {self.secret(token)}", **headers}
         url = self.state["addresses"][service] + path
-        with httpx.Client(trust_env=False, timeout=30.0) as client:
-            return client.request(method, url, headers=headers, **options)
+        return self.client.request(method, url, headers=headers, **options)
 
     def submit(self, *files: Path) -> list[str]:
         """Submit task files; return the tasks' ids in the order in which they were accepted."""

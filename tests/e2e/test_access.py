@@ -121,10 +121,10 @@ def test_no_credential_is_anywhere_but_in_its_file(
     git(repository, "add", "-A")
     git(repository, "commit", "-q", "-m", "A link to what is not ours")
     [task_id] = stack.submit(
-        task_file(repository, repo={"verify": {"test": "python -m pytest -q -s"}}, title="Curious")
+        task_file(repository, repo={"fail_to_pass": ["python -m pytest -q -s"]}, title="Curious")
     )
     assert stack.ended(task_id)["phase"] == "done"
-    assert any(one["name"].endswith("change/test.log") for one in stack.json("evidence", task_id))
+    assert any(one["name"].endswith("change/fail_to_pass.log") for one in stack.json("evidence", task_id))
 
     assert stat.S_IMODE(secrets.stat().st_mode) == 0o700
     values = {}
