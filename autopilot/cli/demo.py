@@ -24,6 +24,7 @@ from autopilot.cli.tasks import send
 from autopilot.cli.watch import Watch
 from autopilot.stack import detach
 from autopilot.stack.config import StackConfig
+from autopilot.stack.ports import busy
 from autopilot.stack.progress import silent
 from contracts.task import TaskSpec
 
@@ -51,6 +52,10 @@ def demo(
     interactive = sys.stdout.isatty() and not os.environ.get("CI") and not json
     own_stack = not _running(config)
     if own_stack:
+        if not ephemeral_ports and busy(config.ports):
+            config = msgspec.structs.replace(config, ephemeral=True)
+            if not json:
+                show.line("The usual ports are in use; taking free ones.")
         lifecycle.start_detached(config, silent if json else lifecycle.progress_lines)
     try:
         if interactive:

@@ -53,7 +53,8 @@ def progress_lines(event: Progress) -> None:
         show.line("Starting …")
     elif event.state == "ready":
         show.line(f"  {event.part:<14} ready   {event.seconds:5.1f} s")
-    elif event.state == "failed":
+    elif event.state == "failed" and event.part != WHOLE:
+        # Why the whole has failed is the error with which the command ends.
         show.line(f"  {event.part:<14} failed  {event.detail or ''}")
 
 
