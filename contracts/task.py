@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 import msgspec
 from msgspec import Meta as Constraint
 
+from contracts.gate import Verdict
 from contracts.message import Event
 from contracts.receipt import EvidenceRef, Problem, RepoVerification
 
@@ -152,6 +153,11 @@ class RepoChange(msgspec.Struct, frozen=True, kw_only=True):
     diff: EvidenceRef | None = None
 
 
+def run_id_of(task_id: str, stage: Stage, attempt: int, retry: int = 0) -> str:
+    """Name a run: `<task>-<stage>-<attempt>`, and `-<retry>` where the attempt is run again."""
+    return f"{task_id}-{stage}-{attempt}" + (f"-{retry}" if retry else "")
+
+
 FailureClass: TypeAlias = Literal["transient", "persistent", "impossible", "environmental"]
 
 
@@ -288,7 +294,7 @@ class GateAnswered(_Task, frozen=True, kw_only=True):
 
     review_id: str
     gate: int
-    verdict: Literal["approve", "reject", "abstain", "error"]
+    verdict: Verdict
     #: Tree hashes of what was judged, by repository.
     trees: dict[str, str] = msgspec.field(default_factory=dict)
     findings: tuple[Problem, ...] = ()

@@ -10,25 +10,24 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from autopilot.cli import lifecycle, show
+from autopilot.cli import show
 from autopilot.cli.client import Client
 from autopilot.cli.failure import CliError, RefusedError
 from autopilot.cli.tasks import send
 from autopilot.cli.watch import Watch
-from autopilot.stack import detach
 from autopilot.stack.config import StackConfig
-from autopilot.stack.progress import silent
 from contracts.task import TaskSpec
 from libs.git.broker import Broker
 from loadtest import independent
 from loadtest.case import Case, environment, load, task
+from loadtest.ownstack import own_stack
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,18 +51,13 @@ def main() -> int:
     root: Path = options.directory.absolute()
     cases = load(root, tuple(options.only))
     tools = {case.id: environment(root, case) for case in cases if not case.multi_repo}
-    with tempfile.TemporaryDirectory(prefix="autopilot-cases-") as scratch:
-        config, own = _stack(options.data_dir, Path(scratch))
-        try:
-            if own:
-                lifecycle.start_detached(config, silent)
+    theirs = options.data_dir
+    try:
+        with own_stack() if theirs is None else nullcontext(StackConfig.from_arguments(theirs)) as config:
             rows = _run(Client(config), config, root, cases, tools, options)
-        except CliError as error:
-            print(f"loadtest: {error}", file=sys.stderr)
-            return error.code
-        finally:
-            if own:
-                detach.stop_running(config)
+    except CliError as error:
+        print(f"loadtest: {error}", file=sys.stderr)
+        return error.code
     _report(rows, json=options.json)
     judged = [row for row in rows if row.state != "refused"]
     return 0 if all(row.state == "done" and row.independent_check for row in judged) else 1
@@ -82,13 +76,6 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     options.only = [name for names in options.only for name in names]
     return options
-
-
-def _stack(data_dir: Path | None, scratch: Path) -> tuple[StackConfig, bool]:
-    """Choose the stack: the one that runs on `data_dir`, or one of our own on free ports."""
-    if data_dir is not None:
-        return StackConfig.from_arguments(data_dir), False
-    return StackConfig.from_arguments(scratch / "data", ephemeral_ports=True), True
 
 
 def _run(

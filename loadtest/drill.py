@@ -23,21 +23,21 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 
-from autopilot.cli import demo, lifecycle, show, taskfile
+from autopilot.cli import demo, show
 from autopilot.cli.client import Client
 from autopilot.cli.tasks import send
 from autopilot.cli.watch import Watch
-from autopilot.stack import detach, secrets
+from autopilot.stack import secrets
 from autopilot.stack.config import SERVICE_ROLE, StackConfig
-from autopilot.stack.progress import silent
 from autopilot.stack.status import read
 from contracts.catalogue import registry
 from contracts.message import Recorded
 from libs.eventstore.postgres import PostgresStore
 from libs.eventstore.store import Cursor
+from libs.testing.invariants import versions_have_no_gap
 from loadtest.inhand import BY_PART
+from loadtest.ownstack import own_stack
 
 PARTS = (*BY_PART, "dashboard")
 #: Parts whose work in hand lasts long enough to be seen without stopping them.
@@ -74,7 +74,8 @@ def main() -> int:
         return 1
     kills: list[Kill] = []
     for part in options.target or PARTS:
-        with _own_stack() as (config, client):
+        with own_stack() as config:
+            client = Client(config)
             for _ in range(options.times):
                 kill = _round(config, client, part, chance.uniform(0.0, 0.7 * duration), expected)
                 print(f"{part}: {kill}", file=sys.stderr)
@@ -100,23 +101,10 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-class _own_stack:  # noqa: N801 - used as a function
-    """A stack on free ports in a temporary directory."""
-
-    def __enter__(self) -> tuple[StackConfig, Client]:
-        self._scratch = tempfile.TemporaryDirectory(prefix="autopilot-drill-")
-        self._config = StackConfig.from_arguments(Path(self._scratch.name) / "data", ephemeral_ports=True)
-        lifecycle.start_detached(self._config, silent)
-        return self._config, Client(self._config)
-
-    def __exit__(self, *_: object) -> None:
-        detach.stop_running(self._config)
-        self._scratch.cleanup()
-
-
 def undisturbed() -> tuple[Outcomes, float]:
     """Run the demo's tasks once without a kill; return their outcomes and how long it took."""
-    with _own_stack() as (_, client), tempfile.TemporaryDirectory(prefix="autopilot-drill-") as scratch:
+    with own_stack() as config, tempfile.TemporaryDirectory(prefix="autopilot-drill-") as scratch:
+        client = Client(config)
         began = time.monotonic()
         keys, ids = _submit(client, Path(scratch))
         final = Watch(client, ids).run(quiet=True)
@@ -135,20 +123,16 @@ def told(file: Path) -> tuple[Outcomes, float]:
 
 def unpromised(outcomes: Outcomes) -> list[str]:
     """Compare with what the demo promises: a drill that is measured by a failed run would prove nothing."""
-    promised = yaml.safe_load((demo.EXAMPLES / "demo" / "expected.yaml").read_text())
     return [
         f"{key} is {outcomes[key][0]}, not {one['outcome']}"
-        for key, one in promised.items()
+        for key, one in demo.promised().items()
         if outcomes[key][0] != one["outcome"]
     ]
 
 
 def _submit(client: Client, scratch: Path) -> tuple[list[str], list[str]]:
-    keys = list(yaml.safe_load((demo.EXAMPLES / "demo" / "expected.yaml").read_text()))
-    repository = demo.make_repository(scratch)
-    specs = [taskfile.load(demo.EXAMPLES / "demo" / f"{key}.yaml") for key in keys]
-    ordered = taskfile.ordered([demo.placed(spec, repository) for spec in specs])
-    return [spec.key or "" for spec in ordered], send(client, ordered)
+    specs = demo.tasks(demo.promised(), scratch)
+    return [spec.key or "" for spec in specs], send(client, specs)
 
 
 def _outcomes(keys: Sequence[str], final: Sequence[dict[str, Any]]) -> Outcomes:
@@ -240,10 +224,7 @@ async def _afterwards(
         if len(ends) != 1:
             wrong.append(f"{task_id} ended {len(ends)} times")
     # The pool of slots is shared with earlier rounds; every other stream belongs to one task.
-    for stream in {event.stream for event in events} - {"admission-main"}:
-        versions = [event.version for event in events if event.stream == stream]
-        if versions != list(range(1, len(versions) + 1)):
-            wrong.append(f"{stream} has versions {versions}")
+    wrong += versions_have_no_gap(event for event in events if event.stream != "admission-main")
     return recovered, wrong
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -77,13 +78,10 @@ def demo(
 
 def _run(config: StackConfig, began: float, *, json: bool) -> list[str]:
     """Submit the demo's tasks, watch them, compare outcomes; return the keys that ended otherwise than expected."""
-    expected: dict[str, dict[str, str]] = yaml.safe_load((EXAMPLES / "demo" / "expected.yaml").read_text())
+    expected = promised()
     client = Client(config)
     with tempfile.TemporaryDirectory(prefix="autopilot-demo-") as scratch:
-        repository = make_repository(Path(scratch))
-        specs = taskfile.ordered(
-            [placed(taskfile.load(EXAMPLES / "demo" / f"{key}.yaml"), repository) for key in expected]
-        )
+        specs = tasks(expected, Path(scratch))
         ids = send(client, specs)
         final = Watch(client, ids, [spec.key for spec in specs]).run(quiet=json)
     by_key = {spec.key or "": one for spec, one in zip(specs, final, strict=True)}
@@ -127,6 +125,20 @@ def _row(config: StackConfig, key: str, expected: dict[str, str], one: dict[str,
         "read": read,
         "reason": one.get("reason", ""),
     }
+
+
+def promised() -> dict[str, dict[str, str]]:
+    """Read what the demo promises: key to outcome and why."""
+    expected: dict[str, dict[str, str]] = yaml.safe_load((EXAMPLES / "demo" / "expected.yaml").read_text())
+    return expected
+
+
+def tasks(keys: Iterable[str], scratch: Path) -> list[TaskSpec]:
+    """Load the demo's tasks, in an order that suits their dependencies, on a repository made in `scratch`."""
+    repository = make_repository(scratch)
+    return taskfile.ordered(
+        [placed(taskfile.load(EXAMPLES / "demo" / f"{key}.yaml"), repository) for key in keys]
+    )
 
 
 def make_repository(scratch: Path) -> Path:

@@ -12,7 +12,7 @@ import yaml
 
 from autopilot.cli.failure import UsageError
 from contracts.task import TaskSpec
-from services.scheduler.domain.submission import faults
+from services.scheduler.domain.submission import faults, located
 
 #: Bytes; a larger patch belongs into a branch.
 MAX_PATCH = 2_000_000
@@ -34,9 +34,8 @@ def load(path: Path) -> TaskSpec:
     try:
         spec = msgspec.convert(data, TaskSpec)
     except msgspec.ValidationError as error:
-        message, _, place = str(error).partition(" - at `")
-        field = place.rstrip("`").removeprefix("$.") or "the file"
-        raise UsageError(f"{path}: {field}: {message}") from error
+        field, message = located(error)
+        raise UsageError(f"{path}: {field or 'the file'}: {message}") from error
     # The scheduler would say the same, but only after it has accepted the files before this one.
     for field, detail in faults(spec, "", ()):
         raise UsageError(f"{path}: {field}: {detail}")

@@ -51,8 +51,8 @@ async def settle(
     at: datetime,
     *,
     max_deliver: int = MAX_DELIVER,
-) -> None:
-    """Tell the bus what became of a message.
+) -> bool:
+    """Tell the bus what became of a message; return whether it is a dead letter now.
 
     | outcome | bus |
     |---|---|
@@ -69,16 +69,19 @@ async def settle(
             await delivery.ack()
         case Retry(counted=True) if delivery.failures + 1 >= max_deliver:
             reason = f"failed {delivery.failures + 1} times, at last: {outcome.reason}"
-            await _bury(bus, delivery, consumer, reason, at)
+            return await _bury(bus, delivery, consumer, reason, at)
         case Retry():
             await delivery.nak(outcome.after_s, failed=outcome.counted)
         case Reject():
-            await _bury(bus, delivery, consumer, outcome.reason, at)
+            return await _bury(bus, delivery, consumer, outcome.reason, at)
+    return False
 
 
-async def _bury(bus: Bus, delivery: Delivery, consumer: str, reason: str, at: datetime) -> None:
+async def _bury(bus: Bus, delivery: Delivery, consumer: str, reason: str, at: datetime) -> bool:
     try:
         await bus.dead_letter(delivery, consumer, reason, at)
     except BusUnavailableError as error:
         log.warning("dead_letter_failed", durable=consumer, event_id=delivery.recorded.id, error=str(error))
         await delivery.nak(UNWRITTEN_S)
+        return False
+    return True

@@ -16,7 +16,7 @@ from libs.eventstore.store import (
     StaleLeaseError,
     StoreUnavailableError,
 )
-from libs.messaging.bus import MAX_DELIVER, BusError, Delivery
+from libs.messaging.bus import BusError, Delivery
 from libs.messaging.outcome import Done, Outcome, Reject, Retry, settle
 from libs.runtime.running import NotLeaderError, Running
 from libs.runtime.service import Consumer
@@ -73,15 +73,13 @@ class Consumption:
         deliveries = sorted(deliveries, key=lambda delivery: delivery.recorded.version)
         for place, delivery in enumerate(deliveries):
             outcome = await self._handle(delivery.recorded)
-            failed = isinstance(outcome, Retry) and outcome.counted
-            last = isinstance(outcome, Reject) or (failed and delivery.failures + 1 >= MAX_DELIVER)
+            at = self._running.clock.now()
             try:
-                await settle(self._running.bus, delivery, self.durable, outcome, self._running.clock.now())
+                self.buried += await settle(self._running.bus, delivery, self.durable, outcome, at)
             except BusError as error:
                 # Not settled: it comes again, and the inbox recognises it.
                 log.warning("settling_failed", durable=self.durable, error=str(error))
                 return
-            self.buried += last
             if isinstance(outcome, Retry):
                 # What follows in the same stream waits behind it: the inbox would hand it over first otherwise.
                 for later in deliveries[place + 1 :]:
@@ -121,30 +119,28 @@ class Consumption:
             return Retry(after_s=1.0, reason=f"{type(error).__name__}: {error}")
 
     async def _perform(self, event: Recorded, before: int) -> Outcome:
-        async def act(work: Work) -> Outcome | None:
-            return await self._consumer.handler(event if self._consumer.everything else event.event, work)
+        news = event if self._consumer.everything else event.event
 
-        refusal: Outcome | None = None
-
-        async def guarded(work: Work) -> None:
-            nonlocal refusal
-            outcome = await act(work)
+        async def act(work: Work) -> None:
+            outcome = await self._consumer.handler(news, work)
             if isinstance(outcome, (Retry, Reject)):
-                refusal = outcome
-                raise _RefusedError
+                raise _RefusedError(outcome)
 
         mark = InboxMark(consumer=self.durable, stream=event.stream, before=before, version=event.version)
         try:
-            await self._running.perform(guarded, cause=event, inbox=mark)
-        except _RefusedError:
-            assert refusal is not None
-            return refusal
+            await self._running.perform(act, cause=event, inbox=mark)
+        except _RefusedError as refused:
+            return refused.outcome
         self.handled += 1
         return Done()
 
 
 class _RefusedError(Exception):
     """Leaves `perform` without a commit."""
+
+    def __init__(self, outcome: Retry | Reject) -> None:
+        super().__init__(outcome.reason)
+        self.outcome = outcome
 
 
 async def _all(jobs: Iterable[Awaitable[None]]) -> None:

@@ -10,7 +10,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from contracts.message import TOKEN
+from contracts.message import TOKEN, key_of
 from contracts.mode import Mode
 from contracts.task import TaskSpec
 from libs.runtime.http import Problem, bearer, body_of, json_response
@@ -20,7 +20,7 @@ from services.scheduler.domain.admission import POOL, Limit, admission
 from services.scheduler.domain.commands import Cancel, Retry, Submit
 from services.scheduler.domain.mode import ChangeMode, mode
 from services.scheduler.domain.state import Task
-from services.scheduler.domain.submission import faults
+from services.scheduler.domain.submission import faults, located
 from services.scheduler.domain.walk import task
 from services.scheduler.handlers import SYSTEM, change_mode, command, set_limit
 
@@ -52,7 +52,6 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     why_not_yet: str = ""
     incident_id: str = ""
     synthetic: bool = False
-    version: int = 0
 
 
 class CancelBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,7 +116,7 @@ def routes(running: Running) -> APIRouter:
         heads = await running.store.heads(
             "task", limit=min(max(limit, 1), 500), after=after and f"task-{after}"
         )
-        views = [await show(await look(running, head.stream.partition("-")[2])) for head in heads]
+        views = [await show(await look(running, key_of(head.stream))) for head in heads]
         return json_response({"tasks": views, "next": views[-1].id if len(views) == limit else None})
 
     @router.get("/tasks/{task_id}")
@@ -259,8 +258,7 @@ def parse(body: bytes, type_: Any) -> Any:
     try:
         return msgspec.json.decode(body, type=type_)
     except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `")
-        field = path.rstrip("`").removeprefix("$.")
+        field, message = located(error)
         if named := _NAMED.search(message):
             field = f"{field}.{named[1]}" if field else named[1]
         raise Problem(422, "Invalid request", f"{field or 'the body'}: {message}", field=field) from error

@@ -19,7 +19,7 @@ from contracts.stage import (
     StageResumed,
     StageStarted,
 )
-from contracts.task import Failure, Stage
+from contracts.task import Failure, Stage, StageCancelRequested, StageRequested
 from libs.eventsourcing.decider import Decider
 
 EffectKind: TypeAlias = Literal["push", "open_pull_request", "update_pull_request"]
@@ -36,6 +36,11 @@ class Which(msgspec.Struct, frozen=True, kw_only=True):
     task_id: str
     stage: Stage
     attempt: int
+
+
+def which_of(request: StageRequested | StageCancelRequested) -> Which:
+    """Name the run that a request is about."""
+    return Which(run_id=request.run_id, task_id=request.task_id, stage=request.stage, attempt=request.attempt)
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contracts.task import StageCancelRequested, StageRequested
 from libs.runtime.work import Work
-from services.stage_runner.domain import Claim, Stop, Which, run
+from services.stage_runner.domain import Claim, Stop, run, which_of
 from services.stage_runner.ports import Executor
 
 
@@ -12,7 +12,7 @@ async def run_stage(event: StageRequested, work: Work) -> None:
     """Claim a run and begin it once the claim is true."""
     executor: Executor = work.parts
     assert work.lease is not None
-    claim = Claim(which=_which(event), replica=work.running.config.holder, epoch=work.lease.epoch)
+    claim = Claim(which=which_of(event), replica=work.running.config.holder, epoch=work.lease.epoch)
     if await work.decide(run, event.run_id, claim):
 
         async def begin() -> None:
@@ -24,13 +24,9 @@ async def run_stage(event: StageRequested, work: Work) -> None:
 async def stop_stage(event: StageCancelRequested, work: Work) -> None:
     """Stop a run: at once if nobody works on it, otherwise by killing what works on it."""
     executor: Executor = work.parts
-    await work.decide(run, event.run_id, Stop(which=_which(event), reason=event.reason, gone=False))
+    await work.decide(run, event.run_id, Stop(which=which_of(event), reason=event.reason, gone=False))
 
     async def stop() -> None:
         executor.stop(event.run_id, event.reason)
 
     work.after_commit(stop)
-
-
-def _which(event: StageRequested | StageCancelRequested) -> Which:
-    return Which(run_id=event.run_id, task_id=event.task_id, stage=event.stage, attempt=event.attempt)

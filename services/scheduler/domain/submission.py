@@ -6,10 +6,18 @@ from collections import Counter
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
+import msgspec
+
 from contracts.task import TaskSpec
 
 #: Engines that this release carries.
 ENGINES = ("patch", "noop")
+
+
+def located(error: msgspec.ValidationError) -> tuple[str, str]:
+    """Split what msgspec says into the field, empty for the whole, and what is wrong with it."""
+    message, _, path = str(error).partition(" - at `")
+    return path.rstrip("`").removeprefix("$."), message
 
 
 def faults(spec: TaskSpec, task_id: str, unknown: Collection[str]) -> list[tuple[str, str]]:

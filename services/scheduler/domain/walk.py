@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Literal
 
 import msgspec
 
@@ -34,6 +35,7 @@ from contracts.task import (
     TaskRetried,
     TaskSubmitted,
     TaskUnparked,
+    run_id_of,
 )
 from libs.eventsourcing.decider import Decider
 from services.scheduler.domain import state as states
@@ -181,12 +183,8 @@ def _after_gate(mode: Mode, news: GateDecided, state: Task) -> Iterator[TaskEven
         if news.round < QUORUM_ROUNDS:
             yield _gate_request(state, news.gate, stage, _input(state))
         else:
-            yield TaskParked(
-                task_id=state.task_id,
-                code="no_quorum",
-                reason=f"gate {news.gate} reached no quorum in {news.round} rounds",
-                owner="operator",
-                wake_up=f"autopilot retry {state.task_id}",
+            yield _ask_person(
+                state, "no_quorum", f"gate {news.gate} reached no quorum in {news.round} rounds"
             )
     elif not state.pending:
         yield from _after_gates(mode, stage, state)
@@ -266,10 +264,14 @@ def _after_probe(command: Observe, known: StageInput, state: Task) -> Iterator[T
 
 def _unproven(state: Task, lacking: str) -> TaskParked:
     """Invariant 8's last net: it cannot catch anything while the walk is whole; a person has to see it if it does."""
+    return _ask_person(state, "proof_missing", f"proof is missing: {lacking}")
+
+
+def _ask_person(state: Task, code: Literal["no_quorum", "proof_missing"], reason: str) -> TaskParked:
     return TaskParked(
         task_id=state.task_id,
-        code="proof_missing",
-        reason=f"proof is missing: {lacking}",
+        code=code,
+        reason=reason,
         owner="operator",
         wake_up=f"autopilot retry {state.task_id}",
     )
@@ -319,10 +321,9 @@ def _request(
             subject=known,
         )
         return
-    suffix = f"-{retry}" if retry else ""
     yield StageRequested(
         task_id=state.task_id,
-        run_id=f"{state.task_id}-{stage}-{attempt}{suffix}",
+        run_id=run_id_of(state.task_id, stage, attempt, retry),
         stage=stage,
         attempt=attempt,
         retry=retry,

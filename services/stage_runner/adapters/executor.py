@@ -11,12 +11,13 @@ from functools import partial
 
 import structlog
 
+from contracts.stage import StageOutput
 from contracts.task import Failure, Stage, StageRequested
 from libs.eventstore.store import StaleLeaseError, StoreUnavailableError, UnrecordableError
 from libs.runtime.running import NotLeaderError, Running
 from libs.runtime.work import Work
-from services.stage_runner.adapters.stages.context import Result, StageContext, StageError
-from services.stage_runner.domain import Complete, Fail, RunCommand, Stop, Which, run
+from services.stage_runner.adapters.stages.context import StageContext, StageError
+from services.stage_runner.domain import Complete, Fail, RunCommand, Stop, Which, run, which_of
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +27,7 @@ CLEAN_UP_S = 4.0
 #: Stages that execute commands of a repository.
 HEAVY: frozenset[Stage] = frozenset({"verify", "monitor"})
 
-Carry = Callable[[StageContext], Awaitable[Result]]
+Carry = Callable[[StageContext], Awaitable[StageOutput]]
 Make = Callable[[StageRequested], StageContext]
 
 
@@ -85,9 +86,7 @@ class BackgroundExecutor:
         self._begun.discard(run_id)
 
     async def _run(self, request: StageRequested) -> None:
-        which = Which(
-            run_id=request.run_id, task_id=request.task_id, stage=request.stage, attempt=request.attempt
-        )
+        which = which_of(request)
         context = self._make(request)
         began = time.monotonic()
         self._begun.add(request.run_id)
@@ -113,34 +112,22 @@ class BackgroundExecutor:
         await self._record(which, end, synthetic=request.input.spec.synthetic)
 
     async def _carried(self, context: StageContext, began: float) -> RunCommand:
+        output = StageOutput()
         try:
             async with self._heavy if context.request.stage in HEAVY else contextlib.nullcontext():
-                result = await self._carry(context)
+                output, failure = await self._carry(context), None
         except StageError as error:
-            return Fail(
-                failure=error.failure,
-                output=error.output,
-                evidence=tuple(context.kept),
-                duration_s=time.monotonic() - began,
-            )
+            output, failure = error.output, error.failure
         except (StaleLeaseError, NotLeaderError):
             raise
         except Exception as error:
             log.exception("stage_failed", run_id=context.request.run_id)
-            failure = Failure(
-                kind="transient",
-                code="internal_error",
-                detail=f"{type(error).__name__}: {error}; see the stage-runner's log",
-            )
-            return Fail(
-                failure=failure,
-                output=Result().output,
-                evidence=tuple(context.kept),
-                duration_s=time.monotonic() - began,
-            )
-        return Complete(
-            output=result.output, evidence=tuple(context.kept), duration_s=time.monotonic() - began
-        )
+            detail = f"{type(error).__name__}: {error}; see the stage-runner's log"
+            failure = Failure(kind="transient", code="internal_error", detail=detail)
+        evidence, duration_s = tuple(context.kept), time.monotonic() - began
+        if failure is None:
+            return Complete(output=output, evidence=evidence, duration_s=duration_s)
+        return Fail(failure=failure, output=output, evidence=evidence, duration_s=duration_s)
 
     async def _record(self, which: Which, end: RunCommand, *, synthetic: bool) -> None:
         """Record an end, however long the record is away; a lost lease leaves it to the next holder."""
@@ -159,7 +146,7 @@ class BackgroundExecutor:
                 log.warning("end_unrecordable", run_id=which.run_id, error=str(error))
                 detail = "the result holds text that cannot be recorded (NUL or a lone surrogate)"
                 failure = Failure(kind="persistent", code="unrecordable_result", detail=detail)
-                end = Fail(failure=failure, output=Result().output, evidence=(), duration_s=0.0)
+                end = Fail(failure=failure, output=StageOutput(), evidence=(), duration_s=0.0)
 
 
 async def _end(which: Which, end: RunCommand, work: Work) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 
 from contracts.stage import EffectIntended
-from contracts.task import StageRequested
+from contracts.task import StageRequested, run_id_of
 from libs.evidence.redaction import Redactor
 from libs.evidence.store import EvidenceStore
 from libs.forge.local import LocalForge
@@ -75,7 +75,7 @@ class Workplace:
             commits: set[str] = set()
             for attempt in range(1, request.attempt + 1):
                 for retry in count():
-                    earlier = f"{request.task_id}-{request.stage}-{attempt}" + (f"-{retry}" if retry else "")
+                    earlier = run_id_of(request.task_id, request.stage, attempt, retry)
                     events = [one.event for one in await running.store.read_stream(f"run-{earlier}")]
                     if not events:
                         break

@@ -15,10 +15,10 @@ from libs.git.broker import Broker
 from libs.git.mirror import Mirror
 from libs.testing.world import World
 from services.stage_runner.adapters.stages import implement, monitor, plan, pr, spec
-from services.stage_runner.adapters.stages.context import Result, StageContext, StageError
+from services.stage_runner.adapters.stages.context import StageContext, StageError
 from services.stage_runner.adapters.workplace import Workplace
 from services.stage_runner.app import service
-from services.stage_runner.domain import Claim, Fail, Run, Which, run
+from services.stage_runner.domain import Claim, Fail, Run, run, which_of
 from tests.system.shop import Shop
 
 CARRY = {
@@ -58,17 +58,13 @@ class Bench:
     async def context(self, request: StageRequested) -> StageContext:
         """Claim a run and build its surroundings, anew each time as after a crash."""
         running = self.world.running["stage-runner"]
-        which = Which(
-            run_id=request.run_id, task_id=request.task_id, stage=request.stage, attempt=request.attempt
-        )
-        wish = Claim(which=which, replica="stage-runner-1", epoch=1)
+        wish = Claim(which=which_of(request), replica="stage-runner-1", epoch=1)
         await running.perform(lambda work: work.decide(run, request.run_id, wish))
         return Workplace(running).context(request)
 
     async def carry(self, request: StageRequested) -> StageOutput:
         """Carry a stage out."""
-        result: Result = await CARRY[request.stage](await self.context(request))
-        return result.output
+        return await CARRY[request.stage](await self.context(request))
 
     async def failure(self, request: StageRequested) -> StageError:
         """Carry a stage out that has to fail, and end its run."""

@@ -35,12 +35,6 @@ class StageError(Exception):
         self.output = output or StageOutput()
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What a stage found out or made."""
-
-    output: StageOutput = StageOutput()
-
-
 class Effects(msgspec.Struct, frozen=True, kw_only=True):
     """A run's effects by key: those whose outcome is not known, and those that are settled."""
 

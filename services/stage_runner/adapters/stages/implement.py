@@ -6,17 +6,17 @@ from contracts.stage import StageOutput
 from contracts.task import RepoChange, RepoSpec
 from libs.git.error import GitError, PatchError
 from services.stage_runner.adapters.stages import patching
-from services.stage_runner.adapters.stages.context import Result, StageContext, fail, git_failure
+from services.stage_runner.adapters.stages.context import StageContext, fail, git_failure
 
 
-async def carry(context: StageContext) -> Result:
+async def carry(context: StageContext) -> StageOutput:
     """Make the commit, or fail clearly."""
     plan = context.input.plan
     if plan is None:
         fail("impossible", "no_plan", "the change was asked for before the plan")
     bases = {step.repo: step.base_commit for step in plan.repos}
     changes = [await _change(context, repo, bases[repo.name]) for repo in context.input.spec.repos]
-    return Result(output=StageOutput(changes=tuple(changes)))
+    return StageOutput(changes=tuple(changes))
 
 
 async def _change(context: StageContext, repo: RepoSpec, base: str) -> RepoChange:

@@ -11,11 +11,11 @@ from libs.forge.error import ForgeError
 from libs.git.error import GitError
 from libs.sandbox.errors import SandboxError
 from libs.verification.verify import smoke
-from services.stage_runner.adapters.stages.context import Result, StageContext, StageError, fail, git_failure
+from services.stage_runner.adapters.stages.context import StageContext, StageError, fail, git_failure
 from services.stage_runner.adapters.stages.verify import keeper, receipt_of, request_for
 
 
-async def carry(context: StageContext) -> Result:
+async def carry(context: StageContext) -> StageOutput:
     """Probe every pull request once."""
     pulls = {pull.repo: pull for pull in context.input.pull_requests}
     probes: list[CommandReceipt] = []
@@ -36,7 +36,7 @@ async def carry(context: StageContext) -> Result:
         if probe.exit_code != 0:
             detail = f"the smoke command {probe.command!r} ended with {probe.exit_code if probe.exit_code is not None else probe.ended}"
             raise StageError(Failure(kind="persistent", code="smoke_failed", detail=detail), output)
-    return Result(output=output)
+    return output
 
 
 async def _published(context: StageContext, repo: RepoSpec, pull: PullRequestRef) -> str:

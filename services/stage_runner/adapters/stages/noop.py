@@ -11,13 +11,13 @@ import hashlib
 
 from contracts.stage import StageOutput
 from contracts.task import Plan, Specification
-from services.stage_runner.adapters.stages.context import Result, StageContext, fail
+from services.stage_runner.adapters.stages.context import StageContext, fail
 
 #: Seconds a simulated stage may take at most.
 MAX_S = 60.0
 
 
-async def carry(context: StageContext) -> Result:
+async def carry(context: StageContext) -> StageOutput:
     """Pretend to work, as the task's body asks."""
     request = context.request
     for line in request.input.spec.body.splitlines():
@@ -32,7 +32,7 @@ async def carry(context: StageContext) -> Result:
                 )
             case _:
                 pass
-    return Result(output=_output(context))
+    return _output(context)
 
 
 def _output(context: StageContext) -> StageOutput:

@@ -9,10 +9,10 @@ import msgspec
 from contracts.stage import StageOutput
 from contracts.task import Plan, PlannedRepo, RepoSpec
 from services.stage_runner.adapters.stages import patching
-from services.stage_runner.adapters.stages.context import Result, StageContext, fail
+from services.stage_runner.adapters.stages.context import StageContext, fail
 
 
-async def carry(context: StageContext) -> Result:
+async def carry(context: StageContext) -> StageOutput:
     """Plan the change that the task's patch makes."""
     specification = context.input.specification
     if specification is None:
@@ -30,7 +30,7 @@ async def carry(context: StageContext) -> Result:
         digest=hashlib.sha256(content).hexdigest(),
     )
     await context.keep("plan.json", msgspec.json.format(msgspec.json.encode(plan)), "application/json")
-    return Result(output=StageOutput(plan=plan))
+    return StageOutput(plan=plan)
 
 
 async def _planned(context: StageContext, repo: RepoSpec, base: str) -> PlannedRepo:

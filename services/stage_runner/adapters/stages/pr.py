@@ -7,11 +7,11 @@ from contracts.task import PullRequestRef, RepoChange, RepoSpec
 from libs.forge.error import ForgeError, PullRequestExistsError
 from libs.forge.port import PullRequest
 from libs.git.error import GitError, LeaseLostError
-from services.stage_runner.adapters.stages.context import Result, StageContext, fail, git_failure
+from services.stage_runner.adapters.stages.context import StageContext, fail, git_failure
 from services.stage_runner.adapters.stages.description import body_for, evidence_for
 
 
-async def carry(context: StageContext) -> Result:
+async def carry(context: StageContext) -> StageOutput:
     """Publish every repository's change."""
     changes = {change.repo: change for change in context.input.changes}
     pulls = []
@@ -21,7 +21,7 @@ async def carry(context: StageContext) -> Result:
             fail("impossible", "no_change", f"there is no change to publish for {repo.name}", repo.name)
         await _push(context, repo, change)
         pulls.append(_reference(repo, await _publish(context, repo, change)))
-    return Result(output=StageOutput(pull_requests=tuple(pulls)))
+    return StageOutput(pull_requests=tuple(pulls))
 
 
 def branch_of(context: StageContext) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contracts.receipt import CommandReceipt, RepoVerification
 from contracts.stage import StageOutput
 from contracts.task import AxisScore, ReviewReport
-from services.stage_runner.adapters.stages.context import Result, StageContext, fail
+from services.stage_runner.adapters.stages.context import StageContext, fail
 
 #: Upper bounds (inclusive) of a fact for the scores 4, 3 and 2; beyond the last it scores 1.
 COMPLEXITY_BOUNDS = (10, 30, 80)
@@ -19,7 +19,7 @@ SLOWER_BOUNDS = (1.5, 5.0, 10.0)
 NOISE_S = 30.0
 
 
-async def carry(context: StageContext) -> Result:
+async def carry(context: StageContext) -> StageOutput:
     """Score the change by what the verifier measured."""
     verifications = context.input.verifications
     if not verifications:
@@ -31,7 +31,7 @@ async def carry(context: StageContext) -> Result:
         for score in scores
     )
     await context.keep("rubric.txt", text.encode())
-    return Result(output=StageOutput(review=report))
+    return StageOutput(review=report)
 
 
 def resolution_proof(seen: Sequence[RepoVerification]) -> AxisScore:

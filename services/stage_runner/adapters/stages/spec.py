@@ -9,7 +9,7 @@ from contracts.task import BaseRef, RepoSpec, RiskClass, Specification
 from libs.git.error import GitError, MergeConflictError, UnknownRevisionError
 from libs.git.mirror import Mirror
 from services.stage_runner.adapters.stages import patching
-from services.stage_runner.adapters.stages.context import Result, StageContext, git_failure
+from services.stage_runner.adapters.stages.context import StageContext, git_failure
 
 #: Files and lines from which a change counts as medium or high risk, and places that are high risk by themselves.
 MEDIUM_FILES, HIGH_FILES = 6, 20
@@ -17,7 +17,7 @@ MEDIUM_LINES, HIGH_LINES = 200, 800
 _SENSITIVE = ("auth", "crypt", "security", "session", "password", "migrations/", "payment")
 
 
-async def carry(context: StageContext) -> Result:
+async def carry(context: StageContext) -> StageOutput:
     """Resolve bases, extract acceptance commands, class the risk."""
     spec = context.input.spec
     bases: dict[str, str] = {}
@@ -38,7 +38,7 @@ async def carry(context: StageContext) -> Result:
     specification = Specification(
         acceptance=acceptance, risk=risk, risk_reasons=reasons, ambiguities=ambiguities, bases=bases
     )
-    return Result(output=StageOutput(specification=specification))
+    return StageOutput(specification=specification)
 
 
 async def _base(context: StageContext, mirror: Mirror, repo: RepoSpec) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import assert_never
 
+from contracts.stage import StageOutput
 from services.stage_runner.adapters.stages import (
     implement,
     monitor,
@@ -16,10 +17,10 @@ from services.stage_runner.adapters.stages import (
     think,
     verify,
 )
-from services.stage_runner.adapters.stages.context import Result, StageContext
+from services.stage_runner.adapters.stages.context import StageContext
 
 
-async def carry(context: StageContext) -> Result:
+async def carry(context: StageContext) -> StageOutput:
     """Carry out a run's stage and leave nothing of it behind."""
     try:
         return await _function(context)(context)
@@ -27,7 +28,7 @@ async def carry(context: StageContext) -> Result:
         await context.tidy()
 
 
-def _function(context: StageContext) -> Callable[[StageContext], Awaitable[Result]]:
+def _function(context: StageContext) -> Callable[[StageContext], Awaitable[StageOutput]]:
     if context.input.spec.engine == "noop":
         return noop.carry
     match context.request.stage:

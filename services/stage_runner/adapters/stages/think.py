@@ -8,13 +8,13 @@ from pathlib import PurePosixPath
 from contracts.stage import StageOutput
 from contracts.task import PlannedRepo, RepoSpec
 from libs.git.mirror import Mirror
-from services.stage_runner.adapters.stages.context import Result, StageContext
+from services.stage_runner.adapters.stages.context import StageContext
 
 #: Test files that are searched for the names of planned modules, and bytes read of each.
 MAX_TESTS, MAX_BYTES = 400, 200_000
 
 
-async def carry(context: StageContext) -> Result:
+async def carry(context: StageContext) -> StageOutput:
     """Note what is risky about the plan, which tests look at it, and what the last failure asks for."""
     thoughts: list[str] = []
     specification, plan, delta = context.input.specification, context.input.plan, context.input.delta
@@ -28,7 +28,7 @@ async def carry(context: StageContext) -> Result:
         if step := planned.get(repo.name):
             thoughts += await _about(await context.mirror(repo), repo, step)
     await context.keep("thoughts.txt", "\n".join(thoughts).encode())
-    return Result(output=StageOutput(thoughts=tuple(thoughts)))
+    return StageOutput(thoughts=tuple(thoughts))
 
 
 async def _about(mirror: Mirror, repo: RepoSpec, step: PlannedRepo) -> list[str]:

@@ -14,13 +14,13 @@ from libs.sandbox.errors import SandboxError, SandboxUnavailableError
 from libs.verification.cache import BaseCache
 from libs.verification.types import Evidence, Keep, Limits, Receipt, Request, VerificationError
 from libs.verification.verify import verify
-from services.stage_runner.adapters.stages.context import Result, StageContext, fail, git_failure
+from services.stage_runner.adapters.stages.context import StageContext, fail, git_failure
 
 #: Findings of one kind, and files, that an event lists. Gates reject long before either is reached.
 MAX_LISTED, MAX_FILES = 100, 2_000
 
 
-async def carry(context: StageContext) -> Result:
+async def carry(context: StageContext) -> StageOutput:
     """Verify every repository's change."""
     changes = {change.repo: change for change in context.input.changes}
     seen: list[RepoVerification] = []
@@ -32,7 +32,7 @@ async def carry(context: StageContext) -> Result:
     for one in seen:
         text = msgspec.json.format(msgspec.json.encode(one))
         await context.keep(f"{one.repo}/receipts.json", text, "application/json")
-    return Result(output=StageOutput(verifications=tuple(map(bounded, seen))))
+    return StageOutput(verifications=tuple(map(bounded, seen)))
 
 
 async def _verified(context: StageContext, repo: RepoSpec, change: RepoChange) -> RepoVerification:
