@@ -172,6 +172,9 @@ class Connection:
         await _bounded(self._client.close(), _CLOSE_S)
         if self._client._reconnection_task is not None:
             await _end(self._client._reconnection_task)
+        # Its own close may have run out of time, or a last attempt to reconnect may have got through after it.
+        if self._client._transport is not None:
+            self._client._transport.close()  # type: ignore[no-untyped-call]
 
     async def _open(self) -> None:
         client = self._client

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import asyncpg
-import nats
+from nats.aio.client import Client
 from nats.js.api import StreamConfig
 
 from autopilot.stack import processes, status
@@ -82,15 +82,19 @@ def _stand_in(name: str, config: StackConfig, *arguments: str) -> Child:
 async def migrate(dsn: str) -> None:
     """Make one table as the owner and let the services use it."""
     connection = await asyncpg.connect(dsn, ssl=False)
-    await connection.execute("CREATE TABLE IF NOT EXISTS events (position bigint PRIMARY KEY)")
-    await connection.execute("GRANT SELECT, INSERT ON events TO autopilot_service")
-    await connection.close()
+    try:
+        await connection.execute("CREATE TABLE IF NOT EXISTS events (position bigint PRIMARY KEY)")
+        await connection.execute("GRANT SELECT, INSERT ON events TO autopilot_service")
+    finally:
+        await connection.close()
 
 
 async def ensure_topology(url: str, user: str, password: str) -> None:
     """Make one stream as the admin."""
-    client = await nats.connect(url, user=user, password=password, allow_reconnect=False)
+    client = Client()
     try:
+        # Inside: a start that is stopped here would leave the connection open, for `connect` does not close it.
+        await client.connect(url, user=user, password=password, allow_reconnect=False)
         await client.jetstream().add_stream(StreamConfig(name="EVENTS", subjects=["autopilot.v1.>"]))
     finally:
         await client.close()
