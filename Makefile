@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help install up down demo check test test-core test-e2e test-all test-web docs clean
@@ -60,3 +59,4 @@ docs: install ## write what derives from the event classes: docs/events.md, cont
 
 clean: ## remove what was built; the data directory stays
 	@rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -prune -exec rm -rf {} +

@@ -29,7 +29,7 @@ def environment(**more: str) -> dict[str, str]:
     """Return the caller's environment without what would name another stack or a terminal."""
     dropped = ("AUTOPILOT_DATA_DIR", "FORCE_COLOR", "TTY_COMPATIBLE", "COLUMNS", "PYTHONPATH")
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
-    return {**kept, "CI": "true", "PYTHONDONTWRITEBYTECODE": "1", **more}
+    return {**kept, "CI": "true", **more}
 
 
 def until(look: Callable[[], Value | None], what: str, deadline_s: float = DEADLINE_S) -> Value:
