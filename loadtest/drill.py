@@ -42,8 +42,8 @@ from loadtest.ownstack import own_stack
 PARTS = (*BY_PART, "dashboard")
 #: Parts whose work in hand lasts long enough to be seen without stopping them.
 SLOW = {"stage-runner", "cleanup", "nats", "postgres"}
-#: Seconds within which a part becomes ready, and gets work.
-PATIENCE_S = 40.0
+#: Seconds within which a part becomes ready, and within which it gets work while tasks are under way.
+READY_S, WORK_S = 40.0, 600.0
 #: Moments drawn until one meets work in hand; some parts get their last work early in the demo.
 LATE = 5
 #: Seconds between looks at the record.
@@ -193,7 +193,7 @@ async def _kill(config: StackConfig, part: str, ids: list[str], after_s: float) 
         pid = _pid(config, part)
         if part not in SLOW:
             os.kill(pid, signal.SIGSTOP)
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + WORK_S
         in_hand = ""
         while not in_hand and time.monotonic() < deadline:
             events = await _events(store, ids)
@@ -273,7 +273,7 @@ async def _record(config: StackConfig) -> PostgresStore:
 
 
 def _pid(config: StackConfig, part: str) -> int:
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + READY_S
     while time.monotonic() < deadline:
         status = read(config.stack_file)
         process = status.processes.get(part) if status else None

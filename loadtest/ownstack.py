@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,9 @@ from autopilot.stack.progress import silent
 
 @contextmanager
 def own_stack() -> Iterator[StackConfig]:
-    """Start a stack and stop it in the end. Raises StackError."""
+    """Start a stack and stop it in the end, SIGTERM included. Raises StackError."""
+    # The stack is detached: a run that is told to end and just does would leave it up for ever.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="autopilot-loadtest-") as scratch:
         config = StackConfig.from_arguments(Path(scratch) / "data", ephemeral_ports=True)
         lifecycle.start_detached(config, silent)
