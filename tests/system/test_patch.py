@@ -18,7 +18,18 @@ from libs.testing.world import World
 from services.scheduler.domain.commands import Cancel
 from services.stage_runner.adapters.stages.context import cookie_of
 from tests.system.shop import PYTEST, RIGHT, WRONG, Shop, marked, require_sandbox
-from tests.system.walking import SERVICES, end, facts_of, restart, sound, stages, submit, tell, verdicts
+from tests.system.walking import (
+    SERVICES,
+    end,
+    facts_of,
+    restart,
+    sound,
+    stages,
+    submit,
+    tell,
+    verdicts,
+    wait_out,
+)
 
 #: Seconds after which something that should have happened will not.
 PATIENCE_S = 60
@@ -75,6 +86,7 @@ async def test_a_right_patch_ends_in_a_pull_request_with_proof(
     before, data = shop.fingerprint(), tmp_path / "data"
     await submit(world, "t1", shop.task(patch))
     await world.settle()
+    await wait_out(world)
     events = await sound(world)
     assert end(events) == "task_done", facts_of(events, "t1", "resolution_awaited")
     assert verdicts(events) == {gate: ["approve"] for gate in range(6)}
@@ -125,6 +137,7 @@ async def test_a_patch_that_breaks_another_test_ends_in_an_incident_that_shows_i
 ) -> None:
     await submit(world, "t1", shop.task(shop.patch({"wide.py": WRONG})))
     await world.settle()
+    await wait_out(world)
     events = await sound(world)
     assert end(events) == "task_given_up"
     assert verdicts(events)[1] == ["reject"]
@@ -153,6 +166,7 @@ async def test_a_cancelled_verify_leaves_no_process_and_no_directory(
     await tell(world, "t1", Cancel(actor="somebody", reason="enough"))
     await until(world, lambda: not world.running["stage-runner"].parts.working_on("t1-verify-1"))
     await world.settle()
+    await wait_out(world)
     events = await sound(world)
     assert stages(events)[-1] == "verify 1"
     assert [run.stage for run in facts_of(events, "t1", "stage_cancelled")] == ["verify"]
@@ -195,6 +209,7 @@ async def test_a_change_that_builds_on_another_is_stacked_on_its_pull_request(
     wanted = shop.task(second, fail_to_pass=[f"{PYTEST} test_both.py"])
     await submit(world, "t2", msgspec.structs.replace(wanted, depends_on=("t1",)))
     await world.settle()
+    await wait_out(world)
     events = await sound(world)
     assert end(events, "t1") == "task_done"
     assert end(events, "t2") == "task_done", facts_of(events, "t2", "task_given_up")

@@ -92,7 +92,10 @@ async def restart(world: World, name: str) -> None:
 
 
 async def wait_out(world: World) -> None:
-    """Let every redelivery, back-off and sweep come due and be handled."""
+    """Let every redelivery, back-off and sweep come due and be handled.
+
+    Real processes on a busy machine meet failures that pass: the task is then between two tries, not at rest.
+    """
     for _ in range(4):
         await world.pass_time(PATIENCE_S)
 

@@ -127,6 +127,7 @@ async def test_a_verification_that_prints_without_end_is_capped_and_judged_all_t
     loud = f"head -c 100000000 /dev/zero | tr '\\\\0' 'x'; {PYTEST}"
     await submit(world, "t1", shop.task(shop.patch({"wide.py": RIGHT}), verify={"test": loud}))
     await world.settle()
+    await wait_out(world)
     events = await sound(world)
     assert end(events) == "task_done", facts_of(events, "t1", "resolution_awaited")
     (verified,) = [run for run in facts_of(events, "t1", "stage_completed") if run.stage == "verify"]
@@ -161,6 +162,7 @@ async def test_a_hostile_repository_runs_nothing_outside_the_sandbox(
     mark.unlink(missing_ok=True)
     await submit(world, "t1", shop.task(patch))
     await world.settle()
+    await wait_out(world)
     events = await sound(world)
     assert not mark.exists()
     assert end(events) in ("task_done", "task_given_up")
