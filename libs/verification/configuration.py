@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Any
 
+from libs.verification.syntax import parse
+
 _SETUP_CFG_FREE = frozenset(("metadata", "options", "options.extras_require", "options.package_data"))
 
 
@@ -55,7 +57,7 @@ def _setup_cfg(content: bytes) -> Any:
 
 
 def _setup_py(content: bytes) -> Any:
-    tree = ast.parse(content)
+    tree = parse(content)
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             node.keywords = [

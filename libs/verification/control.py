@@ -13,6 +13,7 @@ from libs.verification.environment import TREE
 from libs.verification.novelty import Novelty
 from libs.verification.report import Report, Seen
 from libs.verification.sabotage import first_line, sabotage
+from libs.verification.syntax import parse
 from libs.verification.types import Code, Problem
 
 _FAILING = frozenset(("failed", "error"))
@@ -72,7 +73,7 @@ def _locate(tree: Path, test: str) -> tuple[str, int] | None:
     if not names or path.suffix != ".py" or not path.is_file():
         return None
     try:
-        node: ast.AST = ast.parse(path.read_bytes())
+        node: ast.AST = parse(path.read_bytes())
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     for name in names:

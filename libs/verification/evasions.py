@@ -7,10 +7,10 @@ practically never adds; this is a second line behind the control runs, which loo
 
 from __future__ import annotations
 
-import ast
 from collections import Counter
 
 from libs.verification.reading import Reader, Surrounding
+from libs.verification.syntax import parse
 from libs.verification.types import UnreadableError
 
 #: Larger files are not read, and so not accepted as code.
@@ -45,7 +45,7 @@ def reaches(source: bytes, around: Surrounding) -> Counter[str]:
         raise UnreadableError("is too large to be read")
     reader = Reader(around)
     try:
-        reader.visit(ast.parse(source))
+        reader.visit(parse(source))
     except (RecursionError, MemoryError):
         raise UnreadableError("is nested too deeply to be read") from None
     except (SyntaxError, ValueError):

@@ -14,6 +14,7 @@ from libs.verification.evasions import MAX_BYTES
 from libs.verification.paths import Layout, is_configuration, is_documentation
 from libs.verification.protection import Contents
 from libs.verification.scrutiny import scrutinize
+from libs.verification.syntax import parse
 from libs.verification.types import Facts
 
 _MARKER = re.compile(r"\b(?:TODO|FIXME|XXX)\b")
@@ -89,7 +90,7 @@ def _functions(path: str, content: bytes | None) -> list[int] | None:
 
 def _parse(content: bytes | None) -> ast.Module | None:
     try:
-        return ast.parse(content or b"")
+        return parse(content or b"")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 import msgspec
 
 from libs.verification.environment import TREE
+from libs.verification.syntax import parse
 
 #: What a class can define to make an assertion hold that its value does not deserve.
 COMPARISONS = tuple(
@@ -79,7 +80,7 @@ def novelty(
 
 def _nodes(content: bytes | None) -> Iterator[ast.AST]:
     try:
-        yield from ast.walk(ast.parse(content or b""))
+        yield from ast.walk(parse(content or b""))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 import msgspec
 
 from libs.verification.folding import fold
+from libs.verification.syntax import parse
 from libs.verification.vocabulary import (
     ALWAYS,
     ASSERTING,
@@ -182,7 +183,7 @@ class Reader(ast.NodeVisitor):
         else:
             inner = Reader(self._around)
             try:
-                inner.visit(ast.parse(text.strip()))
+                inner.visit(parse(text.strip()))
             except (SyntaxError, ValueError, RecursionError, MemoryError):
                 self._add(f"calls {name} on what cannot be read")
             self.found += inner.found

@@ -16,6 +16,7 @@ from collections.abc import Collection
 
 from libs.verification.novelty import Novelty
 from libs.verification.prelude import prelude
+from libs.verification.syntax import parse
 
 
 def _words(text: str) -> frozenset[str]:
@@ -64,7 +65,7 @@ def sabotage(
     of tests that say themselves what equals what; `new` tells which classes of the change decide that anew.
     """
     try:
-        module = ast.parse(source)
+        module = parse(source)
         return _sabotage(module, source, lines, tuple(sorted(matchers)), new or Novelty())
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
@@ -86,7 +87,7 @@ def _sabotage(
     place = 0
     while place < len(module.body) and _comes_first(module.body[place]):
         place += 1
-    module.body[place:place] = ast.parse(prelude(names, matchers, b"ANY" in source, new)).body
+    module.body[place:place] = parse(prelude(names, matchers, b"ANY" in source, new)).body
     return ast.unparse(ast.fix_missing_locations(module)).encode("utf-8", "surrogatepass")
 
 
@@ -136,11 +137,9 @@ class _Saboteur(ast.NodeTransformer):
         spy = _Spy(self._names)
         used = self._helpers(node)
         body = [statement for old in node.body for statement in spy.statements(old)]
-        ending = ast.parse(
-            f"if not {self._names.held}:\n    raise AssertionError('{secrets.token_hex(8)}')"
-        ).body
+        ending = parse(f"if not {self._names.held}:\n    raise AssertionError('{secrets.token_hex(8)}')").body
         node.body = [
-            *ast.parse(f"{self._names.held} = []").body,
+            *parse(f"{self._names.held} = []").body,
             ast.Try(body=body, handlers=[], orelse=[], finalbody=[*used, *ending]),
         ]
         return node
@@ -164,7 +163,7 @@ class _Saboteur(ast.NodeTransformer):
             f"try:\n    {call}\nexcept Exception:\n    pass\nelse:\n    {held}.append(1)\n"
             for call in dict.fromkeys(calls)
         )
-        return ast.parse(text).body
+        return parse(text).body
 
 
 class _Spy(ast.NodeTransformer):
@@ -233,7 +232,7 @@ class _Spy(ast.NodeTransformer):
             targets=[ast.Name(id=names.values, ctx=ast.Store())],
             value=ast.List(elts=operands, ctx=ast.Load()),
         )
-        return [taken, *ast.parse(f"{names.copies} = {names.plain}({names.values})").body]
+        return [taken, *parse(f"{names.copies} = {names.plain}({names.values})").body]
 
     def _ask(self, again: str, negation: str, equality: bool) -> list[ast.stmt]:
         """Repeat an assertion that held with plain copies; where it does not hold for them, a value lies."""
@@ -248,4 +247,4 @@ class _Spy(ast.NodeTransformer):
         if equality:
             pair = f"{names.values}[0], {names.values}[1]"
             lines += [f"if {names.check}({pair}):", f"    {names.held}.append(1)"]
-        return ast.parse("\n".join(lines)).body
+        return parse("\n".join(lines)).body
