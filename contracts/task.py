@@ -247,6 +247,8 @@ class TaskSubmitted(_Task, frozen=True, kw_only=True):
     depends_on: tuple[str, ...] = ()
     #: SHA-256 of the request body, for idempotent submission.
     request_digest: str = ""
+    #: Id of the batch it came in, empty for a task that was submitted by itself.
+    batch: str = ""
 
 
 class TaskAdmitted(_Task, frozen=True, kw_only=True):
