@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from autopilot.cli import demo, lifecycle, record, show, system, tasks
+from autopilot.cli import demo, lifecycle, record, show, submit, system, tasks
 from autopilot.cli.failure import CliError
 from autopilot.stack.errors import StackError
 
@@ -46,11 +46,12 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     lifecycle.status,
     lifecycle.doctor,
     demo.demo,
-    tasks.submit,
+    submit.submit,
     tasks.tasks,
     tasks.task,
     tasks.cancel,
     tasks.retry,
+    submit.schema,
     record.events,
     record.evidence,
     system.alerts,

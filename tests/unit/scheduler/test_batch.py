@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import msgspec
@@ -72,7 +73,7 @@ def test_a_cycle_that_is_named_is_one(graph: list[list[int]]) -> None:
     for fault in faults(specs):
         path = fault.detail.removeprefix("dependency cycle ").split(" -> ")
         assert path[0] == path[-1] == fault.key == specs[fault.task or 0].key
-        for name, need in zip(path, path[1:], strict=False):
+        for name, need in itertools.pairwise(path):
             assert int(need[1:]) in graph[int(name[1:])]
         assert not seen & set(path), "a task is in two cycles that are named"
         seen |= set(path)
