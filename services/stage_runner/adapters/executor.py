@@ -12,7 +12,7 @@ from functools import partial
 import structlog
 
 from contracts.stage import StageOutput
-from contracts.task import Failure, Stage, StageRequested
+from contracts.task import Engine, Failure, Stage, StageRequested
 from libs.eventstore.store import StaleLeaseError, StoreUnavailableError, UnrecordableError
 from libs.runtime.running import NotLeaderError, Running
 from libs.runtime.work import Work
@@ -24,8 +24,9 @@ log = structlog.get_logger(__name__)
 #: Seconds a cancelled run gets to remove its worktree and look its effects up.
 CLEAN_UP_S = 4.0
 
-#: Stages that execute commands of a repository.
+#: Stages that execute commands of a repository, and engines whose `implement` does.
 HEAVY: frozenset[Stage] = frozenset({"verify", "monitor"})
+EXECUTING: frozenset[Engine] = frozenset({"repair", "command"})
 
 Carry = Callable[[StageContext], Awaitable[StageOutput]]
 Make = Callable[[StageRequested], StageContext]
@@ -114,7 +115,7 @@ class BackgroundExecutor:
     async def _carried(self, context: StageContext, began: float) -> RunCommand:
         output = StageOutput()
         try:
-            async with self._heavy if context.request.stage in HEAVY else contextlib.nullcontext():
+            async with self._heavy if _executes(context.request) else contextlib.nullcontext():
                 output, failure = await self._carry(context), None
         except StageError as error:
             output, failure = error.output, error.failure
@@ -147,6 +148,10 @@ class BackgroundExecutor:
                 detail = "the result holds text that cannot be recorded (NUL or a lone surrogate)"
                 failure = Failure(kind="persistent", code="unrecordable_result", detail=detail)
                 end = Fail(failure=failure, output=StageOutput(), evidence=(), duration_s=0.0)
+
+
+def _executes(request: StageRequested) -> bool:
+    return request.stage in HEAVY or (request.stage == "implement" and request.input.spec.engine in EXECUTING)
 
 
 async def _end(which: Which, end: RunCommand, work: Work) -> None:
