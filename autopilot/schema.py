@@ -14,12 +14,14 @@ from typing import Any, get_args
 import msgspec
 
 from contracts.batch import BatchSpec
+from contracts.policy import Policy
 from contracts.task import TaskSpec
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 #: What people write, by the name of its schema.
 WRITTEN: dict[str, tuple[str, type[msgspec.Struct]]] = {
     "task": ("An Autopilot task file", TaskSpec),
+    "policy": ("An Autopilot policy file", Policy),
     "batch": ("The body of POST /v1/batches", BatchSpec),
 }
 _FIELD = re.compile(r"^    (\w+): ")

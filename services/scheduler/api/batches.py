@@ -34,7 +34,7 @@ def routes(running: Running) -> APIRouter:
         known = await look(running, first)
         if known.phase != "none":
             require_same(given, known)
-        specs, found = read_batch(given.data)
+        specs, found = read_batch(given.data, bool(running.config.config_agent_command))
         if specs and known.phase == "none":
             # A task that exists goes on existing, so that this need not be a part of the append.
             existing = {name for name in outside(specs) if (await look(running, name)).phase != "none"}

@@ -26,7 +26,7 @@ from services.scheduler.domain.admission import POOL, admission
 from services.scheduler.domain.commands import Cancel, Retry, Submit
 from services.scheduler.domain.identity import task_id_of
 from services.scheduler.domain.state import Task
-from services.scheduler.domain.submission import faults
+from services.scheduler.domain.submission import faults, with_engine
 from services.scheduler.domain.walk import task
 from services.scheduler.handlers import command
 from services.scheduler.handlers import submit as accept
@@ -72,7 +72,7 @@ def routes(running: Running) -> APIRouter:
     async def submit(request: Request) -> Response:
         """Accept a task. The same Idempotency-Key with the same body is the same task."""
         given = await submission_of(request, running)
-        spec = typed(given.data, TaskSpec)
+        spec = with_engine(typed(given.data, TaskSpec), bool(running.config.config_agent_command))
         task_id = task_id_of(given.seed)
         if (await look(running, task_id)).phase == "none":
             await _require(running, spec, task_id)

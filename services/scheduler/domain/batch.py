@@ -14,7 +14,7 @@ from contracts.batch import BatchSpec
 from contracts.task import TaskSpec
 from services.scheduler.domain.identity import TASK_ID
 from services.scheduler.domain.reading import read
-from services.scheduler.domain.submission import content_faults
+from services.scheduler.domain.submission import content_faults, with_engine
 
 #: Cycles that are told at once; whoever breaks these is told the next.
 MAX_CYCLES = 10
@@ -32,11 +32,15 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     detail: str
 
 
-def read_batch(data: Any) -> tuple[tuple[TaskSpec, ...], list[Fault]]:
-    """Read a decoded body; return the tasks, none if one cannot be read, and all that is wrong without the record."""
+def read_batch(data: Any, agent: bool) -> tuple[tuple[TaskSpec, ...], list[Fault]]:
+    """Read a decoded body; return the tasks, none if one cannot be read, and all that is wrong without the record.
+
+    `agent` tells whether this installation has a program for engine `command`.
+    """
     batch, wrong = read(data, BatchSpec)
     if batch is not None:
-        return batch.tasks, faults(batch.tasks)
+        specs = tuple(with_engine(spec, agent) for spec in batch.tasks)
+        return specs, faults(specs)
     found = []
     for field, detail in wrong:
         if inner := _WITHIN.match(field):
@@ -48,8 +52,9 @@ def read_batch(data: Any) -> tuple[tuple[TaskSpec, ...], list[Fault]]:
             found.append(Fault(field=field, detail=detail))
     if all(fault.task is not None for fault in found):
         # Those that can be read are looked at as well: nobody wants to be told one half today and the other tomorrow.
-        readable = [(place, read(item, TaskSpec)[0]) for place, item in enumerate(data["tasks"])]
-        found += [fault for place, spec in readable if spec is not None for fault in _contents(place, spec)]
+        for place, item in enumerate(data["tasks"]):
+            spec, _ = read(item, TaskSpec)
+            found += [] if spec is None else _contents(place, with_engine(spec, agent))
     return (), found
 
 
