@@ -39,31 +39,29 @@ def look(place: Path) -> Checkout:
     """Find the checkout that a directory lies in. Raises UsageError."""
     if not place.is_dir():
         raise UsageError(f"{place}: there is no such directory; give a checkout or a git URL")
-    kind = _git(place, "rev-parse", "--is-bare-repository", "--absolute-git-dir")
+    kind = ask(place, "rev-parse", "--is-bare-repository", "--absolute-git-dir")
     if kind is None:
         raise UsageError(f"{place}: is no git checkout")
     bare, _, directory = kind.partition("\n")
-    top = (
-        Path(directory) if bare == "true" else Path(_git(place, "rev-parse", "--show-toplevel") or directory)
-    )
-    commit = _git(top, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+    top = Path(directory) if bare == "true" else Path(ask(place, "rev-parse", "--show-toplevel") or directory)
+    commit = ask(top, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
     if not commit:
         raise UsageError(f"{top}: has no commit yet")
-    changed = "" if bare == "true" else _git(top, "status", "--porcelain") or ""
+    changed = "" if bare == "true" else ask(top, "status", "--porcelain") or ""
     return Checkout(
         top=top,
-        base=_git(top, "symbolic-ref", "--quiet", "--short", "HEAD") or commit,
+        base=ask(top, "symbolic-ref", "--quiet", "--short", "HEAD") or commit,
         uncommitted=len(changed.splitlines()),
     )
 
 
 def base_of(top: Path, ref: str) -> str:
     """Return how a task names a revision of a checkout: branches and tags by name, others by commit. Raises UsageError."""
-    commit = _git(top, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+    commit = ask(top, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
     if not commit:
         raise UsageError(f"{ref!r} is no branch, tag or commit of {top}")
     for kind in ("heads", "tags"):
-        if _git(top, "show-ref", "--verify", "--quiet", f"refs/{kind}/{ref}") is not None:
+        if ask(top, "show-ref", "--verify", "--quiet", f"refs/{kind}/{ref}") is not None:
             return ref
     return commit
 
@@ -79,11 +77,11 @@ def tools(top: Path | None, environ: Mapping[str, str]) -> Path | None:
     places = [] if top is None else [top / ".venv", top / "venv"]
     if active := environ.get("VIRTUAL_ENV"):
         places.append(Path(active).absolute())
-    return next((place / "bin" for place in places if (place / "bin" / "python").exists()), None)
+    return next((place / "bin" for place in places if (place / "bin").is_dir()), None)
 
 
-def _git(place: Path, *arguments: str) -> str | None:
-    """Ask git; None where it has no answer."""
+def ask(place: Path, *arguments: str) -> str | None:
+    """Ask git about a directory; None where it has no answer. Raises UsageError where git cannot be run."""
     # Variables of a hook that calls us would name another repository.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     command = ["git", "-c", "core.fsmonitor=false", "--no-optional-locks", "-C", str(place), *arguments]

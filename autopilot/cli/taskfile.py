@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
@@ -158,8 +159,13 @@ class _Dumper(yaml.SafeDumper):
     """Writes text of several lines as such, so that people can read and edit it."""
 
 
+#: Line breaks that YAML knows and no other writer escapes: read back from plain text, they are spaces.
+_ODD_BREAKS = re.compile("[\x85\u2028\u2029\ufeff]")
+
+
 def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    style = '"' if _ODD_BREAKS.search(text) else "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Dumper.add_representer(str, _text)
