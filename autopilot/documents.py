@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from autopilot.reference import task_file
 from autopilot.schema import WRITTEN, schema, written
 from autopilot.wiring import topology
 from contracts.catalogue import OWNERS, UNIONS, classes_of
@@ -24,6 +25,7 @@ def documents() -> dict[str, str]:
     """Return every derived file: path below the repository, and its text."""
     made = {
         "docs/events.md": _catalogue(),
+        "docs/task-file.md": task_file(),
         "docs/topology.txt": render(topology()),
     }
     for name in WRITTEN:
