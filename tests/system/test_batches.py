@@ -144,6 +144,24 @@ async def test_a_key_that_is_an_existing_tasks_id_is_refused(world: World, api: 
     assert await submitted(world) == [before]
 
 
+async def test_a_batch_may_not_name_more_tasks_than_can_be_looked_up(
+    world: World, api: httpx.AsyncClient
+) -> None:
+    needs = [[f"t{place}x{number}" for number in range(64)] for place in range(16)]
+    answer = await post(api, *(task(None, *of) for of in needs))
+    assert answer.status_code == 422
+    assert "1024 tasks outside of the batch" in answer.json()["detail"]
+    assert await world.events() == []
+
+
+async def test_who_has_no_token_learns_nothing(world: World, api: httpx.AsyncClient) -> None:
+    where = (await post(api, task())).headers["location"]
+    headers = {"authorization": "Bearer wrong"}
+    assert (await api.get(where, headers=headers)).status_code == 401
+    assert (await api.post("/v1/batches", content=b"{", headers=headers)).status_code == 401
+    assert len(await submitted(world)) == 1
+
+
 async def test_the_same_key_and_body_is_the_same_batch(world: World, api: httpx.AsyncClient) -> None:
     first = await post(api, task("a"), task("b", "a"))
     again = await post(api, task("a"), task("b", "a"))
@@ -262,9 +280,23 @@ async def test_how_far_a_batch_is_is_told_from_the_record(world: World, api: htt
         (b"[]", 422, "the body"),
         (b'{"tasks": [' + b"{}," * MAX_TASKS + b"{}]}", 422, str(MAX_TASKS)),
         (b'{"tasks": [' + b"7," * (MAX_TASKS - 1) + b"7]}", 422, "499 more"),
+        (b'{"tasks": [{"title": "\\ud800x"}]}', 400, "Malformed"),
+        (b'{"tasks": [{"\\u0000": 1}]}', 422, "unknown field"),
         (b'{"tasks": [{"title": "' + b"x" * 4_300_000 + b'"}]}', 413, "bytes"),
     ],
-    ids=["empty", "cut", "bytes", "deep lists", "deep maps", "list", "too many", "numbers", "too large"],
+    ids=[
+        "empty",
+        "cut",
+        "bytes",
+        "deep lists",
+        "deep maps",
+        "list",
+        "too many",
+        "numbers",
+        "half a character",
+        "NUL",
+        "too large",
+    ],
 )
 async def test_what_is_no_batch_is_refused(
     world: World, api: httpx.AsyncClient, body: bytes, status: int, word: str

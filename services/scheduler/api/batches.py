@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from contracts.task import TaskSpec
 from libs.runtime.http import Problem, json_response
 from libs.runtime.running import Running
 from libs.runtime.work import Work
 from services.scheduler.api.requests import look, refusal, require_same, submission_of
-from services.scheduler.domain.batch import Fault, outside, read_batch, reference_faults, resolved
+from services.scheduler.domain.batch import (
+    MAX_OUTSIDE,
+    Fault,
+    outside,
+    read_batch,
+    reference_faults,
+    resolved,
+)
 from services.scheduler.domain.commands import Submit
 from services.scheduler.domain.identity import batch_id_of, member_id_of
 from services.scheduler.domain.reading import joined
@@ -36,9 +45,7 @@ def routes(running: Running) -> APIRouter:
             require_same(given, known)
         specs, found = read_batch(given.data, bool(running.config.config_agent_command))
         if specs and known.phase == "none":
-            # A task that exists goes on existing, so that this need not be a part of the append.
-            existing = {name for name in outside(specs) if (await look(running, name)).phase != "none"}
-            found += reference_faults(specs, existing)
+            found += await _lost_references(running, specs)
         _require(found)
         ids = [member_id_of(batch, place) for place in range(len(specs))]
         dependencies = resolved(specs, ids)
@@ -96,6 +103,16 @@ def routes(running: Running) -> APIRouter:
         return json_response(answer)
 
     return router
+
+
+async def _lost_references(running: Running, specs: Sequence[TaskSpec]) -> list[Fault]:
+    """Look up what a batch depends on. A task that exists goes on existing, so that this is no part of the append."""
+    named = outside(specs)
+    if len(named) > MAX_OUTSIDE:
+        detail = f"they depend on {len(named)} tasks outside of the batch; {MAX_OUTSIDE} are the most that are taken"
+        return [Fault(field="tasks", detail=detail)]
+    existing = {name for name in named if (await look(running, name)).phase != "none"}
+    return reference_faults(specs, existing)
 
 
 def _require(found: list[Fault]) -> None:

@@ -16,6 +16,8 @@ from services.scheduler.domain.identity import TASK_ID
 from services.scheduler.domain.reading import read
 from services.scheduler.domain.submission import content_faults, with_engine
 
+#: Tasks outside of a batch that it may depend on: each is looked up.
+MAX_OUTSIDE = 1_000
 #: Cycles that are told at once; whoever breaks these is told the next.
 MAX_CYCLES = 10
 _WITHIN = re.compile(r"^tasks\[(\d+)\]\.?(.*)$", re.DOTALL)
