@@ -41,7 +41,7 @@ def look(place: Path) -> Checkout:
         raise UsageError(f"{place}: there is no such directory; give a checkout or a git URL")
     kind = ask(place, "rev-parse", "--is-bare-repository", "--absolute-git-dir")
     if kind is None:
-        raise UsageError(f"{place}: is no git checkout")
+        raise UsageError(f"{place}: is no git checkout, or none that git trusts: see `git -C {place} status`")
     bare, _, directory = kind.partition("\n")
     top = Path(directory) if bare == "true" else Path(ask(place, "rev-parse", "--show-toplevel") or directory)
     commit = ask(top, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")

@@ -33,7 +33,8 @@ _OPTIONS = {
     "repos[0].verify.test": "--test",
     "repos[0].fail_to_pass": "--fail-to-pass",
 }
-_PLACE = re.compile(r"\[\d+\]$")
+#: The innermost part of a field's name.
+_LAST = re.compile(r"(^|\.)[^.\[\]]*$|\[\d+\]$")
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +77,9 @@ class FromOptions(Given, frozen=True, kw_only=True):
 
     def named(self, field: str) -> str:
         """Name the option that says what a field says."""
-        return _OPTIONS.get(field) or _OPTIONS.get(_PLACE.sub("", field)) or self.source
+        while field and field not in _OPTIONS:
+            field = _LAST.sub("", field)
+        return _OPTIONS.get(field, self.source)
 
 
 def task(options: Options) -> FromOptions:

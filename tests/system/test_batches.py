@@ -265,7 +265,7 @@ async def test_how_far_a_batch_is_is_told_from_the_record(world: World, api: htt
     assert over["tasks"][1]["reason"]
     one = (await api.get(f"/v1/tasks/{over['tasks'][0]['id']}")).json()
     assert (one["key"], one["batch"]) == ("a", over["batch"])
-    for nothing in ("bnothing", "%00", "x" * 5_000):
+    for nothing in ("bnothing", "%00", "%ff", "x" * 5_000):
         assert (await api.get(f"/v1/batches/{nothing}")).status_code == 404
 
 
@@ -281,6 +281,7 @@ async def test_how_far_a_batch_is_is_told_from_the_record(world: World, api: htt
         (b'{"tasks": [' + b"{}," * MAX_TASKS + b"{}]}", 422, str(MAX_TASKS)),
         (b'{"tasks": [' + b"7," * (MAX_TASKS - 1) + b"7]}", 422, "499 more"),
         (b'{"tasks": [{"title": "\\ud800x"}]}', 400, "Malformed"),
+        (b'{"tasks": [{"key": "' + b"x" * 10**6 + b'", "engine": "' + b"y" * 10**6 + b'"}]}', 422, "3 more"),
         (b'{"tasks": [{"\\u0000": 1}]}', 422, "unknown field"),
         (b'{"tasks": [{"title": "' + b"x" * 4_300_000 + b'"}]}', 413, "bytes"),
     ],
@@ -294,6 +295,7 @@ async def test_how_far_a_batch_is_is_told_from_the_record(world: World, api: htt
         "too many",
         "numbers",
         "half a character",
+        "long",
         "NUL",
         "too large",
     ],

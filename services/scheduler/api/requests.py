@@ -17,8 +17,8 @@ from services.scheduler.domain.state import Task
 from services.scheduler.domain.walk import task
 
 T = TypeVar("T")
-#: Faults that an answer lists.
-MAX_ERRORS = 1_000
+#: Faults that an answer lists, and characters of what it says about each.
+MAX_ERRORS, MAX_DETAIL = 1_000, 1_000
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,10 +86,18 @@ def typed(data: Any, type_: type[T]) -> T:
 
 def refusal(title: str, errors: Sequence[dict[str, Any]], field: str = "") -> Problem:
     """Build a Problem 422 that lists every fault; `field` names the place of the first if it is not its own."""
-    first, more = errors[0], len(errors) - 1
-    place = field or first["field"]
-    detail = f"{place or 'the body'}: {first['detail']}" + (f" (and {more} more in `errors`)" if more else "")
-    return Problem(422, title, detail, field=place, errors=errors[:MAX_ERRORS])
+    # What is wrong may be quoted in it, and be as large as the body.
+    told = [{**error, "detail": _shortened(error["detail"])} for error in errors[:MAX_ERRORS]]
+    place, more = field or told[0]["field"], len(errors) - 1
+    detail = f"{place or 'the body'}: {told[0]['detail']}" + (
+        f" (and {more} more in `errors`)" if more else ""
+    )
+    return Problem(422, title, detail, field=place, errors=told)
+
+
+def _shortened(text: str) -> str:
+    """Cut a text that is too long to be read."""
+    return text if len(text) <= MAX_DETAIL else f"{text[:MAX_DETAIL]}…"
 
 
 def actor(request: Request) -> str:

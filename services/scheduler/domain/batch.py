@@ -13,7 +13,7 @@ import msgspec
 from contracts.batch import BatchSpec
 from contracts.task import TaskSpec
 from services.scheduler.domain.identity import TASK_ID
-from services.scheduler.domain.reading import read
+from services.scheduler.domain.reading import SHOWN, read
 from services.scheduler.domain.submission import content_faults, with_engine
 
 #: Tasks outside of a batch that it may depend on: each is looked up.
@@ -48,7 +48,7 @@ def read_batch(data: Any, agent: bool) -> tuple[tuple[TaskSpec, ...], list[Fault
         if inner := _WITHIN.match(field):
             item = data["tasks"][int(inner[1])]
             key = item.get("key") if isinstance(item, dict) else ""
-            shown = key if isinstance(key, str) else ""
+            shown = key[:SHOWN] if isinstance(key, str) else ""
             found.append(Fault(task=int(inner[1]), key=shown, field=inner[2], detail=detail))
         else:
             found.append(Fault(field=field, detail=detail))

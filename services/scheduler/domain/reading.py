@@ -15,7 +15,7 @@ from services.scheduler.domain.submission import located
 
 T = TypeVar("T")
 #: Characters of a foreign name that are repeated in a complaint.
-_SHOWN = 60
+SHOWN = 60
 
 
 def read(data: Any, type_: type[T]) -> tuple[T | None, list[tuple[str, str]]]:
@@ -56,7 +56,7 @@ def _fields(data: dict[Any, Any], type_: type[msgspec.Struct], place: str) -> It
     known = {field.name: field for field in msgspec.structs.fields(type_)}
     for name in data:
         if name not in known:
-            shown = str(name)[:_SHOWN]
+            shown = str(name)[:SHOWN]
             near = get_close_matches(shown, known, 1)
             hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(known)}"
             yield joined(place, shown), f"unknown field `{shown}`: {hint}"

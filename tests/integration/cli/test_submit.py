@@ -222,6 +222,8 @@ def test_programs_of_a_virtual_environment_come_first(
         (["--repo", ".", "--title", "t"], ["--test"]),
         (["--repo", ".", "--title", "", "--test", "t"], ["--title"]),
         (["--repo", ".", *OPTIONS, "--fail-to-pass", ""], ["--fail-to-pass"]),
+        (["--repo", ".", *OPTIONS, "--env", "A=\udcff"], ["--env", "half of a character"]),
+        (["--repo", ".", *OPTIONS, "--depends-on", "\udcff"], ["--depends-on", "half of a character"]),
         (["--repo", "https://me:secret@host/r", *OPTIONS], ["--repo", "password"]),
         (["task.yaml", "--title", "t"], ["--title", "not both"]),
         (["task.yaml", "--repo", "."], ["--repo", "not both"]),
@@ -320,7 +322,7 @@ specs = st.builds(
 
 
 @given(st.lists(specs, min_size=1, max_size=3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_is_printed_can_be_submitted_and_is_the_same(tmp_path_factory: Any, tasks: list[Any]) -> None:
     expected = msgspec.convert(tasks, list[TaskSpec])
     file = tmp_path_factory.getbasetemp() / "printed.yaml"
