@@ -212,6 +212,17 @@ async def test_the_same_batch_sent_many_times_at_once_is_accepted_once(
     assert len(await submitted(world)) == 20
 
 
+@pytest.mark.parametrize("path", ["/v1/batches", "/v1/tasks"])
+async def test_of_two_bodies_sent_at_once_under_one_key_one_is_accepted(
+    world: World, api: httpx.AsyncClient, path: str
+) -> None:
+    headers = {"idempotency-key": "once"}
+    bodies = [{"tasks": [task(name)]} if path == "/v1/batches" else task(name) for name in ("a", "b")]
+    answers = await asyncio.gather(*(api.post(path, json=body, headers=headers) for body in bodies))
+    assert sorted(answer.status_code for answer in answers) == [202, 422]
+    assert len(await submitted(world)) == 1
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 async def test_a_scheduler_killed_at_the_append_leaves_all_or_nothing(
     world: World, api: httpx.AsyncClient, after: bool
