@@ -32,13 +32,13 @@ class Checkout(msgspec.Struct, frozen=True, kw_only=True):
 
 def is_address(text: str) -> bool:
     """Tell whether a repository is named by an address, and not by a path of this machine."""
-    return not Path(text).exists() and ("://" in text or bool(_SCP.match(text)))
+    return not os.path.exists(text) and ("://" in text or bool(_SCP.match(text)))
 
 
 def look(place: Path) -> Checkout:
     """Find the checkout that a directory lies in. Raises UsageError."""
-    if not place.is_dir():
-        raise UsageError(f"{place}: there is no such directory; give a checkout or a git URL")
+    if not os.path.isdir(place):
+        raise UsageError(f"{str(place)[:200]}: there is no such directory; give a checkout or a git URL")
     kind = ask(place, "rev-parse", "--is-bare-repository", "--absolute-git-dir")
     if kind is None:
         raise UsageError(f"{place}: is no git checkout, or none that git trusts: see `git -C {place} status`")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Hashable, Iterable, Sequence
@@ -108,8 +109,8 @@ def patch_text(file: Path, named: str) -> str:
         if file.stat().st_size > MAX_PATCH:
             raise UsageError(f"{named}: {file} is larger than {MAX_PATCH} bytes")
         return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{named}: {file} cannot be read: {error}") from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{named}: {str(file)[:200]!r} cannot be read: {error}") from error
 
 
 def _inline(data: dict[str, Any], path: Path, source: str) -> None:
@@ -124,9 +125,10 @@ def _inline(data: dict[str, Any], path: Path, source: str) -> None:
     repos = data.get("repos")
     for repo in repos if isinstance(repos, list) else ():
         if isinstance(repo, dict) and isinstance(url := repo.get("url"), str) and "://" not in url:
-            local = (path.parent / url).resolve()
-            if local.exists():
-                repo["url"] = str(local)
+            local = path.parent / url
+            # Unlike the method of the path, it takes what cannot be a name for one that does not exist.
+            if os.path.exists(local):
+                repo["url"] = str(local.resolve())
 
 
 def _patch(value: Any, path: Path, named: str) -> Any:

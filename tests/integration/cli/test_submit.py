@@ -206,6 +206,7 @@ def test_programs_of_a_virtual_environment_come_first(
         (["--title", "t"], ["--repo"]),
         (["--repo", "."], ["--title"]),
         (["--repo", "nowhere", *OPTIONS], ["--repo", "nowhere"]),
+        (["--repo", "x" * 5_000, *OPTIONS], ["--repo", "no such directory"]),
         (["--repo", "..", *OPTIONS], ["--repo", "no git checkout"]),
         (["--repo", ".", *OPTIONS, "--base", "nowhere"], ["--base", "'nowhere'"]),
         (["--repo", ".", *OPTIONS, "--base", "--all"], ["--base", "'--all'"]),
@@ -287,6 +288,10 @@ def test_every_fault_of_every_file_is_told_at_once(write: Callable[..., Path]) -
         ("title: 2026-01-01\nrepos: []\n", "title"),
         ("title: a\n---\ntitle: b\n", "document 2"),
         ("\0", "not valid YAML"),
+        ('title: t\nrepos: []\npatch: "a\\0b"\n', "patch"),
+        (f"title: t\nrepos: []\npatch: {'x' * 5_000}\n", "patch"),
+        (f"title: t\nrepos: [{{name: r, url: {'x' * 5_000}}}]\n", "repos[0].url"),
+        ('title: t\nrepos: [{name: r, url: "a\\0b", fail_to_pass: [x]}]\n', "repos[0].url"),
     ],
 )
 def test_what_is_no_task_file_is_refused_by_name(tmp_path: Path, text: str, word: str) -> None:
