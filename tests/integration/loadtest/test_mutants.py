@@ -35,7 +35,8 @@ def test_larger():
 def test_equal():
     assert calc.larger(2, 2) == 2
 """
-COMMAND = "python -m pytest -q -p no:cacheprovider"
+#: Without the plugins of this environment a run takes a third of the time.
+COMMAND = "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -q -p no:cacheprovider"
 #: Speaks the part of cosmic-ray's command line that is used; its operators replace text.
 STAND_IN = f"""\
 #!{sys.executable}
