@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -128,6 +129,7 @@ class Draw:
         gold = self._repo.patch(tree, self._base)
         self._repo.publish(tree, "program and tests", bare, case.branch_with_tests)
         if problem := await self._problem(case, bare, tree, gold):
+            shutil.rmtree(bare)
             return problem
         casefile.write(self._out, self._origin, case, mutant.file, list(broken), gold)
         return None
