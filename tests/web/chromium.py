@@ -93,6 +93,8 @@ class Page:
             deviceScaleFactor=1,
             mobile=False,
         )
+        # They take up room here and lie above the page on a phone.
+        await self.call("Emulation.setScrollbarsHidden", hidden=True)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         await self.call("Emulation.setEmulatedMedia", features=[scheme])
 
