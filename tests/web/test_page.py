@@ -13,23 +13,12 @@ from libs.evidence.store import EvidenceStore
 from services.dashboard.api.session import SESSION_LIFE
 from tests.integration.dashboard.history import HOSTILE, Life
 from tests.web.chromium import Page
+from tests.web.reader import LIVE, enter, says
 from tests.web.server import Served
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 Complaints = Callable[[], list[str]]
-LIVE = "document.querySelector('#link')?.dataset.state === 'live'"
-
-
-async def enter(page: Page, served: Served) -> None:
-    """Open the dashboard as a person does: by the link that the command line prints."""
-    await page.open(await served.link())
-    await page.until(LIVE)
-
-
-def says(text: str) -> str:
-    """Ask whether a reader of the page sees a text."""
-    return f"document.body.innerText.includes({json.dumps(text)})"
 
 
 async def test_without_a_session_the_page_says_how_to_get_one(page: Page, served: Served) -> None:
@@ -52,7 +41,7 @@ async def test_tasks_are_where_they_stand(page: Page, busy: Served, no_complaint
     await page.until(says("parse periods like 2024-W07"))
     counts = await page.evaluate(
         "Object.fromEntries([...document.querySelectorAll('.column')]"
-        ".map(c => [c.querySelector('h3').innerText, c.querySelector('.count').innerText]))"
+        ".map(c => [c.querySelector('.stage-name').innerText, c.querySelector('.count').innerText]))"
     )
     assert counts == {
         "queue": "2",
@@ -67,7 +56,8 @@ async def test_tasks_are_where_they_stand(page: Page, busy: Served, no_complaint
     }
     text = await page.text()
     assert "mode normal" in text
-    assert "critical given up: allocate remainders to the last party" in text
+    assert "critical" in await page.text("#alerts")
+    assert "given up: allocate remainders to the last party" in await page.text("#alerts")
     assert "webhook not told after 3 tries: connection refused" in text
     assert no_complaints() == []
 
@@ -94,7 +84,7 @@ async def test_what_happens_appears_without_a_reload(page: Page, busy: Served) -
     ]
     await world.deliver(news)
     await page.until(says("mode emergency-stop"))
-    await page.until("document.querySelectorAll('.column')[5].innerText.split('parked').length === 3")
+    await page.until("document.querySelectorAll('tr[data-phase=parked]').length === 2")
     assert await page.evaluate("window.sameDocument")
 
 
@@ -154,13 +144,12 @@ async def test_a_task_shows_proof_evidence_and_events(
     text = await page.text()
     assert "test_not_passing tests/test_allocation.py::test_remainder_goes_to_the_first" in text
     assert "41 of 42 pass, 1 fail" in text
-    assert "verify\nnot accepted" in text
-    assert await page.evaluate(
-        "document.querySelector('#proof-name').parentElement.innerText.includes('verify, attempt 1: not accepted')"
-    )
+    assert "verify, attempt 1 not accepted" in await page.text(".part-receipts")
     click = "[...document.querySelectorAll('button')].find(b => b.innerText === '{}').click()"
     await page.evaluate(click.format("verify/change/test.log"))
-    await page.until("document.querySelector('dialog[open] pre')?.innerText.includes('t-wrong: 41 passed')")
+    await page.until(
+        "document.querySelector('dialog[open] .text-body')?.innerText.includes('t-wrong: 41 passed')"
+    )
     await page.press("Escape", 27)
     await page.until("!document.querySelector('dialog[open]')")
     await page.evaluate("document.querySelector('.raw').open = true")
@@ -199,10 +188,10 @@ async def test_a_task_is_reached_by_keys_alone(page: Page, busy: Served) -> None
         await page.press("Tab", 9)
         if await page.evaluate("document.activeElement.getAttribute('href')") == "#/task/t-verifying":
             break
-    outline = await page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    outline = await page.evaluate("getComputedStyle(document.activeElement.closest('tr')).outlineStyle")
     assert outline == "solid"
     await page.press("Enter", 13)
-    await page.until("location.hash === '#/task/t-verifying' && !!document.querySelector('.track')")
+    await page.until("location.hash === '#/task/t-verifying' && !!document.querySelector('.picture')")
 
 
 async def test_focus_and_open_parts_survive_news(page: Page, busy: Served) -> None:
@@ -230,7 +219,7 @@ async def test_it_fits_a_narrow_screen(page: Page, busy: Served, place: str, dar
     await page.shape(390, 844, dark=dark)
     await enter(page, busy)
     await page.evaluate(f"location.hash = {json.dumps(place)}")
-    await page.until(f"!!document.querySelector({json.dumps('.flow' if place == '#/' else '.track')})")
+    await page.until(f"!!document.querySelector({json.dumps('.board' if place == '#/' else '.head')})")
     assert await page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     contrast = await page.evaluate(_CONTRAST)
     assert contrast >= 4.5

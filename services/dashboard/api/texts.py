@@ -24,6 +24,8 @@ SHOWN, LOOKED_AT = 4_000, 2**20
 #: Lines of one search.
 MATCHES = 200
 _CHUNK = 256 * 1024
+Number = Annotated[int, Query(ge=0, le=2**40)]
+Sought = Annotated[str, Query(max_length=200)]
 
 
 class TextPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,11 +66,9 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 def routes(running: Running) -> APIRouter:
     """Build the routes to texts."""
     router = APIRouter(route_class=SecureRoute)
-    page_number = Annotated[int, Query(ge=0, le=2**40)]
-    sought = Annotated[str, Query(max_length=200)]
 
     @router.get("/texts/evidence/{digest}")
-    async def evidence(digest: str, page: page_number = 0, find: sought = "") -> Response:
+    async def evidence(digest: str, page: Number = 0, find: Sought = "") -> Response:
         """Show a page of an artifact, or the lines of all of it that have a text."""
 
         def answer() -> Response:
@@ -86,7 +86,7 @@ def routes(running: Running) -> APIRouter:
             raise Problem(500, "Evidence corrupt", str(error)) from error
 
     @router.get("/texts/incidents/{incident_id}/{name:path}")
-    async def incident(incident_id: str, name: str, page: page_number = 0, find: sought = "") -> Response:
+    async def incident(incident_id: str, name: str, page: Number = 0, find: Sought = "") -> Response:
         """Show a page of an incident's file, or the lines of all of it that have a text."""
         path = await incident_file(running, incident_id, name)
 

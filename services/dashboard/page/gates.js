@@ -10,11 +10,17 @@ export function gates(task) {
     h("li", { "data-key": review.review_id, "data-verdict": review.verdict },
       h("p", {}, gateIcon(review.verdict || "asked"), " ", h("b", {}, `Gate ${review.gate}`), ` ${GATE_NAMES[review.gate] ?? ""}${review.round > 1 ? `, round ${review.round}` : ""} `,
         badge(review.verdict || "asked", verdictTone(review.verdict)),
-        review.decided_at && review.asked_at && h("span", { class: "dim" }, ` ${took((Date.parse(review.decided_at) - Date.parse(review.asked_at)) / 1000)}`),
+        long(review) && h("span", { class: "dim" }, ` after ${long(review)}`),
         review.consensus && h("span", { class: "dim" }, ` ${review.consensus}`)),
       problems(review.findings),
       review.votes.length > 0 && h("details", {}, h("summary", {}, `${review.votes.length} votes`), h("ul", { class: "problems" }, review.votes.map((vote) =>
         h("li", {}, h("b", {}, vote.voter), `: ${vote.verdict}${vote.score === null ? "" : `, ${vote.score} of 4`}: ${vote.reason}`))))))));
+}
+
+// How long it took, where that is worth a word.
+function long({ asked_at: asked, decided_at: decided }) {
+  const seconds = asked && decided ? (Date.parse(decided) - Date.parse(asked)) / 1000 : 0;
+  return seconds >= 1 ? took(seconds) : "";
 }
 
 export function rubric(task) {

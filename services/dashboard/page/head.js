@@ -28,11 +28,16 @@ function standing(task) {
     case "resolving": return [`${task.stage} did not pass. It is being decided how it goes on. `, task.reason];
     case "waiting": return ["The pull request is open and is being watched. ", task.next_probe && `Next probe ${stamp(task.next_probe)}.`];
     case "parked": return [`Parked: ${task.parked.reason}. `, `${task.parked.owner} ends it: `, h("code", {}, task.parked.wake_up), " ", age(task.parked.since, "(for ", ")")];
-    case "done": return `The change is in a pull request. ${task.approvals.join(", ")}.`;
+    case "done": return `The change is in a pull request, ${approved(task.approvals)}.`;
     case "cancelled": return task.reason;
     case "incident": return [`Given up: ${task.reason}. `, "To let it be tried again: ", command(`autopilot retry ${task.id}`)];
     default: return task.reason;
   }
+}
+
+function approved(approvals) {
+  const gates = approvals.map((said) => /^gate (\d): approve$/.exec(said)?.[1]);
+  return gates.length > 0 && gates.every(Boolean) ? `approved by gates ${gates.join(", ")}` : approvals.join(", ");
 }
 
 function links(ids) {

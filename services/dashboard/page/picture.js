@@ -10,6 +10,8 @@ import { STAGES } from "./stages.js";
 
 // Pixels; the padding is the frame's own.
 const LANE = 26, TOP = 30, PADDING = 12;
+// Room behind the last bar for the gates that stand there.
+const BEHIND = 56;
 const HINT = "Point at a bar or a gate, tap it, or go through them with ← and →.";
 
 export function picture(task) {
@@ -37,7 +39,7 @@ function draw(box) {
   const width = Math.floor(box.clientWidth - 2 * PADDING);
   if (width <= 0) return;
   const narrow = width < 560;
-  const left = narrow ? 74 : 92, right = width - 12;
+  const left = narrow ? 74 : 92, right = width - BEHIND;
   const height = TOP + LANE * (STAGES.length + 1) + 6;
   const spans = spansOf(box.given, now());
   const time = scale(spans, left, right);

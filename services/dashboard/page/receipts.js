@@ -10,9 +10,10 @@ const COLUMNS = ["Side", "Purpose and command", "Exit", "Tests", "Time", "Memory
 
 export function receipts(task) {
   const runs = task.runs.filter((run) => run.checks.length > 0);
+  const foremost = runs.findLast((run) => run.stage === "verify") ?? runs[runs.length - 1];
   return runs.length > 0 && part("receipts", "Receipts",
     h("p", { class: "note" }, "Commands that the verifier ran itself, on trees that it checked out itself."),
-    runs.slice().reverse().map((run, place) => h("details", { open: place === 0, "data-key": run.run_id },
+    runs.slice().reverse().map((run) => h("details", { open: run === foremost, "data-key": run.run_id },
       h("summary", {}, `${run.stage}, attempt ${run.attempt} `, verdict(run)),
       problems(run.problems),
       h("div", { class: "wide", tabindex: "0", role: "group", "aria-label": `Receipts of ${run.stage}, attempt ${run.attempt}` },
@@ -23,6 +24,7 @@ export function receipts(task) {
 
 function verdict(run) {
   if (run.status !== "completed") return badge(run.status, run.status === "failed" ? "bad" : "");
+  if (run.stage !== "verify") return badge(run.status, "good");
   return run.problems.length > 0 ? badge("not accepted", "bad") : badge("accepted", "good");
 }
 

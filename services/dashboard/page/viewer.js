@@ -54,6 +54,7 @@ async function turn(text, number, line = null) {
 function inside(text, page) {
   if (page.size === 0) return [h("p", { class: "empty" }, "It is empty.")];
   if (page.lines.length === 0) return [h("p", { class: "empty" }, "No line begins in this page: it is in the middle of a very long one.")];
+  if (page.lines.some((line) => line.includes("\0"))) return [h("p", { class: "empty" }, "It is not a text. Download it to look at it.")];
   const pretty = page.pages === 1 && Object.keys(page.cut).length === 0 ? prettied(page.lines.join("\n")) : null;
   if (!pretty) return [table(text, page.lines, page.first, page.cut)];
   const box = h("div", {}, table(text, pretty, 1, {}));
