@@ -57,6 +57,15 @@ async def busy(told: World) -> AsyncIterator[Served]:
     await served.stop()
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def still(told: World) -> AsyncIterator[Served]:
+    """The same for all tests that only look."""
+    served = Served(World(told.data, pen=told.pen.copy()))
+    await served.start()
+    yield served
+    await served.stop()
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(browser: Browser) -> AsyncIterator[Page]:
     """A tab of a browser that nobody has logged in."""

@@ -36,17 +36,17 @@ async def test_marks_that_turn_the_direction_of_writing_are_shown(
     assert no_complaints() == []
 
 
-async def test_a_diff_that_holds_a_page_is_shown_as_text(page: Page, busy: Served) -> None:
-    await look_at(page, busy, TASK)
+async def test_a_diff_that_holds_a_page_is_shown_as_text(page: Page, still: Served) -> None:
+    await look_at(page, still, TASK)
     await page.until(says("<script>document.title = 'owned'</script>", ".diff"))
     assert await page.evaluate("document.querySelectorAll('main script, dialog script').length") == 0
     assert "owned" not in await page.evaluate("document.title")
 
 
 async def test_colours_of_a_terminal_are_left_out_and_its_other_escapes_shown(
-    page: Page, busy: Served
+    page: Page, still: Served
 ) -> None:
-    await look_at(page, busy, TASK)
+    await look_at(page, still, TASK)
     await click(page, "implement/noise.log", ".part-evidence button")
     await page.until(says("line 1 red ␛]0;title␇", "dialog[open] .text-body"))
 
@@ -58,8 +58,8 @@ async def test_what_is_not_a_text_is_not_shown_as_one(page: Page, busy: Served) 
     await page.until(says("It is not a text", "dialog[open]"))
 
 
-async def test_the_page_needs_nothing_that_its_policy_forbids(page: Page, busy: Served) -> None:
-    await enter(page, busy)
+async def test_the_page_needs_nothing_that_its_policy_forbids(page: Page, still: Served) -> None:
+    await enter(page, still)
     await page.evaluate(
         "window.refused = []; document.addEventListener('securitypolicyviolation', e => window.refused.push(e.violatedDirective))"
     )

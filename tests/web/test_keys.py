@@ -22,9 +22,9 @@ ROWS = "[...document.querySelectorAll('tbody tr')].map(r => r.dataset.key)"
 
 
 async def test_j_and_k_move_among_tasks_enter_opens_and_escape_comes_back_to_the_same(
-    page: Page, busy: Served
+    page: Page, still: Served
 ) -> None:
-    await enter(page, busy)
+    await enter(page, still)
     await page.until("document.querySelectorAll('tbody tr').length > 5")
     rows = await page.evaluate(ROWS)
     for key, code in (("j", 74), ("j", 74), ("j", 74), ("k", 75)):
@@ -41,9 +41,9 @@ async def test_j_and_k_move_among_tasks_enter_opens_and_escape_comes_back_to_the
 
 
 async def test_a_search_by_keys_narrows_the_tasks_and_is_part_of_the_address(
-    page: Page, busy: Served
+    page: Page, still: Served
 ) -> None:
-    await enter(page, busy)
+    await enter(page, still)
     await page.until("document.querySelectorAll('tbody tr').length > 5")
     await page.press("/", 191)
     assert await page.evaluate("document.activeElement.id") == "search"
@@ -71,9 +71,9 @@ async def test_a_search_by_keys_narrows_the_tasks_and_is_part_of_the_address(
     ],
 )
 async def test_a_filter_is_an_address(
-    page: Page, busy: Served, show: str, expected: list[str] | None
+    page: Page, still: Served, show: str, expected: list[str] | None
 ) -> None:
-    await enter(page, busy)
+    await enter(page, still)
     await page.evaluate(f"location.hash = '#/?show={show}'")
     if expected is None:
         await page.until("document.querySelectorAll('tbody tr').length === 12")
@@ -83,8 +83,8 @@ async def test_a_filter_is_an_address(
     assert await page.evaluate(current) == 1
 
 
-async def test_the_keys_are_told_and_no_key_acts_behind_a_dialog(page: Page, busy: Served) -> None:
-    await enter(page, busy)
+async def test_the_keys_are_told_and_no_key_acts_behind_a_dialog(page: Page, still: Served) -> None:
+    await enter(page, still)
     await page.until("document.querySelectorAll('tbody tr').length > 5")
     await page.press("?", 191)
     await page.until(says("back to all tasks", "dialog[open]"))
@@ -122,8 +122,8 @@ async def test_nothing_moves_when_news_arrives(page: Page, busy: Served) -> None
 
 
 @pytest.mark.parametrize("place", ["#/", f"#/task/{TASK}", "#/task/t-wrong"])
-async def test_whoever_hears_the_page_can_use_it(page: Page, busy: Served, place: str) -> None:
-    await enter(page, busy)
+async def test_whoever_hears_the_page_can_use_it(page: Page, still: Served, place: str) -> None:
+    await enter(page, still)
     await page.evaluate(f"location.hash = {json.dumps(place)}")
     await page.until(
         f"!!document.querySelector({json.dumps('.board tbody tr' if place == '#/' else '.picture .point')})"

@@ -36,8 +36,8 @@ async def test_an_empty_system_says_what_to_do(page: Page, served: Served, no_co
     assert no_complaints() == []
 
 
-async def test_tasks_are_where_they_stand(page: Page, busy: Served, no_complaints: Complaints) -> None:
-    await enter(page, busy)
+async def test_tasks_are_where_they_stand(page: Page, still: Served, no_complaints: Complaints) -> None:
+    await enter(page, still)
     await page.until(says("parse periods like 2024-W07"))
     counts = await page.evaluate(
         "Object.fromEntries([...document.querySelectorAll('.column')]"
@@ -136,9 +136,9 @@ async def test_a_pull_requests_url_is_a_link_only_if_it_is_harmless(page: Page, 
 
 
 async def test_a_task_shows_proof_evidence_and_events(
-    page: Page, busy: Served, no_complaints: Complaints
+    page: Page, still: Served, no_complaints: Complaints
 ) -> None:
-    await enter(page, busy)
+    await enter(page, still)
     await page.evaluate("location.hash = '#/task/t-wrong'")
     await page.until(says("Given up: engine patch has no other candidate"))
     text = await page.text()
@@ -181,8 +181,8 @@ async def test_an_ended_session_is_said(page: Page, busy: Served) -> None:
     assert "autopilot status" in await page.text("#notice")
 
 
-async def test_a_task_is_reached_by_keys_alone(page: Page, busy: Served) -> None:
-    await enter(page, busy)
+async def test_a_task_is_reached_by_keys_alone(page: Page, still: Served) -> None:
+    await enter(page, still)
     await page.until(says("parse periods like 2024-W07"))
     for _ in range(60):
         await page.press("Tab", 9)
@@ -215,9 +215,9 @@ async def test_focus_and_open_parts_survive_news(page: Page, busy: Served) -> No
 
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("place", ["#/", "#/task/t-wrong", "#/task/t-hostile"])
-async def test_it_fits_a_narrow_screen(page: Page, busy: Served, place: str, dark: bool) -> None:
+async def test_it_fits_a_narrow_screen(page: Page, still: Served, place: str, dark: bool) -> None:
     await page.shape(390, 844, dark=dark)
-    await enter(page, busy)
+    await enter(page, still)
     await page.evaluate(f"location.hash = {json.dumps(place)}")
     await page.until(f"!!document.querySelector({json.dumps('.board' if place == '#/' else '.head')})")
     assert await page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")

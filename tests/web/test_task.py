@@ -24,9 +24,9 @@ async def count(page: Page, selector: str) -> int:
 
 
 async def test_the_timeline_has_a_bar_for_each_attempt_a_diamond_for_each_answer_and_an_arrow_back(
-    page: Page, busy: Served, no_complaints: Callable[[], list[str]]
+    page: Page, still: Served, no_complaints: Callable[[], list[str]]
 ) -> None:
-    await look_at(page, busy, TASK)
+    await look_at(page, still, TASK)
     await page.until("document.querySelectorAll('.picture .bar').length > 0")
     assert await count(page, ".picture .bar") == 10
     assert await count(page, ".picture .gate-point") == 10
@@ -43,8 +43,8 @@ async def test_the_timeline_has_a_bar_for_each_attempt_a_diamond_for_each_answer
     assert no_complaints() == []
 
 
-async def test_a_day_of_waiting_leaves_room_for_the_seconds_of_work(page: Page, busy: Served) -> None:
-    await look_at(page, busy, TASK)
+async def test_a_day_of_waiting_leaves_room_for_the_seconds_of_work(page: Page, still: Served) -> None:
+    await look_at(page, still, TASK)
     await page.until("document.querySelectorAll('.picture .bar').length === 10")
     widths = await page.evaluate(
         "[...document.querySelectorAll('.picture .bar .body')].map(b => b.getBoundingClientRect().width)"
@@ -58,9 +58,9 @@ async def test_a_day_of_waiting_leaves_room_for_the_seconds_of_work(page: Page, 
 
 
 async def test_marks_of_the_timeline_are_gone_through_with_arrows_and_say_what_they_are(
-    page: Page, busy: Served
+    page: Page, still: Served
 ) -> None:
-    await look_at(page, busy, TASK)
+    await look_at(page, still, TASK)
     await page.until("document.querySelectorAll('.picture .bar').length === 10")
     assert await count(page, ".picture .point[tabindex='0']") == 1
     await page.evaluate("document.querySelector('.picture .point[tabindex=\"0\"]').focus()")
@@ -72,8 +72,8 @@ async def test_marks_of_the_timeline_are_gone_through_with_arrows_and_say_what_t
     assert await count(page, ".picture .point[tabindex='0']") == 1
 
 
-async def test_a_running_attempt_grows_up_to_the_line_that_is_now(page: Page, busy: Served) -> None:
-    await look_at(page, busy, "t-verifying")
+async def test_a_running_attempt_grows_up_to_the_line_that_is_now(page: Page, still: Served) -> None:
+    await look_at(page, still, "t-verifying")
     await page.until("document.querySelectorAll('.picture .now').length === 1")
     edges = (
         "const now = document.querySelector('.picture .now').getBoundingClientRect().left,"
@@ -82,8 +82,8 @@ async def test_a_running_attempt_grows_up_to_the_line_that_is_now(page: Page, bu
     assert await page.evaluate(f"(() => {{ {edges}; return Math.abs(now - bar) < 3; }})()")
 
 
-async def test_a_change_is_shown_file_by_file_with_its_remarks(page: Page, busy: Served) -> None:
-    await look_at(page, busy, TASK)
+async def test_a_change_is_shown_file_by_file_with_its_remarks(page: Page, still: Served) -> None:
+    await look_at(page, still, TASK)
     await page.until("document.querySelectorAll('.diff details').length === 2")
     assert REMARK in await page.text(".part-changes")
     first = await page.text(".diff details:first-of-type")
@@ -105,10 +105,10 @@ async def test_a_change_is_shown_file_by_file_with_its_remarks(page: Page, busy:
 
 
 async def test_a_long_line_scrolls_inside_its_file_and_says_what_is_left_out(
-    page: Page, busy: Served
+    page: Page, still: Served
 ) -> None:
     await page.shape(390, 844)
-    await look_at(page, busy, TASK)
+    await look_at(page, still, TASK)
     await page.until("document.querySelectorAll('.diff details').length === 2")
     assert "(198000 more characters)" in (await page.text(".diff")).replace(",", "")
     assert await page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
@@ -135,8 +135,8 @@ async def test_a_huge_diff_is_shown_in_part_and_says_so(page: Page, busy: Served
     assert "more lines of this file are not shown" in await page.text(".diff")
 
 
-async def test_receipts_say_what_was_run_where_and_how_it_ended(page: Page, busy: Served) -> None:
-    await look_at(page, busy, TASK)
+async def test_receipts_say_what_was_run_where_and_how_it_ended(page: Page, still: Served) -> None:
+    await look_at(page, still, TASK)
     await page.until("!!document.querySelector('.part-receipts details[open] tbody tr')")
     rows = await page.evaluate(
         "[...document.querySelectorAll('.part-receipts details[open] tbody tr')].map(r => r.innerText)"
@@ -151,8 +151,8 @@ async def test_receipts_say_what_was_run_where_and_how_it_ended(page: Page, busy
     await page.until(says("t-winding: 42 passed, 0 failed", "dialog[open] .text-body"))
 
 
-async def test_gates_show_findings_votes_and_the_rubric(page: Page, busy: Served) -> None:
-    await look_at(page, busy, TASK)
+async def test_gates_show_findings_votes_and_the_rubric(page: Page, still: Served) -> None:
+    await look_at(page, still, TASK)
     await page.until(says("Gate 5", ".part-gates"))
     assert await count(page, ".part-gates .gates > li") == 10
     assert "test_not_passing tests/test_money.py::test_refund fails" in await page.text(".part-gates")
@@ -160,8 +160,8 @@ async def test_gates_show_findings_votes_and_the_rubric(page: Page, busy: Served
     assert await count(page, ".rubric .meter i[data-full=true]") == 4
 
 
-async def test_evidence_is_read_page_by_page_and_searched_to_its_end(page: Page, busy: Served) -> None:
-    await look_at(page, busy, TASK)
+async def test_evidence_is_read_page_by_page_and_searched_to_its_end(page: Page, still: Served) -> None:
+    await look_at(page, still, TASK)
     await click(page, "implement/noise.log", ".part-evidence button")
     await page.until(says("page 1 of", "dialog[open] .pages"))
     assert await page.evaluate(
@@ -182,8 +182,8 @@ async def test_evidence_is_read_page_by_page_and_searched_to_its_end(page: Page,
     assert await page.evaluate("location.hash") == f"#/task/{TASK}"
 
 
-async def test_json_is_laid_out_and_shown_as_stored_on_demand(page: Page, busy: Served) -> None:
-    await look_at(page, busy, TASK)
+async def test_json_is_laid_out_and_shown_as_stored_on_demand(page: Page, still: Served) -> None:
+    await look_at(page, still, TASK)
     await click(page, "spec/report.json", ".part-evidence button")
     await page.until(says('  "stage": "spec"', "dialog[open] .text-body"))
     await click(page, "As stored", "dialog[open] button")
@@ -191,9 +191,9 @@ async def test_json_is_laid_out_and_shown_as_stored_on_demand(page: Page, busy: 
 
 
 async def test_an_incident_says_how_to_reproduce_it_and_whatever_else_was_filed(
-    page: Page, busy: Served
+    page: Page, still: Served
 ) -> None:
-    await look_at(page, busy, "t-wrong")
+    await look_at(page, still, "t-wrong")
     await page.until(says("incidents/inc-t-wrong/reproduce", ".part-incident"))
     assert "test_remainder_goes_to_the_first" in await page.text(".part-incident")
     await click(page, "reproduce.sh", ".part-incident button")
@@ -212,14 +212,14 @@ async def test_an_incident_says_how_to_reproduce_it_and_whatever_else_was_filed(
     assert "nothing" not in shown
 
 
-async def test_a_task_without_runs_is_shown_all_the_same(page: Page, busy: Served) -> None:
-    await look_at(page, busy, "t-queued")
+async def test_a_task_without_runs_is_shown_all_the_same(page: Page, still: Served) -> None:
+    await look_at(page, still, "t-queued")
     await page.until("!!document.querySelector('.picture .wait')")
     assert await count(page, ".part-changes, .part-receipts, .part-gates") == 0
 
 
-async def test_the_command_for_a_local_pull_request_can_be_copied(page: Page, busy: Served) -> None:
-    await look_at(page, busy, TASK)
+async def test_the_command_for_a_local_pull_request_can_be_copied(page: Page, still: Served) -> None:
+    await look_at(page, still, TASK)
     command = "git -C /data/forge/ledgerline.git log -p -1 refs/pull/7/head"
     await page.until(says(command, ".part-pulls"))
     await page.call(
