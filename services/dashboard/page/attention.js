@@ -13,7 +13,7 @@ export function alerts({ alerts: open }) {
         const tone = alert.severity === "critical" ? "bad" : "warn";
         return h("li", { class: "panel", "data-key": alert.id, "data-tone": tone },
           h("p", {}, badge(alert.severity, tone), " ", age(alert.raised_at, "", " ago")),
-          h("p", {}, alert.task_id ? h("a", { href: `#/task/${alert.task_id}` }, alert.summary) : alert.summary),
+          h("p", { class: "clamped", title: alert.summary }, alert.task_id ? h("a", { href: `#/task/${alert.task_id}` }, alert.summary) : alert.summary),
           h("p", { class: "note" }, sinks(alert)));
       })));
 }

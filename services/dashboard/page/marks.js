@@ -4,7 +4,8 @@ import { s } from "./dom.js";
 import { clockTime, took } from "./format.js";
 import { GATE_NAMES, stateTone, verdictTone } from "./status.js";
 
-const LEAST = 4, DIAMOND = 6;
+// Pixels of the narrowest bar.
+const LEAST = 4;
 
 // In the order of time: as one goes through them with the keys.
 export function marksOf(spans, time, lane, frame) {
@@ -12,18 +13,16 @@ export function marksOf(spans, time, lane, frame) {
     ...spans.waits.map((wait) => ofWait(wait, time, lane, frame)),
     ...spans.loops.map((loop) => ofLoop(loop, time, lane, frame)),
     ...spans.bars.filter((bar) => bar.lane >= 0).map((bar) => ofBar(bar, time, lane)),
-    ...ofGates(spans, time, lane),
+    ...ofGates(spans, time, lane, frame),
   ].sort((a, b) => a.at - b.at || a.x - b.x);
 }
 
-function ofWait(wait, time, lane, { top, height, lane: high }) {
+function ofWait(wait, time, lane, { lane: high }) {
   const x = time.x(wait.from), width = Math.max(LEAST, time.x(wait.to) - x);
-  const parked = wait.kind === "parked";
   return {
-    key: wait.key, at: wait.from, x, class: "wait", tone: parked ? "warn" : "quiet",
+    key: wait.key, at: wait.from, x, class: "wait", tone: wait.kind === "parked" ? "warn" : "quiet",
     text: `${wait.kind} for ${length(wait)}, from ${clockTime(wait.from)}: ${wait.text}`,
     shapes: [
-      parked && s("rect", { class: "parked", x, y: top, width, height: height - top }),
       s("rect", { class: "hatched", x, y: lane(-1) - 7, width, height: 14, rx: 2 }),
       width > 60 && s("text", { class: "on-wait", x: x + 6, y: lane(-1) + 4 }, wait.kind),
       s("rect", { class: "target", x: x - 2, y: lane(-1) - high / 2, width: width + 4, height: high }),
@@ -52,11 +51,11 @@ function ofBar(bar, time, lane) {
 }
 
 // Gates that answered at almost the same time stand side by side.
-function ofGates(spans, time, lane) {
+function ofGates(spans, time, lane, { diamond: half }) {
   const used = new Map();
   return spans.gates.slice().sort((a, b) => a.to - b.to || a.gate - b.gate).map((gate) => {
-    const x = Math.max(time.x(gate.to) + DIAMOND + 3, used.get(gate.lane) ?? 0);
-    used.set(gate.lane, x + 2 * DIAMOND + 3);
+    const x = Math.max(time.x(gate.to) + half + 3, used.get(gate.lane) ?? 0);
+    used.set(gate.lane, x + 2 * half + 3);
     const y = lane(gate.lane);
     const tone = verdictTone(gate.verdict);
     const why = gate.findings.map((finding) => finding.detail).join("; ");
@@ -65,9 +64,9 @@ function ofGates(spans, time, lane) {
       key: gate.key, at: gate.to, x, class: "gate-point", tone,
       text: `gate ${gate.gate}, ${GATE_NAMES[gate.gate] ?? ""}${gate.round > 1 ? `, round ${gate.round}` : ""}: ${gate.verdict}${gate.verdict === "asked" ? "" : ` at ${clockTime(gate.to)}`}${why ? `: ${why}` : ""}`,
       shapes: [
-        s("path", { class: "body", d: `M${x} ${y - DIAMOND - 1}l${DIAMOND + 1} ${DIAMOND + 1} ${-DIAMOND - 1} ${DIAMOND + 1} ${-DIAMOND - 1} ${-DIAMOND - 1}Z` }),
+        s("path", { class: "body", d: `M${x} ${y - half - 1}l${half + 1} ${half + 1} ${-half - 1} ${half + 1} ${-half - 1} ${-half - 1}Z` }),
         s("path", { class: "sign", d: sign ?? "" }),
-        s("rect", { class: "target", x: x - 7.5, y: y - 13, width: 15, height: 26 }),
+        s("rect", { class: "target", x: x - half - 1.5, y: y - 13, width: 2 * half + 3, height: 26 }),
       ],
     };
   });

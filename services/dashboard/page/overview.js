@@ -49,11 +49,11 @@ export function title() {
 export function systemLine(system) {
   const { mode, running, max_concurrent: slots, active, parked, open_alerts: open } = system;
   return [
-    badge(`mode ${mode.mode}`, mode.mode === "normal" ? "" : "bad", mode.reason ? `${mode.actor}: ${mode.reason}` : ""),
     h("span", { class: "fact" }, h("b", {}, `${running}/${slots}`), " slots in use"),
     h("span", { class: "fact" }, h("b", {}, active), " not ended"),
     h("a", { class: "fact", href: "#/?show=parked" }, h("b", {}, parked), " parked"),
     h("button", { type: "button", class: "badge", "data-tone": open > 0 ? "bad" : "", onclick: toAlerts }, open === 1 ? "1 alert" : `${open} alerts`),
+    badge(`mode ${mode.mode}`, mode.mode === "normal" ? "" : "bad", mode.reason ? `${mode.actor}: ${mode.reason}` : ""),
     system.disks.filter((disk) => disk.pressure).map((disk) => badge(`disk ${disk.volume} ${Math.round(disk.used_percent)} % full`, "bad")),
   ].flat().filter(Boolean);
 }

@@ -44,7 +44,7 @@ function draw(box) {
   const spans = spansOf(box.given, now());
   const time = scale(spans, left, right);
   const lane = (number) => TOP + LANE * (number + 1) + LANE / 2;
-  const marks = marksOf(spans, time, lane, { height, top: TOP, lane: LANE });
+  const marks = marksOf(spans, time, lane, { lane: LANE, diamond: narrow ? 4.5 : 6 });
   const current = marks.some((mark) => mark.key === box.current) ? box.current : marks[0]?.key;
   box.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   box.svg.setAttribute("width", width);
@@ -66,6 +66,8 @@ function frame(spans, time, lane, { width, left, right, height, skipped }) {
       place % 2 === 1 && s("rect", { class: "stripe", x: 0, y: TOP + LANE * place, width, height: LANE }),
       s("text", { class: "lane-name", x: 0, y: lane(place - 1) + 4 }, name),
       skipped[name] && !spans.bars.some((bar) => bar.stage === name) && s("text", { class: "tick", x: left, y: lane(place - 1) + 4 }, "skipped")]),
+    spans.waits.filter((wait) => wait.kind === "parked").map((wait) =>
+      s("rect", { class: "parked", x: time.x(wait.from), y: TOP, width: time.x(wait.to) - time.x(wait.from), height: height - TOP })),
     time.ticks.map((tick) => [
       s("path", { class: "grid", d: `M${tick.x} ${TOP - 6}V${height}` }),
       s("text", { class: "tick", x: tick.x, y: 14, "text-anchor": tick.x > right - 30 ? "end" : tick.x < left + 8 ? "start" : "middle" }, elapsed(tick.after))]),
@@ -74,10 +76,8 @@ function frame(spans, time, lane, { width, left, right, height, skipped }) {
 
 function elapsed(ms) {
   const all = Math.round(ms / 1000);
-  const [d, hours, m, sec] = [Math.floor(all / 86_400), Math.floor(all / 3600) % 24, Math.floor(all / 60) % 60, all % 60];
-  if (d > 0) return `${d} d${hours ? ` ${hours} h` : ""}`;
-  if (hours > 0) return `${hours} h${m ? ` ${m} min` : ""}`;
-  return m > 0 ? `${m} min${sec ? ` ${sec} s` : ""}` : `${sec} s`;
+  const units = [[Math.floor(all / 86_400), "d"], [Math.floor(all / 3600) % 24, "h"], [Math.floor(all / 60) % 60, "min"], [all % 60, "s"]];
+  return units.filter(([number]) => number > 0).map(([number, unit]) => `${number} ${unit}`).join(" ") || "0 s";
 }
 
 function zigzag(x, from, to) {
