@@ -134,7 +134,7 @@ async def test_whoever_hears_the_page_can_use_it(page: Page, still: Served, plac
 #: Where every row, cell, heading and fact is.
 _PLACES = """
 [...document.querySelectorAll('header *, h2, .board tr, .board th, .board td, .board .mark, .filters a')]
-  .filter(node => node.id !== 'link-text' && node.tagName !== 'B')
+  .filter(node => node.id !== 'link-text' && !node.matches('b, .system .badge'))
   .map(node => { const r = node.getBoundingClientRect(); return `${node.tagName} ${r.x} ${r.y} ${r.width} ${r.height}`; })
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -171,6 +172,33 @@ async def test_a_lost_connection_is_said_and_nothing_is_missed(page: Page, busy:
     await page.until(LIVE)
     await page.until(says("mode minimal"))
     assert "Connection lost" not in await page.text()
+
+
+async def test_a_stream_that_breaks_off_is_resumed_behind_the_last_event_that_was_seen(
+    page: Page, busy: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed, asked = busy.world.running.parts.feed, []
+    events = feed.events
+
+    def noted(since: int | None) -> Any:
+        asked.append(since)
+        return events(since)
+
+    monkeypatch.setattr(feed, "events", noted)
+    await enter(page, busy)
+    await page.until(says("mode normal"))
+    world = busy.world
+    seen = await world.pen.write(ModeChanged(mode="minimal", before="normal", actor="ada", reason="one"))
+    await world.deliver([seen])
+    await page.until(says("mode minimal"))
+    # The server lets go of its clients, as it does after an hour; while nobody listens, something happens.
+    for queue in feed._queues:
+        queue.close()
+    missed = await world.pen.write(ModeChanged(mode="read-only", before="minimal", actor="ada", reason="two"))
+    await world.deliver([missed])
+    await page.until(says("mode read-only"))
+    await page.until(LIVE)
+    assert asked == [None, seen.position]
 
 
 async def test_an_ended_session_is_said(page: Page, busy: Served) -> None:
