@@ -1,6 +1,6 @@
 // The board: a row for each task, a column for the queue and each stage, gates between them.
 
-import { h, outside } from "./dom.js";
+import { h, lazily, outside } from "./dom.js";
 import { age, brief, now, stamp } from "./format.js";
 import { ENDED, GATES_AFTER, STAGES, badge, gateIcon, gateWords, phase, simulated, stateIcon, together } from "./status.js";
 
@@ -17,7 +17,7 @@ export function board({ stages, list }) {
         COLUMNS.map((name) => head(name, counts.get(name))),
         h("th", { role: "columnheader", scope: "col", class: "of-pull" }, "PR"),
         h("th", { role: "columnheader", scope: "col", class: "of-age" }, "Time"))),
-      h("tbody", { role: "rowgroup" }, list.tasks.map(row))),
+      h("tbody", { role: "rowgroup" }, list.tasks.map((task) => lazily("tr", task.id, JSON.stringify(task), () => row(task))))),
     stages.synthetic > 0 && h("p", { class: "note" }, `${stages.synthetic} simulated task${stages.synthetic > 1 ? "s are" : " is"} not counted.`));
 }
 

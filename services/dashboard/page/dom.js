@@ -42,6 +42,17 @@ export function island(tag, attributes, given, { begin, receive }) {
   return node;
 }
 
+// One of many equal parts: built only where its stamp, all that it is made from, has changed.
+export function lazily(tag, key, stamp, build) {
+  return Object.assign(h(tag, { "data-key": key, "data-later": true }), { stamp, build });
+}
+
+function built(node) {
+  if (node.build) return Object.assign(node.build(), { stamp: node.stamp });
+  for (const part of node.querySelectorAll?.("[data-later]") ?? []) part.replaceWith(built(part));
+  return node;
+}
+
 // Makes `target` look like `source` and keeps the nodes that are there: focus, scroll and opened parts stay.
 export function morph(target, source) {
   // Whether a part is open is the reader's choice from the moment it is there.
@@ -79,9 +90,12 @@ export function update(parent, wanted) {
       else place = place.nextSibling;
       if (match.nodeType === Node.TEXT_NODE) {
         if (match.data !== next.data) match.data = next.data;
-      } else morph(match, next);
+      } else if (next.stamp === undefined || next.stamp !== match.stamp) {
+        morph(match, built(next));
+        match.stamp = next.stamp;
+      }
     } else {
-      parent.insertBefore(next, place);
+      parent.insertBefore(built(next), place);
     }
   }
   while (place) {

@@ -92,7 +92,10 @@ function pages(text, { page, pages: all, first, lines }) {
 
 async function find(text, words) {
   const box = dialog.querySelector(".found");
-  if (!words) return box.replaceChildren();
+  if (!words) {
+    box.replaceChildren();
+    return;
+  }
   try {
     const { matches, more } = await get(`${text.text}?find=${encodeURIComponent(words)}`);
     if (shown !== text) return;
@@ -103,5 +106,4 @@ async function find(text, words) {
   } catch (error) {
     box.replaceChildren(h("p", { class: "empty" }, `It could not be searched: ${error.message}`));
   }
-  return undefined;
 }
