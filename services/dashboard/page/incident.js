@@ -6,6 +6,9 @@ import { moment, size, stamp } from "./format.js";
 import { part, problems } from "./part.js";
 import { openIncidentFile } from "./viewer.js";
 
+// Findings that are shown at once.
+const FIRST = 5;
+
 export function failure(task) {
   const last = task.last_failure;
   return last && part("failure", "Last failure",
@@ -18,10 +21,11 @@ export function failure(task) {
 export function incidentPart(incident) {
   return part("incident", "Incident",
     h("div", { class: "panel", "data-tone": "bad" },
-      h("p", {}, h("b", {}, `Given up after ${incident.stage}: `), incident.reason, " ", incident.label && h("code", {}, incident.label)),
-      problems(incident.findings),
+      h("p", {}, h("b", {}, `Given up after ${incident.stage}`), " ", incident.label && h("code", {}, incident.label)),
       h("p", {}, reproduction(incident)),
       incident.reproducible && h("p", {}, command(`${incident.path}/reproduce`, "Copy the command that reproduces it")),
+      incident.findings.length > 0 && [h("h3", {}, "Findings"), problems(incident.findings.slice(0, FIRST))],
+      incident.findings.length > FIRST && h("details", {}, h("summary", {}, `${incident.findings.length - FIRST} more`), problems(incident.findings.slice(FIRST))),
       incident.commands.length > 0 && [h("h3", {}, "Commands that failed"), h("ul", { class: "plain" }, incident.commands.map(([repo, line]) => h("li", {}, `${repo}: `, command(line))))],
       h("dl", { class: "facts" },
         Object.entries(incident.bases).map(([repo, commit]) => fact(`base of ${repo}`, commit)),
@@ -33,7 +37,7 @@ export function incidentPart(incident) {
 
 function reproduction(incident) {
   if (!incident.filed_at) return "The directory that reproduces it is being written.";
-  return incident.reproducible ? "Below the data directory; it works on a clean machine, in a temporary directory:" : ["Not reproducible by itself; what is known is in ", h("code", {}, incident.path), "."];
+  return incident.reproducible ? "This reproduces it; the path is below the data directory:" : ["Not reproducible by itself; what is known is in ", h("code", {}, incident.path), "."];
 }
 
 // Whatever else was said when it was filed, without knowing it by name.

@@ -59,7 +59,9 @@ function ofGates(spans, time, lane, { diamond: half }) {
     const y = lane(gate.lane);
     const tone = verdictTone(gate.verdict);
     const why = gate.findings.map((finding) => finding.detail).join("; ");
-    const sign = { approve: `M${x - 2.6} ${y + 0.2}l1.9 1.9 3.4 -4`, reject: `M${x - 2} ${y - 2}l4 4m0 -4l-4 4` }[gate.verdict];
+    const f = half / 6;
+    const cross = `M${x - 2 * f} ${y - 2 * f}l${4 * f} ${4 * f}m0 ${-4 * f}l${-4 * f} ${4 * f}`;
+    const sign = { approve: `M${x - 2.6 * f} ${y + 0.2 * f}l${1.9 * f} ${1.9 * f} ${3.4 * f} ${-4 * f}`, reject: cross, error: cross }[gate.verdict];
     return {
       key: gate.key, at: gate.to, x, class: "gate-point", tone,
       text: `gate ${gate.gate}, ${GATE_NAMES[gate.gate] ?? ""}${gate.round > 1 ? `, round ${gate.round}` : ""}: ${gate.verdict}${gate.verdict === "asked" ? "" : ` at ${clockTime(gate.to)}`}${why ? `: ${why}` : ""}`,
