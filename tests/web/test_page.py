@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -199,6 +200,14 @@ async def test_a_stream_that_breaks_off_is_resumed_behind_the_last_event_that_wa
     await page.until(says("mode read-only"))
     await page.until(LIVE)
     assert asked == [None, seen.position]
+    # Not the browser but the page itself comes back when the machine has been away.
+    await page.evaluate("window.dispatchEvent(new Event('online'))")
+    await page.until("document.querySelector('#link').dataset.state === 'live'")
+    for _ in range(400):
+        if len(asked) == 3:
+            break
+        await asyncio.sleep(0.05)
+    assert asked == [None, seen.position, missed.position]
 
 
 async def test_an_ended_session_is_said(page: Page, busy: Served) -> None:
