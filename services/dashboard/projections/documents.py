@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from contracts.receipt import EvidenceRef, Problem
-from contracts.task import AxisScore, FailureClass, PullRequestRef
+from contracts.task import AxisScore, FailureClass, PullRequestRef, Reproduction
 
 Phase: TypeAlias = Literal[
     "unknown",
@@ -302,7 +302,14 @@ class IncidentDocument(_Document, frozen=True, kw_only=True):
     opened_at: datetime | None = None
     filed_at: datetime | None = None
     path: str = ""
+    #: Whether its script showed the failure as recorded, and what it gave.
     reproducible: bool = False
+    reproduction: Reproduction | None = None
+    #: Where its branch is; `unpublished` says why there is none.
+    forge: str = ""
+    branch: str = ""
+    commit: str = ""
+    unpublished: str = ""
     synthetic: bool = False
     position: int = 0
 

@@ -11,6 +11,7 @@ from contracts.resolution import (
     IncidentEvent,
     IncidentFiled,
     IncidentOpened,
+    IncidentWritten,
     LoopClosed,
     LoopEvent,
     LoopExhausted,
@@ -88,8 +89,19 @@ def fold_incident(
                 evidence=event.evidence[:LIST_LIMIT],
                 opened_at=recorded.recorded_at,
             )
-        case IncidentFiled(path=path, reproducible=reproducible):
-            return replace(before, path=path, reproducible=reproducible, filed_at=recorded.recorded_at)
+        case IncidentWritten(path=path, reproduction=reproduction):
+            return replace(before, path=path, reproduction=reproduction)
+        case IncidentFiled(path=path, reproducible=reproducible, report=report):
+            filed = replace(before, path=path, reproducible=reproducible, filed_at=recorded.recorded_at)
+            if report is None:
+                return filed
+            return replace(
+                filed,
+                forge=report.forge,
+                branch=report.branch,
+                commit=report.commit,
+                unpublished=report.unpublished,
+            )
         case _:
             assert_never(event)
 
