@@ -79,9 +79,10 @@ def _reproduce(story: Story) -> Iterator[str]:
         yield f"git clone -b incident/{incident.task_id} FORGE incident && incident/reproduce"
         yield "```"
         yield ""
-        yield "or `./reproduce` in this directory. It needs git and the task's test tools, and compares:"
+        yield f"where FORGE is the address that `autopilot task {incident.task_id}` names, or `./reproduce` in this"
+        yield "directory. It needs git and the task's test tools, and compares:"
         yield ""
-        yield from _items(_check(check) for check in story.expected.checks)
+        yield from _items(sentence(check) for check in story.expected.checks)
         yield ""
         yield "Exit status: 1 the failure shows as recorded, 0 it does not show, 2 it could not be tried to its end, "
         yield "3 something fails, but not as recorded. It runs the repository's commands on the refused change: run it "
@@ -104,7 +105,8 @@ def _reproduce(story: Story) -> Iterator[str]:
         yield f"Something that looks like a secret was taken out of the change of {', '.join(story.redacted)}."
 
 
-def _check(check: Check) -> str:
+def sentence(check: Check) -> str:
+    """Say what is compared."""
     side = "the base" if check.side == "base" else "the change"
     command = f"{check.repo}: `{one_line(check.about)}` on {side}"
     match check.kind:

@@ -148,7 +148,7 @@ run() {
   limit=$wall
   [ -z "${REPRODUCE_WALL_S:-}" ] || [ "$REPRODUCE_WALL_S" -ge "$wall" ] || limit=$REPRODUCE_WALL_S
   rm -f "$work/.late" "$work/.fat"
-  watch "$limit" "${2:-0}" &
+  watch "$limit" "${2:-0}" >/dev/null 2>&1 &
   watcher=$!
   # In the foreground: what a shell starts in the background ignores interrupts.
   (CDPATH='' cd -- "$tree" && { ulimit -d "$data_kb" 2>/dev/null || :; } && in_env /bin/sh -c "$1") \
@@ -256,6 +256,8 @@ failing() {
     BEGIN { while ((getline line < ENVIRON["WANTED"]) > 0) wanted[line] = 1 }
     { gsub(/\033\[[0-9;]*m/, ""); gsub(/0x[0-9a-fA-F]+/, "0x") }
     /short test summary info/ { summary = 1 }
+    # The verifier lets pytest go on where -x stops it.
+    /stopping after [0-9]+ failures/ { stopped = 1 }
     summary && /^(FAILED|ERROR) [^ ]/ {
       rest = substr($0, index($0, " ") + 1); hit = known(rest); at = 0
       while (hit == "" && (step = index(substr(rest, at + 1), " - "))) {
@@ -266,7 +268,7 @@ failing() {
     }
     END {
       if (!summary) print "?"
-      for (w in wanted) if (summary && !(w in seen)) print "- " w
+      for (w in wanted) if (summary && !stopped && !(w in seen)) print "- " w
       for (m in more) print "+ " m
     }' "$log" >"$work/.tests"
   if [ ! -s "$work/.tests" ]; then shows "exit code $code, and the same tests fail: $(wc -l <"$1" | tr -d ' ')"

@@ -17,8 +17,9 @@ from services.resolution.adapters.expectation import Check, Expectation
 _FUNCTIONS = Path(__file__).with_name("reproduce.sh")
 #: What the sandbox lets a process reserve beyond twice its memory, KiB.
 _RESERVED_KIB = 4 * 2**20
-#: Findings of a kind that a script repeats.
-_MAX_UNSEEN = 20
+#: How pytest was told to go on by the verifier's observer, so that exit code and failing tests are comparable; and
+#: that its summary names the tests that failed.
+_OBSERVED = "-rfE --continue-on-collection-errors"
 
 
 class Repository(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,10 +67,10 @@ def script(incident: IncidentOpened, expectation: Expectation, repositories: tup
 
 
 def _unseen(expectation: Expectation) -> Iterator[str]:
-    for found in expectation.unseen[:_MAX_UNSEEN]:
-        yield _call("unseen", f"{found.code}: {one_line(found.detail)}")
-    if len(expectation.unseen) > _MAX_UNSEEN:
-        yield _call("unseen", f"{len(expectation.unseen) - _MAX_UNSEEN} more findings, see incident.json")
+    for code in dict.fromkeys(found.code for found in expectation.unseen):
+        first, *more = [found.detail for found in expectation.unseen if found.code == code]
+        rest = f" (and {len(more)} more, see incident.json)" if more else ""
+        yield _call("unseen", f"{code}: {one_line(first)}{rest}")
 
 
 def _repository(incident: IncidentOpened, expectation: Expectation, one: Repository) -> Iterator[str]:
@@ -146,8 +147,8 @@ def _in_env(one: Repository) -> str:
     """Define the function that gives a command the surroundings it had: nothing of the caller's, but a PATH of theirs."""
     values = plain(one.env)
     path = values.pop("PATH", "")
-    # Pytest names the failing tests in its summary only if nobody told it otherwise.
-    values["PYTEST_ADDOPTS"] = f"-rfE {values.get('PYTEST_ADDOPTS', '')}".strip()
+    if one.spec.report is None:
+        values["PYTEST_ADDOPTS"] = f"{_OBSERVED} {values.get('PYTEST_ADDOPTS', '')}".strip()
     words = " ".join(shlex.quote(f"{key}={value}") for key, value in values.items())
     return (
         'in_env() { env -i HOME="$work/.home" TMPDIR="$work/.tmp" LANG=C.UTF-8 '

@@ -26,6 +26,8 @@ COMMAND_S, SCRIPT_S = 300, 900
 MAX_OUTPUT = 200_000
 #: Lines of the output that the report of an incident quotes.
 LAST_WORDS = 3
+#: Where the script finds its directory and a place to work in: names that no directory of a task's environment has.
+_INCIDENT, _WORK = "/autopilot-incident", "/autopilot-trial"
 _GAVE = {0: "does_not_show", 1: "as_recorded", 3: "otherwise"}
 
 
@@ -42,12 +44,12 @@ async def attempt(
     try:
         await asyncio.to_thread(_prepare, directory, scratch)
         command = Command(
-            script="exec /incident/reproduce /work/run",
-            cwd="/work",
+            script=f"exec {_INCIDENT}/reproduce {_WORK}/run",
+            cwd=_WORK,
             env={"PATH": BASE_PATH, "REPRODUCE_WALL_S": str(COMMAND_S)},
             mounts=(
-                Mount(source=str(scratch / "incident"), target="/incident"),
-                Mount(source=str(scratch / "work"), target="/work", writable=True),
+                Mount(source=str(scratch / "incident"), target=_INCIDENT),
+                Mount(source=str(scratch / "work"), target=_WORK, writable=True),
                 *await asyncio.to_thread(required_mounts, directories),
             ),
             limits=Limits(
