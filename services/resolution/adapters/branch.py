@@ -60,7 +60,7 @@ class Branches:
             (
                 repo.url
                 for repo in incident.repos
-                if repo.name in (incident.repo or repo.name) and self._broker.existing(repo.url)
+                if incident.repo in ("", repo.name) and self._broker.existing(repo.url)
             ),
             None,
         )
@@ -68,15 +68,12 @@ class Branches:
             return Place(unpublished="there is no clone of the repository to make a branch of")
         mirror = self._broker.existing(url)
         assert mirror is not None, "it was there a moment ago"
-        message = (
-            f"Incident {incident.incident_id}: {' '.join(incident.title.split())}\n\n{incident.reason}\n"
-        )
         try:
             head = await _patiently(lambda: self._forge.branch_head(url, branch)) or ""
             if head and head not in earlier:
                 return Place(unpublished=_moved(branch, head))
             commit = await mirror.commit_files(
-                written.path, written.files, message, parents=[head] if head else [], when=when
+                written.path, written.files, written.message, parents=[head] if head else [], when=when
             )
         except (ForgeError, GitError) as error:
             return Place(unpublished=f"the branch cannot be made: {error}")
@@ -90,7 +87,8 @@ class Branches:
         if not written.commit:
             return "", ""
         try:
-            return redact(await _patiently(lambda: self._push(opened, written))), ""
+            # Without credentials, and without a mark in their place: people copy it.
+            return redact(await _patiently(lambda: self._push(opened, written))).replace("***@", ""), ""
         except LeaseLostError as error:
             return "", _moved(written.branch, error.actual or "nothing")
         except (ForgeError, GitError) as error:

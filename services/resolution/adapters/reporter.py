@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from contracts.message import Recorded
+from contracts.receipt import CommandReceipt
 from contracts.resolution import IncidentOpened
 from contracts.task import RepoSpec, Reproduction
 from libs.evidence.error import EvidenceError
@@ -29,7 +30,7 @@ from services.resolution.adapters import trial
 from services.resolution.adapters.expectation import Expectation, expect
 from services.resolution.adapters.readme import Story, readme
 from services.resolution.adapters.script import Repository, script
-from services.resolution.adapters.surroundings import Lock, look
+from services.resolution.adapters.surroundings import Lock, Seen, look
 from services.resolution.projections import attempts, events
 
 log = structlog.get_logger(__name__)
@@ -46,6 +47,8 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
     """A directory that is in its place."""
 
     path: Path
+    #: What the commit of its branch says.
+    message: str
     #: What goes into the branch, relative to the directory.
     files: tuple[str, ...]
     reproduction: Reproduction
@@ -74,7 +77,7 @@ class Reporter:
         # Everything is written from values without secrets: taken out afterwards, they could break what is quoted.
         clean = cleaned(self._redactor, incident)
         expectation = expect(clean)
-        lock = await look(incident.repos)
+        lock = await look(tuple(repo for repo in incident.repos if self._broker.existing(repo.url)))
         repositories, redacted = [], []
         for repo in incident.repos:
             one, taken_out = await self._repository(incident, repo, lock, draft / "repos" / repo.name)
@@ -82,7 +85,11 @@ class Reporter:
             redacted += [repo.name] if taken_out else []
         text = script(clean, expectation, tuple(repositories))
         await asyncio.to_thread(self._write_program, incident, draft, text)
-        reproduction, printed = await self._try(incident, expectation, draft, lock)
+        unreadable = expectation.heavy and not any(one.base for one in repositories)
+        if hopeless := expectation.nothing or ("the base could not be read" if unreadable else ""):
+            reproduction, printed = Reproduction(gave="not_tried", detail=hopeless), b""
+        else:
+            reproduction, printed = await self._try(incident, expectation, draft, lock)
         story = Story(
             incident=msgspec.structs.replace(clean, patch=None),
             expected=expectation,
@@ -94,13 +101,12 @@ class Reporter:
         )
         files = await asyncio.to_thread(_complete, draft, story, printed)
         await asyncio.to_thread(_replace, draft, place)
-        return Written(path=place, files=files, reproduction=reproduction)
+        message = f"Incident {clean.incident_id}: {' '.join(clean.title.split())}\n\n{clean.reason}\n"
+        return Written(path=place, message=message, files=files, reproduction=reproduction)
 
     async def _try(
         self, incident: IncidentOpened, expectation: Expectation, draft: Path, lock: Lock
     ) -> tuple[Reproduction, bytes]:
-        if expectation.nothing:
-            return Reproduction(gave="not_tried", detail=expectation.nothing), b""
         named = {place for seen in lock.repositories.values() for place in seen.directories}
         cookie = f"incident-{incident.incident_id}-{hashlib.sha256(bytes(self._data_dir)).hexdigest()[:12]}"
         async with self._turn if expectation.heavy else contextlib.nullcontext():
@@ -110,11 +116,11 @@ class Reporter:
         self, incident: IncidentOpened, repo: RepoSpec, lock: Lock, directory: Path
     ) -> tuple[Repository, bool]:
         directory.mkdir(parents=True)
-        seen = lock.repositories[repo.name]
+        seen = lock.repositories.get(repo.name, Seen())
         known = Repository(
             spec=cleaned(self._redactor, repo),
             env=cleaned(self._redactor, seen.variables),
-            directories=seen.directories,
+            directories=cleaned(self._redactor, seen.directories),
             python=seen.python,
             failing=await asyncio.to_thread(self._write_failing, incident, repo, directory),
         )
@@ -156,6 +162,8 @@ class Reporter:
             if name != repo.name or receipt.side != "change" or receipt.report is None:
                 continue
             try:
+                if not self._has_summary(receipt):
+                    continue
                 content = self._evidence.read(receipt.report.digest, MAX_REPORT)
                 report = msgspec.json.decode(content, type=Report)
             except (EvidenceError, msgspec.DecodeError) as error:
@@ -169,6 +177,12 @@ class Reporter:
                 (directory / file).write_bytes(self._redactor.redact(listed.encode("utf-8", "replace")))
                 found[receipt.command] = file
         return found
+
+    def _has_summary(self, receipt: CommandReceipt) -> bool:
+        """Tell whether pytest said at the end which tests failed; without that the script has nothing to compare."""
+        if receipt.output is None:
+            return False
+        return b"short test summary info" in self._evidence.read(receipt.output.digest, MAX_REPORT)
 
     def _write_program(self, incident: IncidentOpened, directory: Path, text: str) -> None:
         program = directory / "reproduce"

@@ -151,8 +151,12 @@ run() {
   watch "$limit" "${2:-0}" >/dev/null 2>&1 &
   watcher=$!
   # In the foreground: what a shell starts in the background ignores interrupts.
-  (CDPATH='' cd -- "$tree" && { ulimit -d "$data_kb" 2>/dev/null || :; } && in_env /bin/sh -c "$1") \
-    </dev/null >"$log" 2>&1
+  # The limits of the verifier: KiB that may be reserved, and 1 GiB, in halves of a KiB, for any file.
+  (
+    CDPATH='' cd -- "$tree" || exit 126
+    { ulimit -d "$data_kb"; ulimit -f 2097152; } 2>/dev/null
+    in_env /bin/sh -c "$1"
+  ) </dev/null >"$log" 2>&1
   code=$?
   { kill "$watcher" && wait "$watcher"; } 2>/dev/null
   [ ! -e "$work/.late" ] || late=1
@@ -238,6 +242,8 @@ ended() {
 }
 missing_program() {
   case $code in 126 | 127) cannot "a program is missing (exit code $code), see the output above" ;; esac
+  ! grep -Eq "No module named '?pytest|error: unrecognized arguments" "$log" ||
+    cannot "pytest or one of its plug-ins is missing, see the output above"
 }
 out_of_time() {
   if [ "$limit" = "$wall" ]; then differs "still running after $wall s; $1"
@@ -272,7 +278,9 @@ failing() {
       for (m in more) print "+ " m
     }' "$log" >"$work/.tests"
   if [ ! -s "$work/.tests" ]; then shows "exit code $code, and the same tests fail: $(wc -l <"$1" | tr -d ' ')"
-  elif [ "$(cat "$work/.tests")" = '?' ]; then shows "exit code $code (which tests failed, the output does not tell)"
+  elif [ "$(cat "$work/.tests")" = '?' ]; then
+    missing_program
+    differs "exit code $code, but pytest does not say which tests fail"
   else
     sed -e 's/^- /  | recorded as failing, not now: /' -e 's/^+ /  | fails now, not recorded: /' "$work/.tests"
     differs "exit code $code, but other tests fail"

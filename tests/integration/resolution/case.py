@@ -83,6 +83,8 @@ class Case:
             content = msgspec.json.encode(seen)
             digest = EvidenceStore(self.data / "evidence").put_bytes(content)
             report = EvidenceRef(digest=digest, name="test.json")
+            log = EvidenceStore(self.data / "evidence").put_bytes(b"=== short test summary info ===\n")
+            values = {"output": EvidenceRef(digest=log, name="test.log"), **values}
         given: dict[str, Any] = {"purpose": "test", "side": "change", "exit_code": 1, "ended": "exited"}
         return CommandReceipt(
             command=command,
