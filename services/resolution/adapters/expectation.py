@@ -101,6 +101,9 @@ def expect(incident: IncidentOpened) -> Expectation:
         )
     checks = tuple(check for repo in incident.repos for check in _checks(incident, repo))
     unseen = tuple(found for found in incident.findings if _is_unseen(found, checks))
+    if not incident.changes and incident.label != "setup_failed":
+        # That the task is still open says nothing about why an engine made nothing of it.
+        unseen = (Problem(code=incident.label, detail=incident.reason), *unseen)
     return Expectation(
         checks=checks,
         unseen=unseen,
@@ -131,6 +134,9 @@ def _checks(incident: IncidentOpened, repo: RepoSpec) -> Iterator[Check]:
     receipts = [receipt for name, receipt in incident.receipts if name == repo.name]
     change = next((change for change in incident.changes if change.repo == repo.name), None)
     yield from (check for receipt in receipts if (check := _of_receipt(repo, receipt)))
+    if change is None and incident.label == "setup_failed" and repo.setup:
+        yield Check(repo=repo.name, kind="fails", side="base", about=repo.setup)
+        return
     if change is None:
         # Nothing was made of the task: what it asks for is still asked for.
         yield from (

@@ -126,8 +126,7 @@ _INSTEAD_OF_APPLYING = ("unreadable", "does_not_apply", "adds_submodule", "chang
 
 
 def _commands(incident: IncidentOpened, one: Repository, checks: tuple[Check, ...]) -> Iterator[str]:
-    of_set_up = any(check.receipt is not None and check.receipt.purpose == "setup" for check in checks)
-    if one.spec.setup and not of_set_up:
+    if one.spec.setup and not any(check.about == one.spec.setup for check in checks):
         yield _call("set_up", one.spec.setup)
     yield "ready"
     for check in checks:

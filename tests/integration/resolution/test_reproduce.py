@@ -17,7 +17,7 @@ from libs.verification.environment import surround
 from services.resolution.adapters.expectation import expect
 from services.resolution.adapters.reporter import Reporter
 from services.resolution.adapters.script import Repository, script
-from tests.integration.resolution.case import ENV, RIGHT, WRONG, Case, require_sandbox, run
+from tests.integration.resolution.case import ENV, PYTEST, RIGHT, WRONG, Case, require_sandbox, run
 
 #: Texts that would do something if they were taken for shell.
 HOSTILE = [
@@ -133,7 +133,9 @@ async def test_an_engine_that_made_nothing_leaves_the_tests_failing_on_the_base(
     done = run(made.path, tmp_path / "work")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "as recorded: exit code 1" in done.stdout
+    assert "not checked here: no_repair_found" in done.stdout
     assert "not checked here: suspicious_place" in done.stdout
+    assert "The failure shows, as recorded." not in done.stdout
     assert not (made.path / "repos" / "r" / "change.patch").exists()
 
 
@@ -186,6 +188,18 @@ async def test_directories_of_the_environment_that_are_not_here_are_named_and_ca
     assert "REPRODUCE_PATH=" in done.stderr
     own = str(Path(sys.executable).parent)
     assert run(made.path, tmp_path / "own", REPRODUCE_PATH=own).returncode == 1
+
+
+async def test_a_missing_plug_in_of_pytest_is_no_failure_of_the_change(case: Case, tmp_path: Path) -> None:
+    incident = case.incident(
+        engine="repair",
+        label="no_repair_found",
+        receipts=(),
+        repo={"fail_to_pass": [f"{PYTEST} --no-such-option=1"]},
+    )
+    done = run((await case.written(incident)).path, tmp_path / "work")
+    assert done.returncode == 2, done.stdout
+    assert "pytest or one of its plug-ins is missing" in done.stderr
 
 
 async def test_a_missing_program_is_no_failure_of_the_change(case: Case, tmp_path: Path) -> None:

@@ -106,7 +106,17 @@ def test_a_patch_that_never_became_a_commit_is_refused_again(label: str, reason:
 def test_where_nothing_was_made_the_task_still_asks_for_what_it_asked(label: str) -> None:
     opened = incident(label=label, engine="repair", changes=(), codes=("suspicious_place",))
     assert kinds(opened) == [("fails", "base", FIX)]
-    assert [found.code for found in expect(opened).unseen] == ["suspicious_place"]
+    assert [found.code for found in expect(opened).unseen] == [label, "suspicious_place"]
+
+
+def test_a_set_up_that_fails_before_anything_is_made_is_run_again() -> None:
+    repo = msgspec.convert({"name": "r", "url": "u", "setup": "exit 5", "fail_to_pass": [FIX]}, RepoSpec)
+    opened = incident(label="setup_failed", engine="command", changes=(), repos=(repo,))
+    assert kinds(opened) == [("fails", "base", "exit 5")]
+    assert expect(opened).unseen == ()
+    text = script(opened, expect(opened), (Repository(spec=repo, base="b" * 40, tree="t"),))
+    assert "\nset_up 'exit 5'" not in text
+    assert "\nfails 'exit 5'" in text
 
 
 def test_a_failed_smoke_command_is_run_on_the_change() -> None:
