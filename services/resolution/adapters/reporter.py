@@ -37,6 +37,8 @@ log = structlog.get_logger(__name__)
 
 #: Bytes of a failing command's output that go into the directory, and of a per-test report that are read.
 MAX_OUTPUT, MAX_REPORT = 200_000, 50_000_000
+#: Directories that are being written at once, their scripts not run yet.
+PLACES = 4
 #: The base, for those who have the directory and no forge; it stays out of the branch.
 BUNDLE = "base.bundle"
 
@@ -62,6 +64,7 @@ class Reporter:
         self._broker = Broker(data_dir)
         self._redactor = redactor or Redactor()
         self._evidence = EvidenceStore(data_dir / "evidence", self._redactor)
+        self._places = asyncio.Semaphore(PLACES)
         # A suite beside those of the stage-runner is enough; what runs no command of a repository need not wait for it.
         self._turn = asyncio.Semaphore(1)
 
@@ -73,18 +76,19 @@ class Reporter:
         """
         place = self._data_dir / "incidents" / incident.incident_id
         draft = place.with_name(f".{place.name}.draft")
-        await asyncio.to_thread(_make_empty, draft)
         # Everything is written from values without secrets: taken out afterwards, they could break what is quoted.
         clean = cleaned(self._redactor, incident)
         expectation = expect(clean)
-        lock = await look(tuple(repo for repo in incident.repos if self._broker.existing(repo.url)))
-        repositories, redacted = [], []
-        for repo in incident.repos:
-            one, taken_out = await self._repository(incident, repo, lock, draft / "repos" / repo.name)
-            repositories.append(one)
-            redacted += [repo.name] if taken_out else []
-        text = script(clean, expectation, tuple(repositories))
-        await asyncio.to_thread(self._write_program, incident, draft, text)
+        async with self._places:
+            await asyncio.to_thread(_make_empty, draft)
+            lock = await look(tuple(repo for repo in incident.repos if self._broker.existing(repo.url)))
+            repositories, redacted = [], []
+            for repo in incident.repos:
+                one, taken_out = await self._repository(incident, repo, lock, draft / "repos" / repo.name)
+                repositories.append(one)
+                redacted += [repo.name] if taken_out else []
+            text = script(clean, expectation, tuple(repositories))
+            await asyncio.to_thread(self._write_program, incident, draft, text)
         unreadable = expectation.heavy and not any(one.base for one in repositories)
         if hopeless := expectation.nothing or ("the base could not be read" if unreadable else ""):
             reproduction, printed = Reproduction(gave="not_tried", detail=hopeless), b""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import shutil
 from pathlib import Path
 
@@ -19,9 +20,10 @@ from libs.verification.environment import BASE_PATH
 
 log = structlog.get_logger(__name__)
 
-#: Seconds that one command may run here, and the whole script. A task's own limit may be much longer: then the trial
-#: says that it was not waited for, and the slot of the task is not held for another round of it.
-COMMAND_S, SCRIPT_S = 300, 900
+#: Seconds that the whole script may run here, and a command at least; up to which limit a hang is waited for to its
+#: end; and how much longer than recorded a command may take. A task's own limit may be an hour: its slot is not held for
+#: another one, and the trial then says that it did not wait.
+SCRIPT_S, COMMAND_S, HANG_S, SLOWER = 900, 60, 300, 3
 #: Bytes of output that are kept.
 MAX_OUTPUT = 200_000
 #: Lines of the output that the report of an incident quotes.
@@ -46,14 +48,14 @@ async def attempt(
         command = Command(
             script=f"exec {_INCIDENT}/reproduce {_WORK}/run",
             cwd=_WORK,
-            env={"PATH": BASE_PATH, "REPRODUCE_WALL_S": str(COMMAND_S)},
+            env={"PATH": BASE_PATH, "REPRODUCE_WALL_S": str(patience(incident))},
             mounts=(
                 Mount(source=str(scratch / "incident"), target=_INCIDENT),
                 Mount(source=str(scratch / "work"), target=_WORK, writable=True),
                 *await asyncio.to_thread(required_mounts, directories),
             ),
             limits=Limits(
-                wall_s=SCRIPT_S, memory_mb=2 * incident.budget.memory_mb + 256, output_bytes=MAX_OUTPUT
+                wall_s=SCRIPT_S, memory_mb=2 * incident.budget.memory_mb + 1_024, output_bytes=MAX_OUTPUT
             ),
             cookie=cookie,
         )
@@ -77,6 +79,17 @@ async def attempt(
         detail=last[-1_000:],
     )
     return gave, printed
+
+
+def patience(incident: IncidentOpened) -> int:
+    """Say how many seconds a command is waited for here: by what it took when it failed."""
+    waits = [float(COMMAND_S)]
+    for _, receipt in incident.receipts:
+        if receipt.ended != "wall":
+            waits.append(SLOWER * receipt.duration_s)
+        elif incident.budget.wall_s <= HANG_S:
+            waits.append(incident.budget.wall_s)
+    return min(math.ceil(max(waits)), SCRIPT_S)
 
 
 def _prepare(directory: Path, scratch: Path) -> None:

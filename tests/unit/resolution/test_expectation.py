@@ -9,10 +9,11 @@ import pytest
 
 from contracts.receipt import CommandReceipt, Problem
 from contracts.resolution import IncidentOpened
-from contracts.task import RepoChange, RepoSpec
+from contracts.task import Budget, RepoChange, RepoSpec
 from services.resolution.adapters.expectation import Check, Kind, expect
 from services.resolution.adapters.readme import sentence
 from services.resolution.adapters.script import Repository, script
+from services.resolution.adapters.trial import patience
 
 TEST, FIX = "pytest -q", "pytest -q test_wide.py"
 CHANGE = RepoChange(repo="r", base_commit="b", commit="c", tree="t", files=("a.py", "tests/test_a.py"))
@@ -21,7 +22,9 @@ CHANGE = RepoChange(repo="r", base_commit="b", commit="c", tree="t", files=("a.p
 def receipt(command: str = TEST, **values: Any) -> CommandReceipt:
     """A receipt of a command that failed on the change."""
     given: dict[str, Any] = {"purpose": "test", "side": "change", "exit_code": 1, "ended": "exited"}
-    return CommandReceipt(command=command, tree="t", duration_s=1, peak_memory_mb=1, **{**given, **values})
+    return CommandReceipt(
+        command=command, tree="t", peak_memory_mb=1, **{"duration_s": 1.0, **given, **values}
+    )
 
 
 def incident(*receipts: CommandReceipt, codes: tuple[str, ...] = (), **values: Any) -> IncidentOpened:
@@ -159,3 +162,20 @@ def test_every_kind_of_comparison_has_its_function_and_its_sentence() -> None:
     for kind in get_args(Kind):
         assert f"\n{kind}() {{" in functions
         assert sentence(Check(repo="r", kind=kind, about="x", exit_code=1))
+
+
+@pytest.mark.parametrize(
+    ("receipts", "wall_s", "seconds"),
+    [
+        ((), 900, 60),
+        ((receipt(duration_s=100.0),), 900, 300),
+        ((receipt(duration_s=0.5),), 900, 60),
+        ((receipt(duration_s=5_000.0),), 9_000, 900),
+        ((receipt(exit_code=None, ended="wall", duration_s=200.0),), 200, 200),
+        ((receipt(exit_code=None, ended="wall", duration_s=900.0),), 900, 60),
+    ],
+)
+def test_a_trial_waits_by_what_the_commands_took_and_never_for_long(
+    receipts: tuple[CommandReceipt, ...], wall_s: int, seconds: int
+) -> None:
+    assert patience(incident(*receipts, budget=Budget(wall_s=wall_s))) == seconds
