@@ -221,11 +221,15 @@ class PlanDelta(msgspec.Struct, frozen=True, kw_only=True):
     avoid: tuple[str, ...] = ()
 
 
+#: What the script of an incident gave. `otherwise`: something fails, but not as recorded. `not_tried`: the script could
+#: not be run to its end.
+Gave: TypeAlias = Literal["as_recorded", "does_not_show", "otherwise", "not_tried"]
+
+
 class Reproduction(msgspec.Struct, frozen=True, kw_only=True):
     """What an incident's script gave when it was run in the sandbox, before the incident was filed."""
 
-    #: `otherwise`: something fails, but not as recorded. `not_tried`: the script could not be run to its end.
-    gave: Literal["as_recorded", "does_not_show", "otherwise", "not_tried"]
+    gave: Gave
     #: None where the script did not exit by itself.
     exit_code: int | None = None
     #: Seconds.

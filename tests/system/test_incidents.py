@@ -157,6 +157,23 @@ async def test_a_retry_goes_on_from_the_incident_with_think(world: World, shop: 
     assert "- verify 2, gates 1" in text
 
 
+async def test_an_incident_that_cannot_be_written_as_it_should_be_still_ends_the_task(
+    world: World, shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def breaks(*_: Any) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(Reporter, "_repository", breaks)
+    await submit(world, "t1", shop.task(STALE))
+    await world.settle()
+    events = await sound(world)
+    (given_up,) = facts_of(events, "t1", "task_given_up")
+    assert given_up.report.reproduction.gave == "not_tried"
+    assert "RuntimeError" in given_up.report.reproduction.detail
+    text = (tmp_path / "data" / given_up.report.path / "README.md").read_text()
+    assert "There is no script: it could not be written (RuntimeError)" in text
+
+
 async def test_several_incidents_are_filed_though_one_script_takes_long(
     world: World, shop: Shop, tmp_path: Path
 ) -> None:

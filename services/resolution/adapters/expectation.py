@@ -54,7 +54,6 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     #: The command, path, tree or failure code that it is about.
     about: str = ""
     exit_code: int | None = None
-    receipt: CommandReceipt | None = None
 
 
 class Expectation(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +98,8 @@ def expect(incident: IncidentOpened) -> Expectation:
                 if (not incident.repo or repo.name == incident.repo) and _has_patch(incident, repo)
             )
         )
-    checks = tuple(check for repo in incident.repos for check in _checks(incident, repo))
+    # A command that is both a test and one to fix need not be run twice.
+    checks = tuple(dict.fromkeys(check for repo in incident.repos for check in _checks(incident, repo)))
     unseen = tuple(found for found in incident.findings if _is_unseen(found, checks))
     if not incident.changes and incident.label != "setup_failed":
         # That the task is still open says nothing about why an engine made nothing of it.
@@ -174,7 +174,6 @@ def _of_receipt(repo: RepoSpec, receipt: CommandReceipt) -> Check | None:
         side=receipt.side,
         about=receipt.command,
         exit_code=receipt.exit_code,
-        receipt=receipt,
     )
 
 

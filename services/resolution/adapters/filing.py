@@ -99,7 +99,16 @@ class Filing:
         """Write and try the directory, make the commit, and record both before anybody outside can see it."""
         store = self._running.store
         history = await store.read_stream(f"task-{opened.task_id}", upto=opened.upto) if opened.upto else []
-        made = await self._reporter.write(opened, history)
+        try:
+            made = await self._reporter.write(opened, history)
+        except OSError:
+            raise
+        except Exception as error:
+            # Whatever it is, the task must come to its end, and a person must see why there is no more.
+            log.exception("incident_written_bare", incident=opened.incident_id)
+            made = await self._reporter.write_bare(
+                opened, f"it could not be written ({type(error).__name__}), see the log of resolution"
+            )
         place = await self._branches.commit(opened, made, cause.recorded_at, await self._earlier(opened))
         path = str(made.path.relative_to(self._running.config.data.absolute()))
         wish = WriteIncident(

@@ -29,7 +29,7 @@ from libs.verification.report import Report
 from services.resolution.adapters import trial
 from services.resolution.adapters.expectation import Expectation, expect
 from services.resolution.adapters.readme import Story, readme
-from services.resolution.adapters.script import Repository, script
+from services.resolution.adapters.script import Repository, one_line, script
 from services.resolution.adapters.surroundings import Lock, Seen, look
 from services.resolution.projections import attempts, events
 
@@ -42,6 +42,7 @@ PLACES = 4
 #: The base, for those who have the directory and no forge; it stays out of the branch.
 BUNDLE = "base.bundle"
 
+_NAMES = frozenset({"name", "repo", "task_id", "incident_id"})
 T = TypeVar("T")
 
 
@@ -105,8 +106,25 @@ class Reporter:
         )
         files = await asyncio.to_thread(_complete, draft, story, printed)
         await asyncio.to_thread(_replace, draft, place)
-        message = f"Incident {clean.incident_id}: {' '.join(clean.title.split())}\n\n{clean.reason}\n"
+        message = f"Incident {clean.incident_id}: {one_line(clean.title)}\n\n{clean.reason}\n"
         return Written(path=place, message=message, files=files, reproduction=reproduction)
+
+    async def write_bare(self, incident: IncidentOpened, cause: str) -> Written:
+        """Write what needs nothing but the incident: how it is filed if the directory cannot be made as it should be."""
+        place = self._data_dir / "incidents" / incident.incident_id
+        clean = cleaned(self._redactor, incident)
+        text = (
+            f"# {one_line(clean.title)}\n\nTask `{clean.task_id}` was given up at stage `{clean.stage}` "
+            f"(`{clean.label}`): {one_line(clean.reason)}\n\nThere is no script: {cause}.\n"
+        )
+        await asyncio.to_thread(_make_empty, place)
+        (place / "README.md").write_text(text, errors="replace")
+        return Written(
+            path=place,
+            message=f"Incident {clean.incident_id}: {one_line(clean.title)}\n",
+            files=("README.md",),
+            reproduction=Reproduction(gave="not_tried", detail=cause),
+        )
 
     async def _try(
         self, incident: IncidentOpened, expectation: Expectation, draft: Path, lock: Lock
@@ -190,7 +208,7 @@ class Reporter:
 
     def _write_program(self, incident: IncidentOpened, directory: Path, text: str) -> None:
         program = directory / "reproduce"
-        program.write_text(text)
+        program.write_text(text, errors="surrogateescape")
         program.chmod(program.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
         evidence = directory / "evidence"
         evidence.mkdir()
@@ -207,7 +225,7 @@ def base_ref(incident_id: str) -> str:
 
 
 def cleaned(redactor: Redactor, value: T) -> T:
-    """Return a value with the secrets taken out of every text in it."""
+    """Return a value with the secrets taken out of every text in it but names, which are tokens and become paths."""
 
     def clean(part: Any) -> Any:
         match part:
@@ -216,7 +234,7 @@ def cleaned(redactor: Redactor, value: T) -> T:
                     "utf-8", "surrogateescape"
                 )
             case dict():
-                return {key: clean(item) for key, item in part.items()}
+                return {key: item if key in _NAMES else clean(item) for key, item in part.items()}
             case list() | tuple():
                 return [clean(item) for item in part]
             case _:

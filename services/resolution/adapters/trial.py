@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from contracts.resolution import IncidentOpened
-from contracts.task import Reproduction
+from contracts.task import Gave, Reproduction
 from libs.evidence.redaction import Redactor
 from libs.sandbox import runner
 from libs.sandbox.command import Command, Ended, Limits, Mount
@@ -30,7 +30,7 @@ MAX_OUTPUT = 200_000
 LAST_WORDS = 3
 #: Where the script finds its directory and a place to work in: names that no directory of a task's environment has.
 _INCIDENT, _WORK = "/autopilot-incident", "/autopilot-trial"
-_GAVE = {0: "does_not_show", 1: "as_recorded", 3: "otherwise"}
+_GAVE: dict[int | None, Gave] = {0: "does_not_show", 1: "as_recorded", 3: "otherwise"}
 
 
 async def attempt(
@@ -73,7 +73,7 @@ async def attempt(
     if outcome.ended is not Ended.EXITED:
         last = f"the script was stopped ({outcome.ended}); {last}"
     gave = Reproduction(
-        gave=_GAVE.get(outcome.exit_code if outcome.exit_code is not None else 2, "not_tried"),  # type: ignore[arg-type]
+        gave=_GAVE.get(outcome.exit_code, "not_tried"),
         exit_code=outcome.exit_code,
         duration_s=round(outcome.duration_s, 1),
         detail=last[-1_000:],
