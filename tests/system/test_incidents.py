@@ -12,6 +12,7 @@ import pytest
 
 from libs.forge.local import LocalForge
 from libs.testing.world import World
+from loadtest import incidents
 from services.resolution.adapters.branch import Branches
 from services.resolution.adapters.reporter import Reporter
 from services.scheduler.domain.commands import Retry
@@ -58,9 +59,10 @@ async def test_an_incident_can_be_seen_from_a_clean_clone_and_says_what_was_trie
     assert (report.incident_id, report.branch) == ("t1-1", "incident/t1")
     assert report.reproduction.gave == "as_recorded"
     assert {found.code for found in report.findings} >= {"test_not_passing"}
-    done = await reproduces(shop, tmp_path / "data", tmp_path / "clone")
-    assert done.returncode == 1, done.stdout + done.stderr
-    text = (tmp_path / "clone" / "README.md").read_text()
+    ((forge, branch),) = incidents.branches(tmp_path / "data", [])
+    row = await asyncio.to_thread(incidents.attempt, forge, branch)
+    assert (row.incident, row.filed, row.now, row.exit_code) == ("t1-1", "as_recorded", "as_recorded", 1), row
+    text = (tmp_path / "data" / report.path / "README.md").read_text()
     awaited = next(event for event in events if event.type == "resolution_awaited")
     assert f"versions 1 to {awaited.version} (positions 1 to {awaited.position})" in text
     (change,) = awaited.event.subject.changes
