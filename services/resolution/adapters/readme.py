@@ -84,8 +84,8 @@ def _reproduce(story: Story) -> Iterator[str]:
         yield ""
         yield from _items(sentence(check) for check in story.expected.checks)
         yield ""
-        yield "Exit status: 1 the failure shows as recorded, 0 it does not show, 2 it could not be tried to its end, "
-        yield "3 something fails, but not as recorded. It runs the repository's commands on the refused change: run it "
+        yield "Exit status: 1 the failure shows as recorded, 0 it does not show, 2 it could not be tried to its end,"
+        yield "3 something fails, but not as recorded. It runs the repository's commands on the refused change: run it"
         yield "where you would run those."
     if story.expected.unseen:
         yield ""
@@ -111,7 +111,11 @@ def sentence(check: Check) -> str:
     command = f"{check.repo}: `{one_line(check.about)}` on {side}"
     match check.kind:
         case "exits":
-            tests = " with the same failing tests" if check.side == "change" else ""
+            tests = (
+                ", and the tests fail that `failing-*.txt` lists, if it does"
+                if check.side == "change"
+                else ""
+            )
             return f"{command} ends with exit code {check.exit_code}{tests}"
         case "set_up_exits":
             return f"{command}, the set-up, ends with exit code {check.exit_code}"

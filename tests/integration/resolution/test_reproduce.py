@@ -179,7 +179,7 @@ async def test_directories_of_the_environment_that_are_not_here_are_named_and_ca
 ) -> None:
     tools = tmp_path / "tools"
     tools.mkdir()
-    env = {"PATH": f"{tools}:{ENV['PATH']}"}
+    env = {**ENV, "PATH": f"{tools}:{ENV['PATH']}"}
     made = await case.written(case.incident(await case.change({"wide.py": WRONG}), repo={"env": env}))
     tools.rmdir()
     done = run(made.path, tmp_path / "work")
