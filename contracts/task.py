@@ -240,6 +240,43 @@ class PlanDelta(msgspec.Struct, frozen=True, kw_only=True):
     avoid: tuple[str, ...] = ()
 
 
+#: What the script of an incident gave. `otherwise`: something fails, but not as recorded. `not_tried`: the script could
+#: not be run to its end.
+Gave: TypeAlias = Literal["as_recorded", "does_not_show", "otherwise", "not_tried"]
+
+
+class Reproduction(msgspec.Struct, frozen=True, kw_only=True):
+    """What an incident's script gave when it was run in the sandbox, before the incident was filed."""
+
+    gave: Gave
+    #: None where the script did not exit by itself.
+    exit_code: int | None = None
+    #: Seconds.
+    duration_s: float = 0.0
+    #: The script's last words, or why it was not run.
+    detail: str = ""
+
+
+class IncidentReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What is told of an incident: enough to read it, to try it, and to go on from it."""
+
+    incident_id: str
+    #: Where the task was given up, and the failure's code.
+    stage: Stage
+    code: str
+    reason: str
+    findings: tuple[Problem, ...] = ()
+    #: Its directory, relative to the data directory.
+    path: str
+    #: Address of the repository that has the branch, without credentials; empty where there is no branch.
+    forge: str = ""
+    branch: str = ""
+    commit: str = ""
+    #: Why there is no branch.
+    unpublished: str = ""
+    reproduction: Reproduction
+
+
 class StageInput(msgspec.Struct, frozen=True, kw_only=True):
     """All that a stage needs to know; a stage reads nothing else of the task."""
 
@@ -256,6 +293,8 @@ class StageInput(msgspec.Struct, frozen=True, kw_only=True):
     #: Gates that approved so far: `gate:verdict`, quoted in the pull request.
     approvals: tuple[str, ...] = ()
     draft: bool = False
+    #: The incident that a person's retry goes on from.
+    incident: IncidentReport | None = None
 
 
 class _Task(Event, frozen=True, kw_only=True):
@@ -424,6 +463,7 @@ class TaskGivenUp(_Task, frozen=True, kw_only=True):
     ends: ClassVar[bool] = True
     incident_id: str
     reason: str
+    report: IncidentReport | None = None
 
 
 TaskEvent: TypeAlias = (

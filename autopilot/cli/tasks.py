@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import typer
 
-from autopilot.cli import show
+from autopilot.cli import incidents, show
 from autopilot.cli.client import Client
 from autopilot.cli.failure import UsageError
 from autopilot.cli.options import AsJson, DataDir, TaskId, client
@@ -89,6 +89,7 @@ def task(task_id: TaskId, data_dir: DataDir = None, json: AsJson = False) -> Non
         show.line(f"  read   {_git_command(pull)}")
     if one.get("incident_id"):
         show.line(f"incident {one['incident_id']}: {_incident(connected, one)}")
+        incidents.tell(connected, one.get("incident"))
 
 
 def _git_command(pull: dict[str, Any]) -> str:

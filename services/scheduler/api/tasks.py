@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from contracts.message import key_of
-from contracts.task import TaskSpec
+from contracts.task import IncidentReport, TaskSpec
 from libs.runtime.http import Problem, body_of, json_response
 from libs.runtime.running import Running
 from libs.runtime.work import Work
@@ -55,6 +55,8 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     #: Why it does not run yet, in words.
     why_not_yet: str = ""
     incident_id: str = ""
+    #: What is told of the incident that the task ended in.
+    incident: IncidentReport | None = None
     synthetic: bool = False
 
 
@@ -185,6 +187,7 @@ def routes(running: Running) -> APIRouter:
             owner=state.waits_on,
             why_not_yet=why,
             incident_id=state.incident_id,
+            incident=state.incident if state.incident_id else None,
             synthetic=state.synthetic,
         )
 
