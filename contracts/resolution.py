@@ -32,6 +32,8 @@ class LoopOpened(_Loop, frozen=True, kw_only=True):
     #: Equal for equal attempts on this task.
     signature: str
     findings: tuple[Problem, ...] = ()
+    #: Trees of the change that failed.
+    trees: tuple[str, ...] = ()
 
 
 class PlanDeltaRecorded(_Loop, frozen=True, kw_only=True):

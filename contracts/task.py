@@ -112,6 +112,8 @@ class PlannedRepo(msgspec.Struct, frozen=True, kw_only=True):
     base_commit: str
     #: Files the change will touch.
     files: tuple[str, ...]
+    #: Paths, folders or glob patterns that the change stays within, where its files cannot be named beforehand.
+    scope: tuple[str, ...] = ()
     verification: tuple[str, ...]
     rollback: str
     #: SHA-256 of the patch for engine `patch`; the content by which two plans differ.
@@ -151,6 +153,8 @@ class RepoChange(msgspec.Struct, frozen=True, kw_only=True):
     tree: str
     files: tuple[str, ...]
     diff: EvidenceRef | None = None
+    #: What the engine says that a reviewer has to know, in sentences; the pull request quotes them.
+    remarks: tuple[str, ...] = ()
 
 
 def run_id_of(task_id: str, stage: Stage, attempt: int, retry: int = 0) -> str:
@@ -213,6 +217,8 @@ class PlanDelta(msgspec.Struct, frozen=True, kw_only=True):
     answers: tuple[str, ...]
     #: Signature of what failed, so that the same attempt is not made twice.
     signature: str
+    #: Trees of this task's changes that failed so far: none of them is a candidate any more.
+    avoid: tuple[str, ...] = ()
 
 
 class StageInput(msgspec.Struct, frozen=True, kw_only=True):

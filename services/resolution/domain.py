@@ -29,7 +29,7 @@ MAX_LOOPS = 3
 #: Runs again of one attempt after a failure that may pass, and the first wait in seconds; each next one doubles.
 MAX_RETRIES, FIRST_WAIT_S = 3, 2.0
 #: Engines that can come up with something else after a failure. `patch` has one candidate: what the task carries.
-HAS_CANDIDATES: frozenset[Engine] = frozenset({"noop"})
+HAS_CANDIDATES: frozenset[Engine] = frozenset({"noop", "repair", "command"})
 
 
 class Resolve(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +57,8 @@ class Loops(msgspec.Struct, frozen=True, kw_only=True):
     open_stage: Stage | None = None
     open_gates: tuple[int, ...] = ()
     signatures: frozenset[str] = frozenset()
+    #: Trees of changes that failed.
+    trees: frozenset[str] = frozenset()
     incidents: int = 0
     #: Loops that had been opened when what failed passed last, or when the last incident was opened. Only those
     #: since then have failed: a loop that is overcome is none. The scheduler bounds the attempts in all.
@@ -89,6 +91,7 @@ def _resolve(awaited: ResolutionAwaited, state: Loops) -> Iterator[LoopEvent]:
         )
         return
     loop, seen = state.count + 1, signature(awaited)
+    trees = tuple(change.tree for change in awaited.subject.changes)
     yield LoopOpened(
         task_id=awaited.task_id,
         loop=loop,
@@ -99,6 +102,7 @@ def _resolve(awaited: ResolutionAwaited, state: Loops) -> Iterator[LoopEvent]:
         fingerprint=fingerprint(failure),
         signature=seen,
         findings=failure.findings,
+        trees=trees,
     )
     if reason := _hopeless(awaited, state, seen):
         yield LoopExhausted(
@@ -115,6 +119,7 @@ def _resolve(awaited: ResolutionAwaited, state: Loops) -> Iterator[LoopEvent]:
                 different=f"another candidate of engine {awaited.subject.spec.engine}, in answer to {failure.code}",
                 answers=tuple(dict.fromkeys(finding.code for finding in failure.findings)) or (failure.code,),
                 signature=seen,
+                avoid=tuple(sorted(state.trees.union(trees))),
             ),
         )
 
@@ -164,13 +169,18 @@ def evolve(state: Loops, event: LoopEvent) -> Loops:
                 open_stage=event.stage,
                 open_gates=event.gates,
                 signatures=state.signatures | {event.signature},
+                trees=state.trees.union(event.trees),
             )
         case LoopClosed():
             return msgspec.structs.replace(state, open_stage=None, open_gates=(), written_off=event.loop)
         case LoopExhausted():
             # A person's retry grants new loops and may repeat what failed: the world may have changed meanwhile.
             return msgspec.structs.replace(
-                state, incidents=state.incidents + 1, written_off=event.loop, signatures=frozenset()
+                state,
+                incidents=state.incidents + 1,
+                written_off=event.loop,
+                signatures=frozenset(),
+                trees=frozenset(),
             )
         case PlanDeltaRecorded() | StageRetryAdvised():
             return state

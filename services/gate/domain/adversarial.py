@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contracts.receipt import EvidenceRef
 from contracts.task import StageInput
+from libs.verification.paths import is_permitted
 from services.gate.domain.finding import Findings, finding
 
 
@@ -11,7 +12,7 @@ def judge(subject: StageInput) -> Findings:
     """Find signs that work is claimed that was not done."""
     if not subject.verifications:
         yield finding("no_evidence", "nothing was measured of the change")
-    planned = {repo.repo: set(repo.files) for repo in subject.plan.repos} if subject.plan else {}
+    planned = {repo.repo: repo for repo in subject.plan.repos} if subject.plan else {}
     for seen in subject.verifications:
         facts = seen.facts
         for path in facts.protected_touched:
@@ -19,7 +20,12 @@ def judge(subject: StageInput) -> Findings:
         yield from facts.evasions
         for place in facts.placeholders:
             yield finding("superficial", f"{place} is a placeholder")
-        unplanned = sorted(set(facts.files) - planned.get(seen.repo, set()))
+        step = planned.get(seen.repo)
+        unplanned = sorted(
+            path
+            for path in facts.files
+            if step is None or not (path in step.files or is_permitted(path, step.scope))
+        )
         if unplanned:
             yield finding(
                 "out_of_plan", f"{unplanned[0]} of {seen.repo} changes though the plan does not name it"

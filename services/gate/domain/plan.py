@@ -21,8 +21,8 @@ def judge(subject: StageInput) -> Findings:
         if step is None:
             yield finding("scope", f"the plan leaves out repository {repo.name}")
             continue
-        if not step.files:
-            yield finding("scope", f"the plan names no file of {repo.name}")
+        if not (step.files or step.scope):
+            yield finding("scope", f"the plan names neither files nor a scope in {repo.name}")
         if len(step.files) > MAX_FILES:
             yield finding(
                 "scope", f"the plan touches {len(step.files)} files of {repo.name}, more than {MAX_FILES}"

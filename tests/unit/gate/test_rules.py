@@ -129,6 +129,24 @@ def test_one_fact_flips_the_verdict(gate: int, values: dict[str, Any], code: str
     assert code in codes(decided)
 
 
+def planned_within(*scope: str) -> dict[str, Any]:
+    plan = subject().plan
+    assert plan is not None
+    step = msgspec.structs.replace(plan.repos[0], files=(), scope=scope)
+    return {"plan": msgspec.structs.replace(plan, repos=(step,))}
+
+
+@pytest.mark.parametrize(
+    ("scope", "approved"), [(("*.py",), True), (("wide.py",), True), (("src/", "*.md"), False)]
+)
+def test_a_change_stays_within_the_scope_of_a_plan_that_names_no_files(
+    scope: tuple[str, ...], approved: bool
+) -> None:
+    given_subject = subject(**planned_within(*scope))
+    assert judged(0, given_subject).verdict == "approve"
+    assert codes(judged(3, given_subject)) == (set() if approved else {"out_of_plan"})
+
+
 @pytest.mark.parametrize(
     "values",
     [

@@ -195,6 +195,19 @@ def test_a_signature_names_plan_tree_and_what_failed() -> None:
     assert len({signature(each) for each in (one, *different)}) == 5
 
 
+def test_every_tree_that_failed_is_named_to_the_next_attempt() -> None:
+    def failed(number: int, tree: str) -> Resolve:
+        one = awaited(number=number)
+        change = RepoChange(repo="r", base_commit="b", commit="c", tree=tree, files=())
+        subject = msgspec.structs.replace(one.subject, changes=(change,))
+        return Resolve(awaited=msgspec.structs.replace(one, subject=subject))
+
+    first = FRESH.when(failed(1, "one")).events
+    second = FRESH.given(*first).when(failed(2, "two")).events
+    avoided = [event.delta.avoid for event in (*first, *second) if isinstance(event, PlanDeltaRecorded)]
+    assert avoided == [("one",), ("one", "two")]
+
+
 def test_only_what_passed_is_news_of_a_pass() -> None:
     completed = StageCompleted(
         run_id="r", task_id="t1", stage="verify", attempt=1, output=StageOutput(), duration_s=1

@@ -15,6 +15,8 @@ def body_for(given: StageInput, task_id: str, repo: RepoSpec, change: RepoChange
     if stacked:
         names = ", ".join(f"`{base.branch}` ({base.pull_request or base.task_id})" for base in stacked)
         parts.append(f"Builds on {names}; merge that first.")
+    if change.remarks:
+        parts.append("## To be looked at\n\n" + "\n".join(f"- {remark}" for remark in change.remarks))
     verification = next((seen for seen in given.verifications if seen.repo == repo.name), None)
     if verification is not None:
         rows = "\n".join(_row(receipt) for receipt in verification.commands)

@@ -8,21 +8,24 @@ import msgspec
 
 from contracts.stage import StageOutput
 from contracts.task import Plan, PlannedRepo, RepoSpec
-from services.stage_runner.adapters.stages import patching
+from services.stage_runner.adapters.engines.engine import Engine
+from services.stage_runner.adapters.engines.table import engine_of
 from services.stage_runner.adapters.stages.context import StageContext, fail
 
 
 async def carry(context: StageContext) -> StageOutput:
-    """Plan the change that the task's patch makes."""
+    """Plan the change that the task's engine is going to make."""
     specification = context.input.specification
     if specification is None:
         fail("impossible", "no_specification", "the plan was asked for before the specification")
+    engine = engine_of(context)
     repos = [
-        await _planned(context, repo, specification.bases[repo.name]) for repo in context.input.spec.repos
+        await _planned(context, engine, repo, specification.bases[repo.name])
+        for repo in context.input.spec.repos
     ]
     delta = context.input.delta
-    approach = "apply the patch that the task carries" + (f"; {delta.different}" if delta else "")
-    content = msgspec.json.encode((approach, repos))
+    approach = engine.approach + (f"; {delta.different}" if delta else "")
+    content = msgspec.json.encode((approach, repos, delta.avoid if delta else ()))
     plan = Plan(
         approach=approach,
         repos=tuple(repos),
@@ -33,15 +36,15 @@ async def carry(context: StageContext) -> StageOutput:
     return StageOutput(plan=plan)
 
 
-async def _planned(context: StageContext, repo: RepoSpec, base: str) -> PlannedRepo:
-    patch = patching.text_for(context.input.spec, repo.name)
-    files = await patching.touched(patch)
+async def _planned(context: StageContext, engine: Engine, repo: RepoSpec, base: str) -> PlannedRepo:
+    intent = await engine.intend(context, repo, base)
     commands = (repo.verify.build, repo.verify.test, repo.verify.audit)
     return PlannedRepo(
         repo=repo.name,
         base_commit=base,
-        files=tuple(sorted({entry.path for entry in files})),
+        files=intent.files,
+        scope=intent.scope,
         verification=(*repo.fail_to_pass, *(command for command in commands if command)),
         rollback=f"close the pull request, or `git revert` its one commit on {repo.base}",
-        patch_digest=hashlib.sha256(patch).hexdigest(),
+        patch_digest=intent.patch_digest,
     )

@@ -8,7 +8,7 @@ from contracts.stage import StageOutput
 from contracts.task import BaseRef, RepoSpec, RiskClass, Specification
 from libs.git.error import GitError, MergeConflictError, UnknownRevisionError
 from libs.git.mirror import Mirror
-from services.stage_runner.adapters.stages import patching
+from services.stage_runner.adapters.engines.patch import text_for, touched
 from services.stage_runner.adapters.stages.context import StageContext, git_failure
 
 #: Files and lines from which a change counts as medium or high risk, and places that are high risk by themselves.
@@ -66,9 +66,9 @@ async def _risk(context: StageContext) -> tuple[RiskClass, tuple[str, ...]]:
     files: list[str] = []
     lines = 0
     for repo in spec.repos:
-        touched = await patching.touched(patching.text_for(spec, repo.name))
-        files += [entry.path for entry in touched]
-        lines += sum(entry.added + entry.removed for entry in touched)
+        entries = await touched(text_for(spec, repo.name))
+        files += [entry.path for entry in entries]
+        lines += sum(entry.added + entry.removed for entry in entries)
     sensitive = [path for path in files if any(word in path.lower() for word in _SENSITIVE)]
     reasons = [f"{len(files)} files, {lines} lines"]
     if sensitive:

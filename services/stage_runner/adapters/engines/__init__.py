@@ -1,0 +1,1 @@
+"""What does the thinking or editing inside the stages `plan` and `implement`: one value for each engine."""
