@@ -230,6 +230,9 @@ class LocalForge:
                 raise UnknownPullRequestError(redact(repo_url), number)
             yield repository, lock, stored
 
+    def annotator(self, repo_url: str) -> None:
+        """Returns None: title, body, evidence and state are all that is kept here."""
+
     async def _format(self, repo_url: str) -> str:
         mirror = self.data_dir / "mirrors" / f"{repo_key(repo_url)}.git"
         if not mirror.exists():
