@@ -47,7 +47,7 @@ def parse(url: str, site: str) -> Address | None:
     else:
         return None
     found = _PATH.fullmatch(path)
-    if not same or found is None or {found["owner"], found["name"]} & {".", "..", ""}:
+    if not same or found is None or {found["owner"], found["name"]} & {".", "..", ".git", ""}:
         return None
     return Address(found["owner"], found["name"])
 

@@ -13,6 +13,7 @@ import httpx
 import msgspec
 from githubkit import GitHub
 from githubkit.auth import BaseAuthStrategy
+from githubkit.cache import MemCacheStrategy
 
 from libs.forge.error import ForgeRefusedError, ForgeUnavailableError
 from libs.forge.github.answer import Fault, Refusal
@@ -57,6 +58,8 @@ class Wire:
         self._limits = Limits()
         self._mutating = asyncio.Lock()
         self._mutated = 0.0
+        # githubkit keeps an app's signed claims; its own default is shared by the process, whatever the key.
+        self._cache = MemCacheStrategy()
         # The machine's authorities, as git takes them; made once, because it takes tens of milliseconds.
         self._trust = ssl.create_default_context()
 
@@ -112,6 +115,7 @@ class Wire:
             trust_env=False,
             ssl_verify=self._trust,
             http_cache=False,
+            cache_strategy=self._cache,
             auto_retry=False,
         )
         what = f"{method} {path.removeprefix(self.api)}"

@@ -320,7 +320,7 @@ class GitHubServer:
             # As the real one: a filter without an owner is left out.
             and (not head or (pull.get("owner", where.split("/")[0]), pull["head"]) == (owner, head))
         ]
-        return self._page(request, [await self._shown(where, pull, "PullRequestSimple") for pull in wanted])
+        return self._page(request, [await self.shown(where, pull, "PullRequestSimple") for pull in wanted])
 
     async def _open_pull(self, request: Request, where: str) -> Answer:
         wish = request.json
@@ -348,23 +348,23 @@ class GitHubServer:
             )
         number = len(self.pulls) + len(self.issues) + 1
         self.pulls[number] = {**wish, "number": number, "state": "open", "labels": []}
-        return Answer(201, await self._shown(where, self.pulls[number], "PullRequest"))
+        return Answer(201, await self.shown(where, self.pulls[number], "PullRequest"))
 
     async def _get_pull(self, request: Request, where: str, number: str) -> Answer:
-        return Answer(200, await self._shown(where, self._pull(number), "PullRequest"))
+        return Answer(200, await self.shown(where, self._pull(number), "PullRequest"))
 
     async def _change_pull(self, request: Request, where: str, number: str) -> Answer:
         pull, wish = self._pull(number), request.json
         assert set(wish) <= {"title", "body", "state", "base", "maintainer_can_modify"}, wish
         pull |= wish
-        return Answer(200, await self._shown(where, pull, "PullRequest"))
+        return Answer(200, await self.shown(where, pull, "PullRequest"))
 
     def _pull(self, number: str) -> dict[str, Any]:
         if int(number) not in self.pulls:
             raise Refused(404, "Not Found")
         return self.pulls[int(number)]
 
-    async def _shown(self, where: str, pull: dict[str, Any], schema: str) -> dict[str, Any]:
+    async def shown(self, where: str, pull: dict[str, Any], schema: str) -> dict[str, Any]:
         number = pull["number"]
         kept = f"refs/pull/{number}/head"
         head = await self.git(where, "rev-parse", "--verify", "--quiet", f"refs/heads/{pull['head']}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +13,6 @@ from libs.forge.github.settings import GitHubSettings
 from libs.forge.github.wire import Wire
 from libs.git.broker import Broker
 from libs.git.mirror import Mirror
-from tests.integration.forge.conftest import git
 from tests.integration.forge.githubserver import TOKEN, GitHubServer
 
 WHERE = "team/wide"
@@ -84,3 +85,21 @@ def publish(root: Path, where: str = WHERE) -> None:
     git(source, "add", ".")
     git(source, "commit", "--quiet", "-m", "first")
     git(root, "clone", "--quiet", "--bare", str(source), str(root / "hub" / f"{where}.git"))
+
+
+def git(folder: Path, *args: str) -> str:
+    """Run git as a user who has no settings."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": "/nonexistent",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_AUTHOR_NAME": "U",
+        "GIT_AUTHOR_EMAIL": "u@example.org",
+        "GIT_COMMITTER_NAME": "U",
+        "GIT_COMMITTER_EMAIL": "u@example.org",
+    }
+    done = subprocess.run(
+        ["git", *args], cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.rstrip("\n")

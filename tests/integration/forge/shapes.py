@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 
-def shaped(name: str, **given: Any) -> dict[str, Any]:
+def shaped(name: str, /, **given: Any) -> dict[str, Any]:
     """Return what GitHub answers for a schema, with the given fields; raises if they do not fit it."""
     model = _model(name)
     document = _merged(_required(name), given)
