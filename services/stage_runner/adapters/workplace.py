@@ -22,15 +22,15 @@ class Workplace:
     def __init__(self, running: Running) -> None:
         config = running.config
         self._running = running
-        self._hosting = hosting(config)
-        self._broker = Broker(config.data, credentials=self._hosting.credentials)
+        self.hosting = hosting(config)
+        self._broker = Broker(config.data, credentials=self.hosting.credentials)
         secrets = (
             config.api_token,
             config.scrape_token,
             config.session_key,
             config.nats_password,
             config.postgres_dsn,
-            *self._hosting.secrets,
+            *self.hosting.secrets,
         )
         self._redactor = Redactor([secret for secret in secrets if secret])
         self._evidence = EvidenceStore(config.data / "evidence", self._redactor)
@@ -42,7 +42,7 @@ class Workplace:
             data_dir=self._running.config.data,
             broker=self._broker,
             evidence=self._evidence,
-            forge_for=self._hosting.forge_for,
+            forge_for=self.hosting.forge_for,
             redact=self._redactor.redact,
             ledger=self._ledger(request),
             now=self._running.clock.now,

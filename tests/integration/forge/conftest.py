@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,10 +66,18 @@ async def site(tmp_path: Path) -> Site:
     return site
 
 
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a GitHub serves at first, made once."""
+    root = tmp_path_factory.mktemp("published")
+    publish(root)
+    return root / "hub"
+
+
 @pytest.fixture
-async def hub(tmp_path: Path) -> AsyncIterator[GitHubSite]:
+async def hub(tmp_path: Path, published: Path) -> AsyncIterator[GitHubSite]:
     """A repository at a GitHub."""
-    publish(tmp_path)
+    shutil.copytree(published, tmp_path / "hub")
     server = GitHubServer(tmp_path / "hub")
     await server.start()
     made = GitHubSite(tmp_path, server)

@@ -109,6 +109,8 @@ class GitHubServer:
         self.app_key = ""
         self.page_size = 100
         self.protected = False
+        #: Seconds that clients of a test wait for an answer.
+        self.patience_s = 20.0
         self._server: asyncio.Server | None = None
         self._handlers: set[asyncio.Task[Any]] = set()
 
