@@ -43,6 +43,9 @@ class Forge(Protocol):
     async def remote(self, repo_url: str) -> str:
         """Returns the address to push branches to."""
 
+    async def check_base(self, repo_url: str, base: str) -> None:
+        """Raises UnknownBaseError for a base onto which no pull request can be opened, before any work is done."""
+
     async def branch_head(self, repo_url: str, branch: str) -> str | None:
         """Returns the commit a branch is at, for the lease of the next push, or None."""
 

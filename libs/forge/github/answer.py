@@ -5,6 +5,8 @@ An answer may gain fields or values (and on an older Enterprise Server lack some
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 
@@ -117,7 +119,7 @@ class Issue(msgspec.Struct, frozen=True):
     author_association: str = "NONE"
     labels: tuple[Label | str, ...] = ()
     #: Set where the issue is a pull request.
-    pull_request: msgspec.Raw | None = None
+    pull_request: Any = None
 
 
 class App(msgspec.Struct, frozen=True):

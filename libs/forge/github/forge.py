@@ -27,6 +27,7 @@ from libs.forge.port import PullRequest, State
 from libs.git.url import redact
 
 _log = structlog.get_logger(__name__)
+_NO_BRANCH = "GitHub opens pull requests onto branches only, and has none of this name"
 _TO_DRAFT = (
     "mutation($id: ID!) { convertPullRequestToDraft(input: {pullRequestId: $id}) { clientMutationId } }"
 )
@@ -62,6 +63,13 @@ class GitHubForge:
     async def remote(self, repo_url: str) -> str:
         """Returns the address to push to: by HTTPS, whatever way the given one names."""
         return f"{self._site}/{self.address(repo_url)}.git"
+
+    async def check_base(self, repo_url: str, base: str) -> None:
+        """Raises UnknownBaseError unless the base is a branch."""
+        where = self.address(repo_url)
+        branch = await self._base(where, base)
+        if await self._branch(where, branch) is None:
+            raise UnknownBaseError(branch, _NO_BRANCH)
 
     async def branch_head(self, repo_url: str, branch: str) -> str | None:
         """Returns the commit a branch is at, or None."""
@@ -195,7 +203,7 @@ class GitHubForge:
             raise PullRequestExistsError(seen.number, head, base) from None
         fields = {fault.field for fault in error.faults}
         if "base" in fields:
-            raise UnknownBaseError(base, "GitHub opens pull requests onto branches it has") from None
+            raise UnknownBaseError(base, _NO_BRANCH) from None
         if "head" in fields:
             raise HeadMovedError(head, head_commit, None) from None
 

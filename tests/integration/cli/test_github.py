@@ -71,7 +71,7 @@ def test_what_is_no_issue_is_refused_by_name(server: GitHubServer, environment: 
         number=8,
         title="t",
         body=None,
-        pull_request={key: "x" for key in ("url", "diff_url", "html_url", "patch_url")},
+        pull_request=dict.fromkeys(("url", "diff_url", "html_url", "patch_url"), "x"),
     )
     for number, words in ((8, "is a pull request"), (9, "does not exist")):
         with pytest.raises(UsageError, match=words):

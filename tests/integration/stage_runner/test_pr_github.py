@@ -263,6 +263,13 @@ async def test_a_task_is_built_on_and_stacked_on_the_branch_of_another_at_github
     assert "Builds on `autopilot/t0`" in hub.server.pulls[1]["body"]
 
 
+async def test_a_base_that_is_no_branch_is_refused_before_any_work_is_done(hub: GitHubBench) -> None:
+    base = (await hub.change("x\n")).base_commit
+    failure = (await hub.failure(hub.request("spec", StageInput(spec=hub.task(base=base))))).failure
+    assert (failure.code, failure.kind) == ("forge_refused", "impossible")
+    assert "branches only" in failure.detail
+
+
 async def test_the_token_is_in_nothing_that_was_written(
     hub: GitHubBench, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:

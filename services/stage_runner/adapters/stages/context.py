@@ -166,7 +166,7 @@ def forge_failure(error: ForgeError, repo: str) -> StageError:
     kind: FailureClass = "impossible" if final else "transient"
     code = "forge_refused" if final else "forge_failed"
     wait = error.retry_after_s if isinstance(error, ForgeUnavailableError) else 0.0
-    detail = f"the pull request of {repo}: {error}"
+    detail = f"repository {repo}: {error}"
     return StageError(Failure(kind=kind, code=code, detail=detail, repo=repo, retry_after_s=wait))
 
 

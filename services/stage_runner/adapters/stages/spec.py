@@ -46,6 +46,7 @@ async def _base(context: StageContext, mirror: Mirror, repo: RepoSpec) -> str:
     """Find the commit to build on: the base, or what contains every dependency's pull request."""
     stacked = [base for base in context.input.bases if base.repo_url == repo.url]
     if not stacked:
+        await context.forge_for(repo.url).check_base(repo.url, repo.base)
         return await mirror.resolve(repo.base)
     commits = [await _pull_request_head(context, mirror, base) for base in stacked]
     return commits[0] if len(commits) == 1 else await mirror.merge(commits)
