@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from libs.forge.github.issue import Issue
 
 
+def is_issue(text: str) -> bool:
+    """Tell whether an argument is an issue's address and not a file."""
+    return text.startswith(("https://", "http://")) and "/issues/" in text
+
+
 def read(url: str, environment: Mapping[str, str] = os.environ) -> Issue:
     """Read an issue (`title`, `body`, `labels`, `repo_url`) with the configured secret.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 import threading
@@ -10,9 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from autopilot.cli import github, issue
 from autopilot.cli.failure import CliError, UsageError
+from autopilot.cli.main import app
 from tests.integration.forge.githubserver import TOKEN, Answer, GitHubServer
 from tests.integration.forge.shapes import shaped
 
@@ -63,6 +66,22 @@ def test_an_issue_becomes_the_words_of_a_task(server: GitHubServer, environment:
     assert report.startswith("It fails.\n\nReally.x")
     assert len(report) < 21_000
     assert found.labels == ("bug", "help")
+
+
+def test_submit_takes_repository_and_words_from_an_issue_and_the_rest_from_options(
+    server: GitHubServer, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    url = f"{server.url}/team/wide/issues/7"
+    server.issues[7] = shaped("Issue", number=7, title="Too narrow", body="It fails.", html_url=url)
+    given = ["submit", url, "--title", "Wider", "--fail-to-pass", "pytest -q", "--dry-run", "--json"]
+    done = CliRunner().invoke(app, given)
+    assert done.exit_code == 0, done.output
+    (task,) = json.loads(done.stdout)
+    assert (task["title"], task["repos"][0]["url"]) == ("Wider", f"{server.url}/team/wide.git")
+    assert task["body"].startswith(f"From {url}, written by x (")
+    assert task["repos"][0]["fail_to_pass"] == ["pytest -q"]
 
 
 def test_what_is_no_issue_is_refused_by_name(server: GitHubServer, environment: dict[str, str]) -> None:
