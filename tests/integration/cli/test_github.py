@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from autopilot.cli import github, issue
 from autopilot.cli.failure import CliError, UsageError
 from autopilot.cli.main import app
-from tests.integration.forge.githubserver import TOKEN, Answer, GitHubServer
+from tests.integration.forge.exchange import Answer
+from tests.integration.forge.githubserver import TOKEN, GitHubServer
 from tests.integration.forge.shapes import shaped
 
 

@@ -8,88 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote
 
 import jwt
 
+from tests.integration.forge.exchange import Answer, Fault, Refused, Request, read, write
+from tests.integration.forge.githttp import backend
 from tests.integration.forge.shapes import shaped
 
 TOKEN = "ghp_" + "canary0123456789" * 2 + "abcd"
 APP_ID = "4711"
 API = "/api/v3"
-
-
-@dataclass
-class Request:
-    """One request."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> dict[str, Any]:
-        """Return the document."""
-        document = json.loads(self.body)
-        assert isinstance(document, dict)
-        return document
-
-
-@dataclass
-class Answer:
-    """One answer."""
-
-    status: int
-    document: Any = None
-    headers: dict[str, str] = field(default_factory=dict)
-    #: Sent instead of the document.
-    raw: bytes | None = None
-
-    @property
-    def content(self) -> bytes:
-        """Return the bytes."""
-        if self.raw is not None:
-            return self.raw
-        return b"" if self.document is None else json.dumps(self.document).encode()
-
-
-@dataclass
-class Fault:
-    """What goes wrong with the next request that matches."""
-
-    method: str
-    path: str
-    #: Whether the request has its effect all the same.
-    effect: bool = False
-    #: Sent instead of the real answer.
-    answer: Answer | None = None
-    #: Without an answer: `drop` closes the connection, `cut` sends half of the real answer, `hang` sends nothing.
-    way: str = "drop"
-    times: int = 1
-
-    def matches(self, request: Request) -> bool:
-        """Tell whether this request is the one."""
-        return self.times > 0 and request.method == self.method and bool(re.search(self.path, request.path))
-
-
-class Refused(Exception):
-    """A request is answered with an error."""
-
-    def __init__(self, status: int, message: str, *errors: dict[str, str]) -> None:
-        document: dict[str, Any] = {"message": message, "documentation_url": "https://docs.github.com/rest"}
-        if errors:
-            document = shaped("ValidationError", **document, errors=list(errors))
-        self.answer = Answer(status, document)
 
 
 class GitHubServer:
@@ -161,7 +96,7 @@ class GitHubServer:
         assert task is not None
         self._handlers.add(task)
         try:
-            request = await _read(reader, writer)
+            request = await read(reader, writer)
             if request is not None:
                 await self._respond(request, writer)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
@@ -182,13 +117,13 @@ class GitHubServer:
         else:
             answer = Answer(500)
         if fault is None:
-            await _write(writer, answer)
+            await write(writer, answer)
         elif fault.answer is not None:
-            await _write(writer, fault.answer)
+            await write(writer, fault.answer)
         elif fault.way == "cut":
             content = answer.content
             half = Answer(answer.status, headers=answer.headers, raw=content[: len(content) // 2])
-            await _write(writer, half, length=len(content))
+            await write(writer, half, length=len(content))
         elif fault.way == "hang":
             await asyncio.sleep(3_600)
 
@@ -215,35 +150,7 @@ class GitHubServer:
             return Answer(401, raw=b"", headers={"WWW-Authenticate": 'Basic realm="GitHub"'})
         if self.protected and ("receive-pack" in request.path + request.query.get("service", "")):
             return Answer(403, raw=b"Write access to repository not granted.")
-        variables = {
-            "PATH": "/usr/bin:/bin:/usr/local/bin",
-            "GIT_PROJECT_ROOT": str(self.root),
-            "GIT_HTTP_EXPORT_ALL": "1",
-            "GIT_CONFIG_COUNT": "2",
-            "GIT_CONFIG_KEY_0": "safe.directory",
-            "GIT_CONFIG_VALUE_0": "*",
-            "GIT_CONFIG_KEY_1": "uploadpack.allowAnySHA1InWant",
-            "GIT_CONFIG_VALUE_1": "true",
-            "REMOTE_USER": user,
-            "REQUEST_METHOD": request.method,
-            "PATH_INFO": request.path,
-            "QUERY_STRING": "&".join(f"{name}={value}" for name, value in request.query.items()),
-            "CONTENT_TYPE": request.headers.get("content-type", ""),
-            "CONTENT_LENGTH": str(len(request.body)),
-            "HTTP_CONTENT_ENCODING": request.headers.get("content-encoding", ""),
-            "GIT_PROTOCOL": request.headers.get("git-protocol", ""),
-        }
-        process = await asyncio.create_subprocess_exec(
-            *("git", "http-backend"),
-            env=variables,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        out, _ = await process.communicate(request.body)
-        head, _, body = out.partition(b"\r\n\r\n")
-        headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if ": " in line)
-        status = int(headers.pop("Status", "200 OK").split(" ")[0])
-        return Answer(status, raw=body, headers=headers)
+        return await backend(self.root, user, request)
 
     # The API.
 
@@ -490,37 +397,3 @@ _LABEL_OF = {
 
 def _error(name: str, message: str) -> dict[str, str]:
     return {"resource": "PullRequest", "field": name, "code": "custom", "message": message}
-
-
-async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Request | None:
-    line = await reader.readline()
-    if not line:
-        return None
-    method, target, _ = line.decode().split(" ", 2)
-    headers: dict[str, str] = {}
-    while (line := await reader.readline()) not in (b"\r\n", b""):
-        name, _, value = line.decode().partition(":")
-        headers[name.strip().lower()] = value.strip()
-    if headers.get("expect") == "100-continue":
-        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    body = await reader.readexactly(int(headers.get("content-length", "0")))
-    if headers.get("transfer-encoding") == "chunked":
-        while size := int(await reader.readline(), 16):
-            body += (await reader.readexactly(size + 2))[:-2]
-        await reader.readline()
-    parts = urlsplit(target)
-    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-    return Request(method, unquote(parts.path), query, headers, body)
-
-
-async def _write(writer: asyncio.StreamWriter, answer: Answer, *, length: int | None = None) -> None:
-    content = answer.content
-    headers = {
-        "Content-Type": "application/json; charset=utf-8",
-        "Content-Length": str(len(content) if length is None else length),
-        "Connection": "close",
-        **answer.headers,
-    }
-    lines = [f"HTTP/1.1 {answer.status} Word", *(f"{name}: {value}" for name, value in headers.items())]
-    writer.write("\r\n".join([*lines, "", ""]).encode() + content)
-    await writer.drain()

@@ -16,7 +16,7 @@ from libs.forge.error import (
 from libs.forge.github.text import MAX_BODY
 from libs.forge.port import PullRequest
 from libs.testing.forgecase import BASE, HEAD, TEXT, ForgeCase, opened
-from tests.integration.forge.githubserver import Answer
+from tests.integration.forge.exchange import Answer
 from tests.integration.forge.githubsite import WHERE, GitHubSite
 from tests.integration.forge.shapes import shaped
 

@@ -12,7 +12,7 @@ from libs.forge.port import Check
 from libs.git.broker import Broker
 from libs.git.error import CloneError
 from libs.testing.forgecase import opened
-from tests.integration.forge.githubserver import Answer
+from tests.integration.forge.exchange import Answer
 from tests.integration.forge.githubsite import GitHubSite
 from tests.integration.forge.shapes import shaped
 

@@ -8,7 +8,8 @@ import pytest
 
 from libs.git.broker import Broker
 from libs.git.error import CloneError, PushError
-from tests.integration.forge.githubserver import TOKEN, Answer, GitHubServer
+from tests.integration.forge.exchange import Answer
+from tests.integration.forge.githubserver import TOKEN, GitHubServer
 from tests.integration.forge.githubsite import WHERE, GitHubSite
 
 

@@ -16,7 +16,8 @@ from libs.forge.github.wire import Wire
 from libs.git.mirror import Mirror
 from services.stage_runner.adapters.stages import monitor, pr
 from services.stage_runner.adapters.stages.context import Ledger
-from tests.integration.forge.githubserver import TOKEN, Answer, GitHubServer
+from tests.integration.forge.exchange import Answer
+from tests.integration.forge.githubserver import TOKEN, GitHubServer
 from tests.integration.forge.githubsite import Clock
 from tests.integration.forge.shapes import shaped
 from tests.integration.stage_runner.githubbench import GitHubBench, settings_for
