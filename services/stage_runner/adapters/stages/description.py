@@ -18,9 +18,10 @@ def body_for(given: StageInput, task_id: str, repo: RepoSpec, change: RepoChange
     if stacked:
         names = ", ".join(f"`{base.branch}` ({base.pull_request or base.task_id})" for base in stacked)
         parts.append(f"Builds on {names}; merge that first.")
-    if change.remarks:
-        parts.append("## To be looked at\n\n" + "\n".join(f"- {remark}" for remark in change.remarks))
     verification = _verification(given, repo)
+    remarks = [*change.remarks, *_special_cases(verification)]
+    if remarks:
+        parts.append("## To be looked at\n\n" + "\n".join(f"- {remark}" for remark in remarks))
     if verification is not None:
         parts.append(f"## Evidence\n\n{_evidence(verification)}")
     if given.review is not None:
@@ -91,6 +92,16 @@ def _evidence(verification: RepoVerification) -> str:
 def _tallies(verification: RepoVerification) -> tuple[str, str]:
     selected = f"{verification.fail_to_pass_passed} of {verification.fail_to_pass_selected} selected tests pass that failed before"
     return selected, f"{verification.base_tests_held} of {verification.base_tests} tests of the base hold"
+
+
+def _special_cases(seen: RepoVerification | None) -> list[str]:
+    if seen is None or not seen.facts.special_cases:
+        return []
+    places = "; ".join(f"`{place}`" for place in seen.facts.special_cases[:5])
+    return [
+        f"the change decides by constants that the tests use and its file did not know before: {places}. "
+        "Does it answer other inputs as well?"
+    ]
 
 
 def _row(receipt: CommandReceipt) -> str:
