@@ -66,7 +66,7 @@ async def test_another_host_is_never_told_the_token(hub: GitHubSite, tmp_path: P
     try:
         with pytest.raises(CloneError):
             await Broker(hub.root / "other", credentials=hub.access).mirror(f"{other.url}/{WHERE}.git")
-        away = Answer(302, headers={"Location": f"{other.url}/{WHERE}.git/info/refs"})
+        away = Answer(302, headers={"Location": f"{other.url}/{WHERE}.git/info/refs?service=git-upload-pack"})
         hub.server.fail("GET", "info/refs", away, times=9)
         with pytest.raises(CloneError, match="moved"):
             await Broker(hub.root / "other", credentials=hub.access).mirror(hub.url)
