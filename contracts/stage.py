@@ -54,7 +54,7 @@ class EffectIntended(_Run, frozen=True, kw_only=True):
 
     #: Idempotency key.
     effect: str
-    kind: Literal["push", "open_pull_request", "update_pull_request"]
+    kind: Literal["push", "open_pull_request", "update_pull_request", "label", "publish_check"]
     target: str
     detail: str
 

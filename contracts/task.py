@@ -195,6 +195,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     #: The repository concerned, if it is one.
     repo: str = ""
     findings: tuple[Problem, ...] = ()
+    #: Seconds for which an outside service wants to be left alone; a retry waits at least so long.
+    retry_after_s: float = 0.0
 
 
 class AxisScore(msgspec.Struct, frozen=True, kw_only=True):

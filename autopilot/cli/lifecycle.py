@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from autopilot.cli import show
+from autopilot.cli import github, show
 from autopilot.cli.client import Client
 from autopilot.cli.failure import CliError, UnreachableError
 from autopilot.cli.options import AsJson, DataDir
@@ -171,7 +171,14 @@ def _stack(config: StackConfig) -> Check:
     return Check(name="stack", ok=state == "ready", detail=state)
 
 
-CHECKS: tuple[Callable[[StackConfig], Check], ...] = (_python, _git, _sandbox, _nats, _disk, _stack)
+def _github(_: StackConfig) -> Check:
+    ok, detail = github.check()
+    return Check(name="github", ok=ok, detail=detail)
+
+
+CHECKS: tuple[Callable[[StackConfig], Check], ...] = (
+    *(_python, _git, _sandbox, _nats, _disk, _stack, _github),
+)
 
 
 def require_sandbox() -> None:

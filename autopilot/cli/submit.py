@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from autopilot.cli import inline, show, taskfile
+from autopilot.cli import inline, issue, show, taskfile
 from autopilot.cli.client import Client
 from autopilot.cli.failure import INTERRUPTED, RefusedError, UsageError
 from autopilot.cli.options import AsJson, DataDir, client
@@ -33,7 +33,8 @@ def submit(
         list[str] | None,
         typer.Argument(
             metavar="FILE",
-            help="Files of one or more tasks, - for standard input; keys may depend on each other.",
+            help="Files of one or more tasks, - for standard input; keys may depend on each other. Or one address"
+            " of a GitHub issue, which stands for --repo, --title and --body.",
         ),
     ] = None,
     repo: Annotated[str | None, _says("A checkout (. is this one), or a git URL.", "PATH|URL")] = None,
@@ -126,6 +127,11 @@ def schema(
 
 def _given(files: list[str], options: inline.Options) -> list[Given]:
     """Collect what is to be submitted, from either side. Raises UsageError."""
+    if len(files) == 1 and issue.is_issue(files[0]):
+        found = issue.read(files[0])
+        words = {"repo": found.repo_url, "title": found.title, "body": found.body}
+        missing = {name: text for name, text in words.items() if getattr(options, name) is None}
+        files, options = [], msgspec.structs.replace(options, **missing)
     if not files:
         task = inline.task(options)
         for note in task.notes:

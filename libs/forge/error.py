@@ -2,6 +2,7 @@
 
 ForgeError
 ├── ForgeUnavailableError      the forge cannot be used now; `transient` tells whether later may be better
+├── ForgeRefusedError          the forge answered, and will answer the same until somebody changes something
 ├── PullRequestExistsError     one is open for the same head and base; adopt it
 ├── UnknownPullRequestError    there is none of that number
 ├── PullRequestClosedError     it is closed, so it cannot be changed
@@ -21,10 +22,20 @@ class ForgeError(Exception):
 class ForgeUnavailableError(ForgeError):
     """The forge cannot be used now; whether the call had an effect is unknown."""
 
-    def __init__(self, cause: str, *, transient: bool = False) -> None:
+    def __init__(self, cause: str, *, transient: bool = False, retry_after_s: float = 0.0) -> None:
         self.cause = cause
         self.transient = transient
+        #: Seconds for which the forge wants to be left alone.
+        self.retry_after_s = retry_after_s
         super().__init__(f"the forge cannot be used: {cause}")
+
+
+class ForgeRefusedError(ForgeError):
+    """The forge refused for good: a missing right, an unknown repository, a demand it cannot meet."""
+
+    def __init__(self, cause: str) -> None:
+        self.cause = cause
+        super().__init__(f"the forge refused: {cause}")
 
 
 class PullRequestExistsError(ForgeError):

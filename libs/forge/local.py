@@ -49,6 +49,9 @@ class LocalForge:
                 await repository.create(lock, object_format=await self._format(repo_url), settings=settings)
         return str(repository.path)
 
+    async def check_base(self, repo_url: str, base: str) -> None:
+        """Raises nothing: any revision will do, as its commit is given when a pull request is opened."""
+
     async def branch_head(self, repo_url: str, branch: str) -> str | None:
         """Returns the commit a branch is at, or None."""
         repository = self._repository(repo_url)
@@ -229,6 +232,9 @@ class LocalForge:
             if stored is None:
                 raise UnknownPullRequestError(redact(repo_url), number)
             yield repository, lock, stored
+
+    def annotator(self, repo_url: str) -> None:
+        """Returns None: title, body, evidence and state are all that is kept here."""
 
     async def _format(self, repo_url: str) -> str:
         mirror = self.data_dir / "mirrors" / f"{repo_key(repo_url)}.git"

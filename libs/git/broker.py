@@ -7,6 +7,7 @@ from pathlib import Path
 
 import structlog
 
+from libs.git.credentials import Credentials, NoCredentials
 from libs.git.error import UnsupportedRepositoryError
 from libs.git.mirror import Mirror
 from libs.git.repository import Repository, empty_home
@@ -20,10 +21,13 @@ _WANTED = ("HEAD", "refs/heads/*", "refs/tags/*")
 class Broker:
     """Makes and finds mirrors below `<data-dir>/mirrors`; processes may share the directory."""
 
-    def __init__(self, data_dir: Path, *, timeout_s: float = 120) -> None:
+    def __init__(
+        self, data_dir: Path, *, timeout_s: float = 120, credentials: Credentials | None = None
+    ) -> None:
         self.data_dir = data_dir.absolute()
         self.timeout_s = timeout_s
         self._home = empty_home(self.data_dir)
+        self._credentials: Credentials = credentials or NoCredentials()
 
     @staticmethod
     def repo_key(url: str) -> str:
@@ -38,7 +42,7 @@ class Broker:
         GitTimeoutError. After any of them, or a crash, calling again is safe.
         """
         check(url)
-        offers = await advertised(url, self._home, self.timeout_s, patterns=_WANTED)
+        offers = await self._advertised(url, _WANTED)
         if not offers:
             raise UnsupportedRepositoryError(redact(url), "it is empty; make a first commit")
         wanted = {_kept_as(name): object_id for name, object_id in offers.items()}
@@ -58,7 +62,12 @@ class Broker:
         This is how the unknown outcome of a push that timed out is looked up.
         """
         check(url)
-        return (await advertised(url, self._home, self.timeout_s, patterns=(ref,))).get(ref)
+        return (await self._advertised(url, (ref,))).get(ref)
+
+    async def _advertised(self, url: str, patterns: tuple[str, ...]) -> Mapping[str, str]:
+        return await advertised(
+            url, self._home, self.timeout_s, patterns=patterns, credentials=self._credentials
+        )
 
     async def _fetch(self, url: str, wanted: Mapping[str, str]) -> Mirror:
         repository = self._repository(url)
@@ -86,6 +95,7 @@ class Broker:
                 *("--", url, "+refs/heads/*:refs/source/heads/*", "+refs/tags/*:refs/source/tags/*", *head),
             ],
             lock=lock,
+            extra=await self._credentials.variables(url),
         )
         if done.code != 0:
             raise cannot_read(url, done.stderr)
@@ -97,7 +107,7 @@ class Broker:
         return Repository(path, self._home, self.timeout_s)
 
     def _as_mirror(self, repository: Repository, url: str) -> Mirror:
-        return Mirror(repository, url, owned=lambda target: self._owns(target))
+        return Mirror(repository, url, owned=lambda target: self._owns(target), credentials=self._credentials)
 
     def _owns(self, target: str) -> Repository | None:
         path = local_path(target)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 #: Overrules any `.gitattributes`: a checkout holds the bytes of the blobs, and a diff judges by content.
@@ -120,6 +120,16 @@ def hardened(home: Path, outer: Mapping[str, str] | None = None) -> dict[str, st
         environment[f"GIT_CONFIG_KEY_{number}"] = key
         environment[f"GIT_CONFIG_VALUE_{number}"] = value
     return environment
+
+
+def further(settings: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Returns the variables that add settings to those of `hardened`, for one process."""
+    variables: dict[str, str] = {}
+    number = len(_SETTINGS)
+    for key, value in settings:
+        variables |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+        number += 1
+    return {"GIT_CONFIG_COUNT": str(number), **variables}
 
 
 def serving(command: str) -> str:

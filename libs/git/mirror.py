@@ -9,6 +9,7 @@ from pathlib import Path
 
 from libs.git.bundle import write_bundle
 from libs.git.checkout import add_worktree, export, find_worktree, remove
+from libs.git.credentials import Credentials
 from libs.git.error import OversizeError, UnknownRevisionError, UnsupportedRepositoryError, WorktreeError
 from libs.git.folder import commit_files
 from libs.git.merge import merge_all
@@ -18,7 +19,7 @@ from libs.git.repository import Repository
 from libs.git.revision import check_object_id, is_abbreviation, is_branch_name, is_object_id
 from libs.git.source import cannot_read, reading
 from libs.git.tree import Change, TreeEntry, parse_changes, parse_tree
-from libs.git.url import redact
+from libs.git.url import check, redact
 from libs.git.worktree import Worktree
 
 #: Spelled out, so that the same two commits give the same bytes whatever git's defaults become.
@@ -37,12 +38,18 @@ class Mirror:
     """
 
     def __init__(
-        self, repository: Repository, url: str, *, owned: Callable[[str], Repository | None]
+        self,
+        repository: Repository,
+        url: str,
+        *,
+        owned: Callable[[str], Repository | None],
+        credentials: Credentials,
     ) -> None:
         self.repository = repository
         self.path = repository.path
         self.url = url
         self._owned = owned
+        self._credentials = credentials
         self._name = redact(url)
         self._without_submodules: set[str] = set()
 
@@ -172,20 +179,20 @@ class Mirror:
             await self._about(["cat-file", "-e", f"{commit}^{{commit}}"], commit)
         return await merge_all(self.repository, commits)
 
-    async def fetch_commit(self, source: Path, ref: str) -> str:
-        """Brings the commit at a full ref name of another repository on this machine here and returns its id.
+    async def fetch_commit(self, url: str, ref: str) -> str:
+        """Brings the commit at a full ref name of another repository here and returns its id.
 
-        Raises CloneError, and UnknownRevisionError if there is no such ref.
+        Raises CloneError, UnsupportedRepositoryError, and UnknownRevisionError if there is no such ref.
         """
+        check(url)
         if not ref.startswith("refs/") or not is_branch_name(ref):
-            raise UnknownRevisionError(ref, str(source), "a full ref name (refs/...) is needed here")
-        url = str(source.absolute())
+            raise UnknownRevisionError(ref, redact(url), "a full ref name (refs/...) is needed here")
         kept = f"refs/fetched/{hashlib.sha256(f'{url} {ref}'.encode()).hexdigest()[:32]}"
         async with self.repository.locked() as lock:
             await self._fetch(url, f"+{ref}:{kept}", lock, ref)
             found = await self._commit(kept)
         if found is None:
-            raise UnknownRevisionError(ref, url, "it is not a commit")
+            raise UnknownRevisionError(ref, redact(url), "it is not a commit")
         return found
 
     async def bundle(self, commit: str, path: Path) -> None:
@@ -211,7 +218,15 @@ class Mirror:
         GitTimeoutError: then the outcome is unknown, and `Broker.remote_ref` tells it.
         """
         await self._about(["cat-file", "-e", f"{commit}^{{commit}}"], commit)
-        await push(self.repository, target, commit, ref, expected=expected, owned=self._owned(target))
+        await push(
+            self.repository,
+            target,
+            commit,
+            ref,
+            expected=expected,
+            owned=self._owned(target),
+            credentials=self._credentials,
+        )
 
     async def _commit(self, name: str) -> str | None:
         return await self.repository.object_id(f"{name}^{{commit}}")
@@ -227,7 +242,8 @@ class Mirror:
     async def _fetch(self, url: str, refspec: str, lock: int, wanted: str) -> None:
         args = ["fetch", "--quiet", "--force", "--no-tags", "--no-write-fetch-head", "--update-shallow"]
         args += ["--no-recurse-submodules", "--no-auto-maintenance", *reading(url), "--", url, refspec]
-        done = await self.repository.try_git(args, lock=lock)
+        extra = await self._credentials.variables(url)
+        done = await self.repository.try_git(args, lock=lock, extra=extra)
         if done.code == 0:
             return
         if "find remote ref" in done.stderr or "not our ref" in done.stderr or "unadvertised" in done.stderr:

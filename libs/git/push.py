@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 
+from libs.git.credentials import Credentials
 from libs.git.environment import serving
 from libs.git.error import LeaseLostError, PushError
 from libs.git.process import Completed
@@ -27,6 +28,7 @@ async def push(
     *,
     expected: str | None,
     owned: Repository | None,
+    credentials: Credentials,
 ) -> None:
     """Pushes under a lease and returns when the ref is at the commit, by this push or an earlier one.
 
@@ -40,25 +42,34 @@ async def push(
     serve = [f"--receive-pack={serving('receive-pack')}"] if local_path(target) is not None else []
     args = ["push", "--porcelain", "--no-verify", "--no-signed", "--recurse-submodules=no", *serve]
     args += [f"--force-with-lease={ref}:{expected or ''}", "--", target, f"{commit}:{ref}"]
+    extra = await credentials.variables(target)
     async with contextlib.AsyncExitStack() as stack:
         lock = await stack.enter_async_context(owned.locked()) if owned is not None else None
-        done = await repository.try_git(args, lock=lock)
+        done = await repository.try_git(args, lock=lock, extra=extra)
         if done.code != 0 and owned is not None and ".lock': File exists" in done.stderr:
             owned.remove_stale_locks()
-            done = await repository.try_git(args, lock=lock)
+            done = await repository.try_git(args, lock=lock, extra=extra)
     if done.code != 0:
-        await _explain(repository, target, commit, ref, expected, done)
+        await _explain(repository, target, commit, ref, expected, done, credentials)
 
 
 async def _explain(
-    repository: Repository, target: str, commit: str, ref: str, expected: str | None, done: Completed
+    repository: Repository,
+    target: str,
+    commit: str,
+    ref: str,
+    expected: str | None,
+    done: Completed,
+    credentials: Credentials,
 ) -> None:
     """Looks at the target to tell a lost lease from a refusal; returns if the commit is there after all."""
     shown = redact(target)
     if not done.stdout.startswith(b"To "):
         error = cannot_read(target, done.stderr)
         raise PushError(shown, ref, error.cause, transient=error.transient)
-    offers = await advertised(target, repository.home, repository.timeout_s, patterns=(ref,))
+    offers = await advertised(
+        target, repository.home, repository.timeout_s, patterns=(ref,), credentials=credentials
+    )
     actual = offers.get(ref)
     if actual == commit:
         return

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from libs.git.credentials import Credentials
 from libs.git.environment import hardened, serving
 from libs.git.error import CloneError
 from libs.git.process import run
@@ -16,9 +17,11 @@ _REASONS: tuple[tuple[re.Pattern[str], str, bool], ...] = tuple(
     for pattern, remedy, transient in (
         (r"could not resolve host|could ?n[o']t connect|failed to connect|connection (refused|reset|timed)",
          "check the network and host", True),
-        (r"early EOF|RPC failed|hung up unexpectedly|HTTP 5\d\d|error: 5\d\d", "try again", True),
+        (r"early EOF|RPC failed|hung up unexpectedly|HTTP (429|5\d\d)|error: (429|5\d\d)", "try again", True),
         (r"could not read Username|Authentication failed|Permission denied \(|terminal prompts disabled",
          "git needs credentials: use an ssh agent, or an address that needs none", False),
+        (r"error: 403|Permission to .* denied", "give the token the right to do this", False),
+        (r"unable to update url base from redirection|error: 30\d", "it has moved: use its new address", False),
         (r"Host key verification failed", "add the host to ~/.ssh/known_hosts once", False),
         (r"Permission denied|cannot open", "give this user permission to read it", False),
         (r"not appear to be a git repository|not found|does not exist|not a git repository",
@@ -48,13 +51,13 @@ def reading(url: str) -> list[str]:
 
 
 async def advertised(
-    url: str, home: Path, timeout_s: float, *, patterns: tuple[str, ...]
+    url: str, home: Path, timeout_s: float, *, patterns: tuple[str, ...], credentials: Credentials
 ) -> Mapping[str, str]:
     """Returns ref name → object id as the source offers them; raises CloneError."""
     done = await run(
         ["ls-remote", *reading(url), "--", url, *patterns],
         cwd=home,
-        environment=hardened(home),
+        environment={**hardened(home), **await credentials.variables(url)},
         timeout_s=timeout_s,
     )
     if done.code != 0:

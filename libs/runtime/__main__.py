@@ -28,7 +28,12 @@ def main() -> int:
         config.service, (config.api_token, config.scrape_token, config.session_key, config.nats_password)
     )
     service = importlib.import_module(sys.argv[1]).service
-    return asyncio.run(Runner(service, config).run())
+    try:
+        return asyncio.run(Runner(service, config).run())
+    except ConfigError as error:
+        # A setting that only this service looks behind, for example the file of a secret.
+        print(error, file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

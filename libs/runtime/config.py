@@ -36,6 +36,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     config_agent_command: str = ""
     #: Where alerts are posted; empty for the log only.
     config_webhook_url: str = ""
+    #: How GitHub is reached; see `libs.forge.github.settings`. Nothing set: GitHub is not used.
+    config_github_token_file: str = ""
+    config_github_app_id: str = ""
+    config_github_app_key_file: str = ""
+    config_github_web_url: str = "https://github.com"
+    config_github_api_url: str = ""
     #: Percent of the data directory's volume at which evidence pauses and resumes.
     config_disk_pause_percent: float = 90.0
     config_disk_resume_percent: float = 75.0

@@ -2,7 +2,8 @@
 
 from contracts.catalogue import registry
 from libs.evidence.redaction import Redactor
-from libs.forge.local import LocalForge
+from libs.forge.hosting import hosting
+from libs.git.broker import Broker
 from libs.runtime.running import Running
 from libs.runtime.service import Consumer, Service
 from services.resolution import handlers
@@ -14,9 +15,11 @@ from services.resolution.domain import incident, loop
 
 async def assemble(running: Running) -> Filing:
     """Build what writes, tries and publishes incidents."""
-    data = running.config.data
-    reporter = Reporter(data, Redactor(running.config.secrets))
-    return Filing(running, reporter, Branches(data, LocalForge(data)))
+    config = running.config
+    hosts = hosting(config)
+    reporter = Reporter(config.data, Redactor([*config.secrets, *hosts.secrets]))
+    branches = Branches(Broker(config.data, credentials=hosts.credentials), hosts.forge_for)
+    return Filing(running, reporter, branches)
 
 
 service = Service(

@@ -98,7 +98,7 @@ def _resolve(awaited: ResolutionAwaited, state: Loops) -> Iterator[LoopEvent]:
             run_id=awaited.cause,
             stage=awaited.stage,
             retry=awaited.retry + 1,
-            after_s=FIRST_WAIT_S * 2**awaited.retry,
+            after_s=max(FIRST_WAIT_S * 2**awaited.retry, failure.retry_after_s),
         )
         return
     loop, seen = state.count + 1, signature(awaited)

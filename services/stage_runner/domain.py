@@ -22,7 +22,7 @@ from contracts.stage import (
 from contracts.task import Failure, Stage, StageCancelRequested, StageRequested
 from libs.eventsourcing.decider import Decider
 
-EffectKind: TypeAlias = Literal["push", "open_pull_request", "update_pull_request"]
+EffectKind: TypeAlias = Literal["push", "open_pull_request", "update_pull_request", "label", "publish_check"]
 
 
 #: Deaths of its holder that a run survives; one that kills its runner would otherwise take the service down.

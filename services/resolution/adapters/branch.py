@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime
-from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -45,8 +44,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 class Branches:
     """Makes the commits and pushes them."""
 
-    def __init__(self, data_dir: Path, forge: Forge) -> None:
-        self._broker, self._forge = Broker(data_dir), forge
+    def __init__(self, broker: Broker, forge_for: Callable[[str], Forge]) -> None:
+        self._broker, self._forge_for = broker, forge_for
 
     async def commit(
         self, incident: IncidentOpened, written: Written, when: datetime, earlier: Collection[str]
@@ -69,7 +68,7 @@ class Branches:
         mirror = self._broker.existing(url)
         assert mirror is not None, "it was there a moment ago"
         try:
-            head = await _patiently(lambda: self._forge.branch_head(url, branch)) or ""
+            head = await _patiently(lambda: self._forge_for(url).branch_head(url, branch)) or ""
             if head and head not in earlier:
                 return Place(unpublished=_moved(branch, head))
             commit = await mirror.commit_files(
@@ -99,8 +98,9 @@ class Branches:
         mirror = self._broker.existing(written.repo_url)
         if mirror is None:
             raise GitError(f"the private clone of {redact(written.repo_url)} is gone")
-        head = await self._forge.branch_head(written.repo_url, written.branch)
-        target = await self._forge.remote(written.repo_url)
+        forge = self._forge_for(written.repo_url)
+        head = await forge.branch_head(written.repo_url, written.branch)
+        target = await forge.remote(written.repo_url)
         if head == written.commit:
             return target
         name = next(repo.name for repo in opened.repos if repo.url == written.repo_url)

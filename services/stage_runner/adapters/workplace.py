@@ -8,7 +8,7 @@ from contracts.stage import EffectIntended
 from contracts.task import StageRequested, run_id_of
 from libs.evidence.redaction import Redactor
 from libs.evidence.store import EvidenceStore
-from libs.forge.local import LocalForge
+from libs.forge.hosting import hosting
 from libs.git.broker import Broker
 from libs.runtime.leadership import LEASE_S
 from libs.runtime.running import NotLeaderError, Running
@@ -22,9 +22,10 @@ class Workplace:
     def __init__(self, running: Running) -> None:
         config = running.config
         self._running = running
-        self._broker = Broker(config.data)
-        self._forge = LocalForge(config.data)
-        self._evidence = EvidenceStore(config.data / "evidence", Redactor(config.secrets))
+        self.hosting = hosting(config)
+        self._broker = Broker(config.data, credentials=self.hosting.credentials)
+        self._redactor = Redactor([*config.secrets, *self.hosting.secrets])
+        self._evidence = EvidenceStore(config.data / "evidence", self._redactor)
 
     def context(self, request: StageRequested) -> StageContext:
         """Build a run's surroundings."""
@@ -33,7 +34,8 @@ class Workplace:
             data_dir=self._running.config.data,
             broker=self._broker,
             evidence=self._evidence,
-            forge=self._forge,
+            forge_for=self.hosting.forge_for,
+            redact=self._redactor.redact,
             ledger=self._ledger(request),
             now=self._running.clock.now,
             cache_dir=self._running.config.data / "cache" / "bases",

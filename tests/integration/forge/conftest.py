@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
+import shutil
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from libs.forge.local import LocalForge
 from libs.git.broker import Broker
 from libs.git.mirror import Mirror
+from tests.integration.forge.githubserver import APP_ID, GitHubServer
+from tests.integration.forge.githubsite import GitHubSite, git, publish
 
 HEAD, BASE = "autopilot/t-1", "main"
 
@@ -46,23 +50,6 @@ class Site:
         return git(Path(await self.forge.remote(self.url)), *args)
 
 
-def git(folder: Path, *args: str) -> str:
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": "/nonexistent",
-        "GIT_CONFIG_GLOBAL": "/dev/null",
-        "GIT_AUTHOR_NAME": "U",
-        "GIT_AUTHOR_EMAIL": "u@example.org",
-        "GIT_COMMITTER_NAME": "U",
-        "GIT_COMMITTER_EMAIL": "u@example.org",
-    }
-    done = subprocess.run(
-        ["git", *args], cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.rstrip("\n")
-
-
 @pytest.fixture
 async def site(tmp_path: Path) -> Site:
     source = tmp_path / "source"
@@ -77,3 +64,45 @@ async def site(tmp_path: Path) -> Site:
     site = Site(data_dir, str(source), mirror, base, "")
     site.work = await site.change("two\n")
     return site
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a GitHub serves at first, made once."""
+    root = tmp_path_factory.mktemp("published")
+    publish(root)
+    return root / "hub"
+
+
+@pytest.fixture
+async def hub(tmp_path: Path, published: Path) -> AsyncIterator[GitHubSite]:
+    """A repository at a GitHub."""
+    shutil.copytree(published, tmp_path / "hub")
+    server = GitHubServer(tmp_path / "hub")
+    await server.start()
+    made = GitHubSite(tmp_path, server)
+    await made.prepare()
+    yield made
+    await server.stop()
+
+
+@pytest.fixture(scope="session")
+def key() -> str:
+    """The private key of a GitHub app."""
+    made = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
+    return made.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+
+
+@pytest.fixture
+def app(hub: GitHubSite, key: str, tmp_path: Path) -> dict[str, str]:
+    """Settings of a GitHub app that the hub knows."""
+    (tmp_path / "app.pem").write_text(key)
+    private = serialization.load_pem_private_key(key.encode(), None)
+    hub.server.app_key = (
+        private.public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        .decode()
+    )
+    return {"app_id": APP_ID, "app_key_file": str(tmp_path / "app.pem")}

@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -26,31 +26,14 @@ from libs.forge.layout import open_ref
 from libs.forge.local import LocalForge
 from libs.forge.port import Forge, PullRequest
 from libs.git.broker import Broker
+from libs.testing.forgecase import BASE, HEAD, TEXT, ForgeCase, opened
 
 if TYPE_CHECKING:
     from tests.integration.forge.conftest import Site
 
-HEAD, BASE = "autopilot/t-1", "main"
 
-
-class Text(TypedDict):
-    title: str
-    body: str
-    evidence: tuple[str, ...]
-
-
-TEXT: Text = {
-    "title": "Return two",
-    "body": "Why:\n\nbecause ü.\n",
-    "evidence": ("evidence/ab/1", "evidence/cd/2"),
-}
-
-
-async def opened(site: Site) -> PullRequest:
-    await site.push(site.work)
-    return await site.forge.open(
-        site.url, head=HEAD, base=BASE, head_commit=site.work, base_commit=site.base_commit, **TEXT
-    )
+class TestLocalForge(ForgeCase):
+    """The behaviour of every forge."""
 
 
 async def test_an_opened_pull_request_is_readable_by_git_alone(site: Site) -> None:
@@ -70,18 +53,6 @@ async def test_an_opened_pull_request_is_readable_by_git_alone(site: Site) -> No
     assert "-one" in await site.git("diff", "refs/pull/1/base", "refs/pull/1/head")
     assert made.url.startswith("file:///")
     assert made.url.endswith("#refs/pull/1/head")
-
-
-async def test_a_second_one_for_the_same_head_and_base_is_refused(site: Site) -> None:
-    first = await opened(site)
-    with pytest.raises(PullRequestExistsError) as caught:
-        await opened(site)
-    assert caught.value.number == first.number
-    other = await site.forge.open(
-        site.url, head=HEAD, base="release", head_commit=site.work, base_commit=site.base_commit, **TEXT
-    )
-    assert other.number == 2
-    assert [item.number for item in await site.forge.list(site.url)] == [1, 2]
 
 
 async def test_updates_keep_the_history_and_change_nothing_twice(site: Site) -> None:
@@ -114,15 +85,10 @@ async def test_a_closed_one_makes_room_for_another(site: Site, merged: bool) -> 
     assert (await opened(site)).number == 2
 
 
-async def test_the_head_must_have_been_pushed(site: Site) -> None:
-    common = {"head": HEAD, "base": BASE, "head_commit": site.work, "base_commit": site.base_commit}
-    with pytest.raises(HeadMovedError) as caught:
-        await site.forge.open(site.url, **common, **TEXT)  # type: ignore[arg-type]
-    assert caught.value.actual is None
+async def test_an_opening_that_is_refused_leaves_no_trace(site: Site) -> None:
     await site.push(site.base_commit)
-    with pytest.raises(HeadMovedError) as caught:
-        await site.forge.open(site.url, **common, **TEXT)  # type: ignore[arg-type]
-    assert caught.value.actual == site.base_commit
+    with pytest.raises(HeadMovedError):
+        await site.forge.open(site.url, head=HEAD, base=BASE, head_commit=site.work, **TEXT)
     assert await site.forge.list(site.url) == ()
     assert await site.git("for-each-ref", "refs/pull", "refs/autopilot") == ""
 

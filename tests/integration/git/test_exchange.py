@@ -71,7 +71,7 @@ async def test_a_conflict_names_the_paths(
     with pytest.raises(MergeConflictError) as caught:
         await mirror.merge([one, three])
     assert caught.value.paths == ("one.txt",)
-    await mirror.fetch_commit(stranger.path, "refs/heads/main")
+    await mirror.fetch_commit(str(stranger.path), "refs/heads/main")
     with pytest.raises(MergeConflictError, match="nothing in common"):
         await mirror.merge([one, unrelated])
 

@@ -89,7 +89,7 @@ async def test_hooks_configuration_and_attributes_leave_no_trace(
     await mirror.merge([work, other])
     await mirror.export(work, tmp_path / "data/e")
     await mirror.bundle(work, tmp_path / "data/b.bundle")
-    await mirror.fetch_commit(source.path, "refs/heads/main")
+    await mirror.fetch_commit(str(source.path), "refs/heads/main")
     await mirror.push(source.url, work, "refs/heads/autopilot/t", expected=None)
     await mirror.remove_worktree(worktree.path)
     assert not canary.exists()

@@ -255,11 +255,11 @@ async def test_a_commit_of_another_repository_is_brought_in(
     commit = other.commit()
     other.git("update-ref", "refs/pull/1/head", commit)
     mirror = await broker.mirror(source.url)
-    assert await mirror.fetch_commit(other.path, "refs/pull/1/head") == commit
+    assert await mirror.fetch_commit(str(other.path), "refs/pull/1/head") == commit
     assert await mirror.blob(commit, "other.txt") == b"text\n"
     for ref in ("refs/pull/2/head", "main", "refs/--upload-pack=x:y"):
         with pytest.raises(UnknownRevisionError):
-            await mirror.fetch_commit(other.path, ref)
+            await mirror.fetch_commit(str(other.path), ref)
 
 
 async def test_a_repository_of_another_user_is_readable(broker: Broker, source: Source) -> None:

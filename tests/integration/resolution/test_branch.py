@@ -23,7 +23,7 @@ class Desk:
 
     def __init__(self, case: Case) -> None:
         self.case, self.forge = case, LocalForge(case.data)
-        self.branches = Branches(case.data, self.forge)
+        self.branches = Branches(Broker(case.data), lambda _: self.forge)
 
     async def incident(self, number: int = 1) -> tuple[IncidentOpened, Written]:
         """An incident that costs no test run: a patch that does not apply."""
@@ -96,7 +96,7 @@ async def test_the_same_incident_is_the_same_commit_and_is_pushed_once(desk: Des
         assert (await desk.push(opened, made, first))[1] == ""
     assert await desk.head() == first.commit
     # A process that died behind the push finds its own commit there.
-    later = Branches(desk.case.data, desk.forge)
+    later = Branches(Broker(desk.case.data), lambda _: desk.forge)
     written = IncidentWritten(
         incident_id="t1-1",
         task_id="t1",
@@ -138,7 +138,9 @@ async def test_what_somebody_else_put_on_the_branch_is_left_alone(desk: Desk) ->
 
 async def test_without_a_clone_of_the_repository_there_is_no_branch_and_a_reason(desk: Desk) -> None:
     opened, made = await desk.incident()
-    place = await Branches(desk.case.data / "other", desk.forge).commit(opened, made, WHEN, frozenset())
+    place = await Branches(Broker(desk.case.data / "other"), lambda _: desk.forge).commit(
+        opened, made, WHEN, frozenset()
+    )
     assert (place.commit, place.branch) == ("", "")
     assert "no clone" in place.unpublished
 

@@ -86,6 +86,14 @@ def test_what_may_pass_is_run_again_after_a_wait_that_doubles(kind: str) -> None
     assert waits == [2.0, 4.0, 8.0]
 
 
+def test_a_service_that_wants_to_be_left_alone_is_left_alone_for_so_long() -> None:
+    failure = Failure(kind="transient", code="forge_failed", detail="a limit", retry_after_s=600.0)
+    command = Resolve(awaited=msgspec.structs.replace(awaited(retry=1), failure=failure))
+    (advised,) = FRESH.when(command).events
+    assert isinstance(advised, StageRetryAdvised)
+    assert advised.after_s == 600.0
+
+
 @pytest.mark.parametrize("kind", ["transient", "environmental"])
 def test_what_does_not_pass_is_an_incident(kind: str) -> None:
     made = FRESH.when(resolve(kind=kind, retry=MAX_RETRIES))

@@ -17,6 +17,7 @@ from contracts.receipt import EvidenceRef
 from contracts.stage import StageOutput
 from contracts.task import Failure, FailureClass, RepoSpec, StageInput, StageRequested
 from libs.evidence.store import EvidenceStore
+from libs.forge.error import ForgeError, ForgeRefusedError, ForgeUnavailableError, UnknownBaseError
 from libs.forge.port import Forge
 from libs.git.broker import Broker
 from libs.git.error import GitError
@@ -70,7 +71,10 @@ class StageContext:
     data_dir: Path
     broker: Broker
     evidence: EvidenceStore
-    forge: Forge
+    #: Returns the forge that keeps a repository's pull requests, by the repository's address.
+    forge_for: Callable[[str], Forge]
+    #: Takes the secrets that the system knows out of a text that leaves it.
+    redact: Callable[[bytes], bytes]
     ledger: Ledger
     now: Callable[[], datetime]
     #: Where the verifier keeps results of bases.
@@ -95,6 +99,10 @@ class StageContext:
     def cookie(self) -> str:
         """Return the mark that every process of this run carries."""
         return cookie_of(self.data_dir, self.request.run_id)
+
+    def redacted(self, text: str) -> str:
+        """Return the text without secrets."""
+        return self.redact(text.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
 
     async def mirror(self, repo: RepoSpec) -> Mirror:
         """Return the private clone of a repository, current if it is the first stage, as it is otherwise."""
@@ -150,6 +158,16 @@ def cookie_of(data_dir: Path, run_id: str) -> str:
 def fail(kind: FailureClass, code: str, detail: str, repo: str = "") -> NoReturn:
     """End a stage with a structured failure."""
     raise StageError(Failure(kind=kind, code=code, detail=detail, repo=repo))
+
+
+def forge_failure(error: ForgeError, repo: str) -> StageError:
+    """Make a stage's failure of a forge's: what waiting does not change is impossible, the rest is transient."""
+    final = isinstance(error, (ForgeRefusedError, UnknownBaseError))
+    kind: FailureClass = "impossible" if final else "transient"
+    code = "forge_refused" if final else "forge_failed"
+    wait = error.retry_after_s if isinstance(error, ForgeUnavailableError) else 0.0
+    detail = f"repository {repo}: {error}"
+    return StageError(Failure(kind=kind, code=code, detail=detail, repo=repo, retry_after_s=wait))
 
 
 def git_failure(error: GitError, code: str, repo: str) -> StageError:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from contracts.receipt import CommandReceipt, RepoVerification
 from contracts.task import RepoChange, RepoSpec, StageInput
+from libs.forge.port import Check
+
+_TASK_TRAILER = "Autopilot-Task: "
 
 
 def body_for(given: StageInput, task_id: str, repo: RepoSpec, change: RepoChange) -> str:
@@ -15,20 +18,12 @@ def body_for(given: StageInput, task_id: str, repo: RepoSpec, change: RepoChange
     if stacked:
         names = ", ".join(f"`{base.branch}` ({base.pull_request or base.task_id})" for base in stacked)
         parts.append(f"Builds on {names}; merge that first.")
-    verification = next((seen for seen in given.verifications if seen.repo == repo.name), None)
+    verification = _verification(given, repo)
     remarks = [*change.remarks, *_special_cases(verification)]
     if remarks:
         parts.append("## To be looked at\n\n" + "\n".join(f"- {remark}" for remark in remarks))
     if verification is not None:
-        rows = "\n".join(_row(receipt) for receipt in verification.commands)
-        parts.append(
-            "## Evidence\n\n"
-            f"Measured on tree `{verification.tree}` by a verifier that checked it out afresh:\n\n"
-            "| side | purpose | command | exit | passed | failed | skipped | seconds |\n|---|---|---|---|---|---|---|---|\n"
-            f"{rows}\n\n"
-            f"{verification.fail_to_pass_passed} of {verification.fail_to_pass_selected} selected tests pass that failed before; "
-            f"{verification.base_tests_held} of {verification.base_tests} tests of the base hold."
-        )
+        parts.append(f"## Evidence\n\n{_evidence(verification)}")
     if given.review is not None:
         scores = "\n".join(
             f"- {score.axis}: {'abstains' if score.score is None else score.score} ({score.fact})"
@@ -41,9 +36,32 @@ def body_for(given: StageInput, task_id: str, repo: RepoSpec, change: RepoChange
     if plan is not None:
         parts.append(f"Rollback: {plan.rollback}")
     parts.append(
-        f"Made by Autopilot without a person; please review it as you would anybody's.\n\nAutopilot-Task: {task_id}\nAutopilot-Tree: {change.tree}"
+        f"Made by Autopilot without a person; please review it as you would anybody's.\n\n{_TASK_TRAILER}{task_id}\nAutopilot-Tree: {change.tree}"
     )
     return "\n\n".join(parts) + "\n"
+
+
+def is_of_task(body: str, task_id: str) -> bool:
+    """Tell whether a pull request's body says that this task made it."""
+    return f"{_TASK_TRAILER}{task_id}" in (line.strip() for line in body.splitlines())
+
+
+def check_for(given: StageInput, run_id: str, repo: RepoSpec, change: RepoChange) -> Check:
+    """Write the verdict beside the commit from what was measured; a draft, or nothing measured, is neutral."""
+    verification = _verification(given, repo)
+    if verification is None:
+        return Check(
+            key=run_id, commit=change.commit, conclusion="neutral", title="nothing was measured", summary=""
+        )
+    proven = verification.accepted and verification.tree == change.tree
+    selected, held = _tallies(verification)
+    return Check(
+        key=run_id,
+        commit=change.commit,
+        conclusion="success" if proven and not given.draft else "neutral",
+        title=f"{'not reviewed; ' if given.draft else ''}{selected}; {held}",
+        summary=_evidence(verification),
+    )
 
 
 def evidence_for(given: StageInput, repo: RepoSpec) -> tuple[str, ...]:
@@ -55,6 +73,25 @@ def evidence_for(given: StageInput, repo: RepoSpec) -> tuple[str, ...]:
                 one for receipt in seen.commands for one in (receipt.output, receipt.report)
             ]
     return tuple(f"{one.name} sha256:{one.digest}" for one in references if one is not None)
+
+
+def _verification(given: StageInput, repo: RepoSpec) -> RepoVerification | None:
+    return next((seen for seen in given.verifications if seen.repo == repo.name), None)
+
+
+def _evidence(verification: RepoVerification) -> str:
+    rows = "\n".join(_row(receipt) for receipt in verification.commands)
+    selected, held = _tallies(verification)
+    return (
+        f"Measured on tree `{verification.tree}` by a verifier that checked it out afresh:\n\n"
+        "| side | purpose | command | exit | passed | failed | skipped | seconds |\n|---|---|---|---|---|---|---|---|\n"
+        f"{rows}\n\n{selected}; {held}."
+    )
+
+
+def _tallies(verification: RepoVerification) -> tuple[str, str]:
+    selected = f"{verification.fail_to_pass_passed} of {verification.fail_to_pass_selected} selected tests pass that failed before"
+    return selected, f"{verification.base_tests_held} of {verification.base_tests} tests of the base hold"
 
 
 def _special_cases(seen: RepoVerification | None) -> list[str]:

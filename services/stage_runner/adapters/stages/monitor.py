@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from contracts.receipt import CommandReceipt
 from contracts.stage import StageOutput
 from contracts.task import Failure, PullRequestRef, RepoSpec
@@ -11,7 +9,14 @@ from libs.forge.error import ForgeError
 from libs.git.error import GitError
 from libs.sandbox.errors import SandboxError
 from libs.verification.verify import smoke
-from services.stage_runner.adapters.stages.context import StageContext, StageError, fail, git_failure
+from services.stage_runner.adapters.stages.annotation import keep_comments
+from services.stage_runner.adapters.stages.context import (
+    StageContext,
+    StageError,
+    fail,
+    forge_failure,
+    git_failure,
+)
 from services.stage_runner.adapters.stages.verify import keeper, receipt_of, request_for
 
 
@@ -42,15 +47,15 @@ async def carry(context: StageContext) -> StageOutput:
 async def _published(context: StageContext, repo: RepoSpec, pull: PullRequestRef) -> str:
     """Fetch what the forge really has under the pull request, and insist that it is what was verified."""
     try:
-        present = await context.forge.get(repo.url, pull.number)
+        forge = context.forge_for(repo.url)
+        present = await forge.get(repo.url, pull.number)
         mirror = await context.mirror(repo)
-        source = Path(await context.forge.remote(repo.url))
+        source = await forge.remote(repo.url)
         commit = await mirror.fetch_commit(source, f"refs/pull/{pull.number}/head")
         tree = await mirror.tree(commit)
+        await keep_comments(context, repo, pull.number)
     except ForgeError as error:
-        fail(
-            "transient", "forge_failed", f"the pull request of {repo.name} cannot be read: {error}", repo.name
-        )
+        raise forge_failure(error, repo.name) from error
     except GitError as error:
         raise git_failure(error, "pull_request_unreadable", repo.name) from error
     if tree != pull.tree or present.state == "closed":

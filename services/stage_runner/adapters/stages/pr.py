@@ -7,8 +7,9 @@ from contracts.task import PullRequestRef, RepoChange, RepoSpec
 from libs.forge.error import ForgeError, PullRequestExistsError
 from libs.forge.port import PullRequest
 from libs.git.error import GitError, LeaseLostError
-from services.stage_runner.adapters.stages.context import StageContext, fail, git_failure
-from services.stage_runner.adapters.stages.description import body_for, evidence_for
+from services.stage_runner.adapters.stages.annotation import annotate, effects_on
+from services.stage_runner.adapters.stages.context import StageContext, fail, forge_failure, git_failure
+from services.stage_runner.adapters.stages.description import body_for, evidence_for, is_of_task
 
 
 async def carry(context: StageContext) -> StageOutput:
@@ -19,8 +20,13 @@ async def carry(context: StageContext) -> StageOutput:
         change = changes.get(repo.name)
         if change is None:
             fail("impossible", "no_change", f"there is no change to publish for {repo.name}", repo.name)
-        await _push(context, repo, change)
-        pulls.append(_reference(repo, await _publish(context, repo, change)))
+        try:
+            await _push(context, repo, change)
+            pull = await _publish(context, repo, change)
+        except ForgeError as error:
+            raise forge_failure(error, repo.name) from error
+        await annotate(context, repo, change, pull)
+        pulls.append(_reference(repo, pull))
     return StageOutput(pull_requests=tuple(pulls))
 
 
@@ -35,7 +41,8 @@ async def _push(context: StageContext, repo: RepoSpec, change: RepoChange) -> No
     mirror = await context.mirror(repo)
     # Read before the intent, which checks the lease: a replica that slept in between must not lease what a newer one
     # has pushed.
-    before = await context.forge.branch_head(repo.url, branch)
+    forge = context.forge_for(repo.url)
+    before = await forge.branch_head(repo.url, branch)
     await context.ledger.intend(effect, "push", repo.url, f"{branch} -> {change.commit}")
     if before == change.commit:
         await context.ledger.settle(effect, "adopted", change.commit)
@@ -50,7 +57,7 @@ async def _push(context: StageContext, repo: RepoSpec, change: RepoChange) -> No
             repo.name,
         )
     try:
-        target = await context.forge.remote(repo.url)
+        target = await forge.remote(repo.url)
         await mirror.push(target, change.commit, f"refs/heads/{branch}", expected=before)
     except LeaseLostError as error:
         await context.ledger.settle(effect, "refused", str(error))
@@ -67,47 +74,49 @@ async def _push(context: StageContext, repo: RepoSpec, change: RepoChange) -> No
 
 async def _publish(context: StageContext, repo: RepoSpec, change: RepoChange) -> PullRequest:
     """Look the pull request up by head and base; open it, or bring it up to date."""
-    forge, branch = context.forge, branch_of(context)
+    forge, branch = context.forge_for(repo.url), branch_of(context)
     effect = f"pull_request:{repo.name}"
-    title, body = context.input.spec.title, body_for(context.input, context.request.task_id, repo, change)
+    title = context.redacted(context.input.spec.title)
+    body = context.redacted(body_for(context.input, context.request.task_id, repo, change))
     evidence = evidence_for(context.input, repo)
     base = _base_branch(context, repo)
     await context.ledger.intend(effect, "open_pull_request", repo.url, f"{branch} -> {base}")
-    try:
-        found = await forge.find(repo.url, branch, base)
-        if found is None:
-            try:
-                opened = await forge.open(
-                    repo.url,
-                    head=branch,
-                    base=base,
-                    head_commit=change.commit,
-                    base_commit=change.base_commit,
-                    title=title,
-                    body=body,
-                    draft=context.input.draft,
-                    evidence=evidence,
-                )
-                await context.ledger.settle(effect, "done", opened.url)
-                return opened
-            except PullRequestExistsError as error:
-                found = await forge.get(repo.url, error.number)
-        updated = await forge.update(
-            repo.url,
-            found.number,
-            head_commit=change.commit,
-            title=title,
-            body=body,
-            evidence=evidence,
-            draft=context.input.draft,
-        )
-    except (ForgeError, GitError) as error:
+    found = await forge.find(repo.url, branch, base)
+    if found is None:
+        try:
+            opened = await forge.open(
+                repo.url,
+                head=branch,
+                base=base,
+                head_commit=change.commit,
+                base_commit=change.base_commit,
+                title=title,
+                body=body,
+                draft=context.input.draft,
+                evidence=evidence,
+            )
+            await context.ledger.settle(effect, "done", opened.url)
+            return opened
+        except PullRequestExistsError as error:
+            found = await forge.get(repo.url, error.number)
+    if not is_of_task(found.body, context.request.task_id):
+        # The branch is ours, so a person opened it from there: that text is not ours to replace.
+        await context.ledger.settle(effect, "refused", found.url)
         fail(
-            "transient",
-            "forge_failed",
-            f"the pull request for {repo.name} could not be opened: {error}",
+            "impossible",
+            "pull_request_foreign",
+            f"somebody else opened {found.url} from {branch}: close it, and this one can be opened",
             repo.name,
         )
+    updated = await forge.update(
+        repo.url,
+        found.number,
+        head_commit=change.commit,
+        title=title,
+        body=body,
+        evidence=evidence,
+        draft=context.input.draft,
+    )
     await context.ledger.settle(effect, "adopted", updated.url)
     return updated
 
@@ -119,17 +128,22 @@ async def reconcile(context: StageContext) -> None:
         return
     branch = branch_of(context)
     for repo in context.input.spec.repos:
+        forge = context.forge_for(repo.url)
         if f"push:{repo.name}" in effects.unknown:
-            head = await context.forge.branch_head(repo.url, branch)
+            head = await forge.branch_head(repo.url, branch)
             await context.ledger.settle(
                 f"push:{repo.name}", "done" if head else "refused", head or "not pushed"
             )
-        found = await context.forge.find(repo.url, branch, _base_branch(context, repo))
-        if found is None:
+        found = await forge.find(repo.url, branch, _base_branch(context, repo))
+        if found is None or not is_of_task(found.body, context.request.task_id):
             await context.ledger.settle(f"pull_request:{repo.name}", "refused", "not opened")
         else:
-            await context.forge.close(repo.url, found.number)
+            await forge.close(repo.url, found.number)
             await context.ledger.settle(f"pull_request:{repo.name}", "reverted", found.url)
+        for effect in effects_on(repo):
+            if effect in effects.unknown:
+                # What is on a closed pull request means nothing any more.
+                await context.ledger.settle(effect, "reverted", "withdrawn with the pull request")
 
 
 def _base_branch(context: StageContext, repo: RepoSpec) -> str:

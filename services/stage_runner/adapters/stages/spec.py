@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from contracts.stage import StageOutput
 from contracts.task import BaseRef, RepoSpec, RiskClass, Specification
+from libs.forge.error import ForgeError
 from libs.git.error import GitError, MergeConflictError, UnknownRevisionError
 from libs.git.mirror import Mirror
 from services.stage_runner.adapters.engines.patch import text_for, touched
-from services.stage_runner.adapters.stages.context import StageContext, git_failure
+from services.stage_runner.adapters.stages.context import StageContext, forge_failure, git_failure
 
 #: Files and lines from which a change counts as medium or high risk, and places that are high risk by themselves.
 MEDIUM_FILES, HIGH_FILES = 6, 20
@@ -26,6 +25,8 @@ async def carry(context: StageContext) -> StageOutput:
             mirror = await context.mirror(repo)
             bases[repo.name] = await _base(context, mirror, repo)
             await mirror.check(bases[repo.name])
+        except ForgeError as error:
+            raise forge_failure(error, repo.name) from error
         except MergeConflictError as error:
             raise git_failure(error, "dependencies_conflict", repo.name) from error
         except UnknownRevisionError as error:
@@ -45,6 +46,7 @@ async def _base(context: StageContext, mirror: Mirror, repo: RepoSpec) -> str:
     """Find the commit to build on: the base, or what contains every dependency's pull request."""
     stacked = [base for base in context.input.bases if base.repo_url == repo.url]
     if not stacked:
+        await context.forge_for(repo.url).check_base(repo.url, repo.base)
         return await mirror.resolve(repo.base)
     commits = [await _pull_request_head(context, mirror, base) for base in stacked]
     return commits[0] if len(commits) == 1 else await mirror.merge(commits)
@@ -52,9 +54,10 @@ async def _base(context: StageContext, mirror: Mirror, repo: RepoSpec) -> str:
 
 async def _pull_request_head(context: StageContext, mirror: Mirror, base: BaseRef) -> str:
     """Bring a dependency's commit into the private clone; its branch may have moved on since it was recorded."""
-    if await context.forge.branch_head(base.repo_url, base.branch) is None:
+    forge = context.forge_for(base.repo_url)
+    if await forge.branch_head(base.repo_url, base.branch) is None:
         return await mirror.resolve(base.commit)
-    source = Path(await context.forge.remote(base.repo_url))
+    source = await forge.remote(base.repo_url)
     return await mirror.fetch_commit(source, f"refs/heads/{base.branch}")
 
 

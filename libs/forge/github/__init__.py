@@ -1,0 +1,1 @@
+"""GitHub: pull requests, labels, checks, comments and issues by its REST API."""
