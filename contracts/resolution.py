@@ -7,8 +7,18 @@ from typing import ClassVar, TypeAlias
 import msgspec
 
 from contracts.message import Event
-from contracts.receipt import EvidenceRef, Problem
-from contracts.task import FailureClass, PlanDelta, RepoChange, RepoSpec, Stage
+from contracts.receipt import CommandReceipt, EvidenceRef, Problem
+from contracts.task import (
+    Budget,
+    Engine,
+    FailureClass,
+    IncidentReport,
+    PlanDelta,
+    RepoChange,
+    RepoSpec,
+    Reproduction,
+    Stage,
+)
 
 
 class _Loop(Event, frozen=True, kw_only=True):
@@ -93,19 +103,46 @@ class IncidentOpened(_Incident, frozen=True, kw_only=True):
     #: The patch of engine `patch`, for a change that never became a commit.
     patch: str | dict[str, str] | None = None
     evidence: tuple[EvidenceRef, ...]
+    #: The repository concerned, if it is one.
+    repo: str = ""
+    engine: Engine = "patch"
+    kind: FailureClass = "persistent"
+    #: Limits of every command.
+    budget: Budget = Budget()
+    #: What was measured and tells the failure: (repository name, receipt).
+    receipts: tuple[tuple[str, CommandReceipt], ...] = ()
+    #: The task's stream led here up to this version; 0 where it was not noted.
+    upto: int = 0
+
+
+class IncidentWritten(_Incident, frozen=True, kw_only=True):
+    """The MRFC directory is written and its script was run; the branch is about to be pushed."""
+
+    #: Relative to the data directory.
+    path: str
+    reproduction: Reproduction
+    #: Repository whose forge gets the branch; empty where none can be made.
+    repo_url: str = ""
+    #: The branch, the commit it gets, and the commit of an earlier incident that it is at now (empty: there is none).
+    branch: str = ""
+    commit: str = ""
+    parent: str = ""
+    #: Why no branch is made.
+    unpublished: str = ""
 
 
 class IncidentFiled(_Incident, frozen=True, kw_only=True):
-    """The MRFC directory is written."""
+    """The MRFC directory is written, and its branch is in the forge unless the report says why not."""
 
     ends: ClassVar[bool] = True
     #: Relative to the data directory.
     path: str
-    #: Whether its script can reproduce the failure by itself.
+    #: Whether its script showed the failure as recorded when it was run.
     reproducible: bool
     #: Why the task was given up.
     reason: str = ""
+    report: IncidentReport | None = None
 
 
 LoopEvent: TypeAlias = LoopOpened | PlanDeltaRecorded | StageRetryAdvised | LoopClosed | LoopExhausted
-IncidentEvent: TypeAlias = IncidentOpened | IncidentFiled
+IncidentEvent: TypeAlias = IncidentOpened | IncidentWritten | IncidentFiled

@@ -20,7 +20,7 @@ import msgspec
 from autopilot.cli import show
 from autopilot.cli.client import Client
 from autopilot.cli.failure import CliError, RefusedError
-from autopilot.cli.tasks import send
+from autopilot.cli.sending import send
 from autopilot.cli.watch import Watch
 from autopilot.stack.config import StackConfig
 from contracts.task import TaskSpec

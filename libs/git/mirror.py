@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from libs.git.bundle import write_bundle
 from libs.git.checkout import add_worktree, export, find_worktree, remove
 from libs.git.error import OversizeError, UnknownRevisionError, UnsupportedRepositoryError, WorktreeError
+from libs.git.folder import commit_files
 from libs.git.merge import merge_all
 from libs.git.process import OUTPUT_LIMIT, Completed
 from libs.git.push import push
@@ -190,6 +192,17 @@ class Mirror:
         """Writes a file from which `git clone FILE` gives exactly the commit's tree, without its history."""
         await self._about(["cat-file", "-e", f"{commit}^{{commit}}"], commit)
         await write_bundle(self.repository, commit, path.absolute())
+
+    async def commit_files(
+        self, folder: Path, files: Sequence[str], message: str, *, parents: Sequence[str], when: datetime
+    ) -> str:
+        """Returns a commit whose whole tree is these files of a folder; the same input gives the same id.
+
+        No ref is moved: the commit is reached by its id. Raises GitCommandError if a parent is not here.
+        """
+        return await commit_files(
+            self.repository, folder.absolute(), files, message, parents=parents, when=when
+        )
 
     async def push(self, target: str, commit: str, ref: str, *, expected: str | None) -> None:
         """Moves a full ref name of the target from `expected` (None: it does not exist) to the commit.

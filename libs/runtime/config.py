@@ -48,6 +48,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return Path(self.data_dir)
 
     @property
+    def secrets(self) -> tuple[str, ...]:
+        """List what must not appear in anything that is kept or shown."""
+        known = (
+            self.api_token,
+            self.scrape_token,
+            self.session_key,
+            self.nats_password,
+            self.postgres_dsn,
+        )
+        return tuple(secret for secret in known if secret)
+
+    @property
     def holder(self) -> str:
         """Name this replica, for leases."""
         return self.replica or f"{self.service}-1"

@@ -3,5 +3,5 @@
 Owns: loop, incident
 Consumes: resolution_awaited stage_completed gate_decided incident_opened
 Emits: every event of its two streams
-Never: runs a stage, judges a change, retries the same attempt and calls it another
+Never: runs a stage (only the script of an incident, in the sandbox), judges a change, retries the same attempt and calls it another
 """

@@ -9,10 +9,12 @@ from typing import TypeAlias, assert_never
 import msgspec
 
 from contracts.gate import GateDecided
+from contracts.receipt import CommandReceipt
 from contracts.resolution import (
     IncidentEvent,
     IncidentFiled,
     IncidentOpened,
+    IncidentWritten,
     LoopClosed,
     LoopEvent,
     LoopExhausted,
@@ -21,7 +23,16 @@ from contracts.resolution import (
     StageRetryAdvised,
 )
 from contracts.stage import StageCompleted
-from contracts.task import Engine, Failure, PlanDelta, ResolutionAwaited, Stage, StageInput
+from contracts.task import (
+    Engine,
+    Failure,
+    IncidentReport,
+    PlanDelta,
+    Reproduction,
+    ResolutionAwaited,
+    Stage,
+    StageInput,
+)
 from libs.eventsourcing.decider import Decider
 
 #: Loops that may fail one after the other before a task is given up; architecture section 6.
@@ -197,44 +208,89 @@ class OpenIncident(msgspec.Struct, frozen=True, kw_only=True):
     incident_id: str
     awaited: ResolutionAwaited
     reason: str
+    #: Version of `awaited` in the task's stream.
+    upto: int = 0
+
+
+class WriteIncident(msgspec.Struct, frozen=True, kw_only=True):
+    """The MRFC directory is there, and this is what its script gave; a commit is made if the branch can be."""
+
+    path: str
+    reproduction: Reproduction
+    repo_url: str = ""
+    branch: str = ""
+    commit: str = ""
+    parent: str = ""
+    unpublished: str = ""
 
 
 class FileIncident(msgspec.Struct, frozen=True, kw_only=True):
-    """The MRFC directory is there."""
+    """The branch is in the forge at this address, or it is known why not."""
 
-    path: str
-    reproducible: bool
+    forge: str = ""
+    unpublished: str = ""
 
 
-IncidentCommand: TypeAlias = OpenIncident | FileIncident
+IncidentCommand: TypeAlias = OpenIncident | WriteIncident | FileIncident
+
+#: Findings that a report names; the incident itself has all of them.
+MAX_FINDINGS = 20
 
 
 class Incident(msgspec.Struct, frozen=True, kw_only=True):
     """One incident."""
 
     opened: IncidentOpened | None = None
-    path: str = ""
+    written: IncidentWritten | None = None
+    filed: bool = False
 
 
 def decide_incident(command: IncidentCommand, state: Incident) -> Iterator[IncidentEvent]:
-    """Open an incident once and file it once."""
+    """Open an incident once, write it once, file it once."""
     match command:
         case OpenIncident(awaited=awaited):
             if state.opened is None:
                 yield _opened(command, awaited)
-        case FileIncident(path=path, reproducible=reproducible):
-            if state.opened is not None and not state.path:
-                yield IncidentFiled(
+        case WriteIncident():
+            if state.opened is not None and state.written is None:
+                yield IncidentWritten(
                     incident_id=state.opened.incident_id,
                     task_id=state.opened.task_id,
-                    path=path,
-                    reproducible=reproducible,
-                    reason=state.opened.reason,
+                    **msgspec.structs.asdict(command),
                 )
+        case FileIncident():
+            if state.opened is not None and state.written is not None and not state.filed:
+                yield _filed(command, state.opened, state.written)
+
+
+def _filed(command: FileIncident, opened: IncidentOpened, written: IncidentWritten) -> IncidentFiled:
+    published = bool(command.forge) and not command.unpublished
+    return IncidentFiled(
+        incident_id=opened.incident_id,
+        task_id=opened.task_id,
+        path=written.path,
+        reproducible=written.reproduction.gave == "as_recorded",
+        reason=opened.reason,
+        report=IncidentReport(
+            incident_id=opened.incident_id,
+            stage=opened.stage,
+            code=opened.label,
+            reason=opened.reason,
+            findings=opened.findings[:MAX_FINDINGS],
+            path=written.path,
+            forge=command.forge if published else "",
+            branch=written.branch if published else "",
+            commit=written.commit if published else "",
+            unpublished=command.unpublished or written.unpublished,
+            reproduction=written.reproduction,
+        ),
+    )
 
 
 def _opened(command: OpenIncident, awaited: ResolutionAwaited) -> IncidentOpened:
     subject, failure = awaited.subject, awaited.failure
+    receipts = telling(awaited)
+    outputs = tuple(receipt.output for _, receipt in receipts if receipt.output)
     return IncidentOpened(
         incident_id=command.incident_id,
         task_id=awaited.task_id,
@@ -249,8 +305,33 @@ def _opened(command: OpenIncident, awaited: ResolutionAwaited) -> IncidentOpened
         commands=failed_commands(subject),
         restored={seen.repo: seen.facts.protected_touched for seen in subject.verifications},
         patch=subject.spec.patch,
-        evidence=awaited.evidence or tuple(seen.diff for seen in subject.verifications if seen.diff),
+        evidence=(awaited.evidence or tuple(seen.diff for seen in subject.verifications if seen.diff))
+        + outputs,
+        repo=failure.repo,
+        engine=subject.spec.engine,
+        kind=failure.kind,
+        budget=subject.spec.budget,
+        receipts=receipts,
+        upto=command.upto,
     )
+
+
+def telling(awaited: ResolutionAwaited) -> tuple[tuple[str, CommandReceipt], ...]:
+    """List the receipts by which the failure can be seen: of what failed on the change, or was wrong on the base."""
+    codes = {finding.code for finding in awaited.failure.findings}
+    found = []
+    for seen in awaited.subject.verifications:
+        for receipt in seen.commands:
+            if receipt.side == "change":
+                tells = receipt.exit_code != 0 or receipt.failed > 0
+            elif receipt.purpose == "setup":
+                tells = receipt.exit_code != 0
+            else:
+                passes = receipt.purpose == "fail_to_pass" and receipt.exit_code == 0
+                tells = passes and "not_failing_on_base" in codes
+            if tells:
+                found.append((seen.repo, receipt))
+    return tuple(found)
 
 
 def failed_commands(subject: StageInput) -> tuple[tuple[str, str], ...]:
@@ -272,8 +353,10 @@ def evolve_incident(state: Incident, event: IncidentEvent) -> Incident:
     match event:
         case IncidentOpened():
             return Incident(opened=event)
-        case IncidentFiled(path=path):
-            return msgspec.structs.replace(state, path=path)
+        case IncidentWritten():
+            return msgspec.structs.replace(state, written=event)
+        case IncidentFiled():
+            return msgspec.structs.replace(state, filed=True)
         case _:
             assert_never(event)
 

@@ -32,6 +32,8 @@ def test_every_task_ends_as_expected(demo: dict[str, dict[str, Any]]) -> None:
     assert {key: row["outcome"] for key, row in demo.items()} == {
         key: one["outcome"] for key, one in _EXPECTED.items()
     }
+    for key, one in _EXPECTED.items():
+        assert one.get("reason", "") in demo[key]["reason"]
 
 
 def test_only_what_is_done_has_a_pull_request(stack: Stack, demo: dict[str, dict[str, Any]]) -> None:
@@ -61,22 +63,30 @@ def test_what_builds_on_another_change_proposes_only_its_own(
     assert commits == [above["commit"]]
 
 
-def test_an_incident_is_reproduced_on_a_clean_clone(
+def test_an_incident_is_reproduced_on_a_clean_clone_by_the_command_that_is_shown(
     stack: Stack, demo: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
     for key in ("breaks-another", "skips-the-test"):
-        directory = Path(demo[key]["read"])
-        assert "Reproduce" in (directory / "README.md").read_text()
+        assert "Reproduce" in (Path(demo[key]["read"]) / "README.md").read_text()
+        report = stack.task(demo[key]["id"])["incident"]
+        assert report["reproduction"]["gave"] == "as_recorded"
+        told = stack.run("task", demo[key]["id"]).stdout
+        assert "its script showed the failure as recorded (exit 1" in told
+        (command,) = [
+            line.split(maxsplit=1)[1] for line in told.splitlines() if line.startswith("  reproduce")
+        ]
+        assert command.startswith(f"git clone -q -b incident/{demo[key]['id']} ")
         tried = subprocess.run(
-            [directory / "reproduce", tmp_path / key],
+            ["sh", "-c", command],
             capture_output=True,
             text=True,
             timeout=120,
+            cwd=tmp_path,
             env=environment(),
             check=False,
         )
         assert tried.returncode == 1, tried
-        assert "The failure shows" in tried.stdout
+        assert "failure shows, as recorded" in tried.stdout
 
 
 def test_evidence_is_read_by_the_command_line(stack: Stack, demo: dict[str, dict[str, Any]]) -> None:

@@ -23,6 +23,7 @@ from contracts.resolution import (
     IncidentEvent,
     IncidentFiled,
     IncidentOpened,
+    IncidentWritten,
     LoopClosed,
     LoopEvent,
     LoopExhausted,
@@ -116,10 +117,11 @@ def _tell(event: Known) -> Line:
             return _loop(event)
         case IncidentOpened(reason=reason):
             return f"incident opened: {reason}", "bad"
-        case IncidentFiled(path=path, reproducible=reproducible):
-            return f"incident filed in {path}" + (
-                "" if reproducible else ", not reproducible by itself"
-            ), "bad"
+        case IncidentWritten(reproduction=reproduction):
+            return f"incident tried: {_GAVE[reproduction.gave]}", ""
+        case IncidentFiled(path=path, report=report):
+            where = f" and as branch {report.branch}" if report and report.branch else ""
+            return f"incident filed in {path}{where}", "bad"
         case AlertRaised(severity=severity, summary=summary):
             return f"{severity} alert: {summary}", "bad" if severity == "critical" else "warn"
         case AlertDelivered(sink=sink):
@@ -152,6 +154,13 @@ def _tell(event: Known) -> Line:
             return _task(event)
 
 
+#: What an incident's script gave, in words.
+_GAVE = {
+    "as_recorded": "its script shows the failure as recorded",
+    "does_not_show": "its script does not show the failure",
+    "otherwise": "something fails, but not as recorded",
+    "not_tried": "its script could not be run to its end",
+}
 _VERDICT_TONE: dict[str, Tone] = {"approve": "good", "reject": "bad", "abstain": "warn", "error": "bad"}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, assert_never
+from typing import assert_never
 
 import msgspec
 
@@ -11,6 +11,7 @@ from contracts.resolution import (
     IncidentEvent,
     IncidentFiled,
     IncidentOpened,
+    IncidentWritten,
     LoopClosed,
     LoopEvent,
     LoopExhausted,
@@ -88,27 +89,21 @@ def fold_incident(
                 evidence=event.evidence[:LIST_LIMIT],
                 opened_at=recorded.recorded_at,
             )
-        case IncidentFiled(path=path, reproducible=reproducible):
+        case IncidentWritten(path=path, reproduction=reproduction):
+            return replace(before, path=path, reproduction=reproduction)
+        case IncidentFiled(path=path, reproducible=reproducible, report=report):
+            filed = replace(before, path=path, reproducible=reproducible, filed_at=recorded.recorded_at)
+            if report is None:
+                return filed
             return replace(
-                before,
-                path=path,
-                reproducible=reproducible,
-                filed=_more(event),
-                filed_at=recorded.recorded_at,
+                filed,
+                forge=report.forge,
+                branch=report.branch,
+                commit=report.commit,
+                unpublished=report.unpublished,
             )
         case _:
             assert_never(event)
-
-
-def _more(event: IncidentFiled) -> dict[str, Any]:
-    """Return what an event says beyond what the document has a field for; texts are shortened."""
-    named = {"type", "incident_id", "task_id", "path", "reproducible", "reason"}
-    said = msgspec.to_builtins(event)
-    return {
-        name: clip(value, REASON_LIMIT) if isinstance(value, str) else value
-        for name, value in said.items()
-        if name not in named
-    }
 
 
 def incident_sort(document: IncidentDocument) -> str:

@@ -16,7 +16,7 @@ from contracts.alert import AlertEvent
 from contracts.gate import GateDecided
 from contracts.message import Event, Recorded, Unknown
 from contracts.mode import ModeEvent
-from contracts.resolution import IncidentFiled, IncidentOpened, LoopEvent
+from contracts.resolution import IncidentFiled, IncidentOpened, IncidentWritten, LoopEvent
 from contracts.stage import StageEvent
 from contracts.task import TaskEvent
 from contracts.workspace import ArtifactEvent, DiskEvent, WorkspaceRemoved
@@ -66,7 +66,7 @@ def _fold(document: TaskDocument, recorded: Recorded, event: Known) -> TaskDocum
     match event:
         case GateDecided():
             return fold_review(document, recorded, event)
-        case IncidentOpened():
+        case IncidentOpened() | IncidentWritten():
             return document
         case IncidentFiled(incident_id=incident_id, path=path):
             return replace(document, incident_paths={**document.incident_paths, incident_id: path})

@@ -1,112 +1,164 @@
-"""The texts of an MRFC."""
+"""Writes `reproduce`, the script of an incident: the functions of `reproduce.sh`, and what this incident compares."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
 
 from contracts.resolution import IncidentOpened
 from contracts.task import RepoSpec
+from libs.git.environment import ATTRIBUTES
+from libs.verification.environment import plain
+from services.resolution.adapters.expectation import Check, Expectation
+
+_FUNCTIONS = Path(__file__).with_name("reproduce.sh")
+#: What the sandbox lets a process reserve beyond twice its memory, KiB.
+_RESERVED_KIB = 4 * 2**20
+#: How pytest was told to go on by the verifier's observer, so that exit code and failing tests are comparable; and
+#: that its summary names the tests that failed.
+_OBSERVED = "-rfE --continue-on-collection-errors"
 
 
-def script(incident: IncidentOpened, runnable: bool) -> str:
-    """Write the script: it exits 1 when the failure shows, 0 when it does not, 2 when it cannot tell."""
+class Repository(msgspec.Struct, frozen=True, kw_only=True):
+    """One repository as the script finds it again."""
+
+    spec: RepoSpec
+    #: Commit and tree of the base; empty where it is not known.
+    base: str = ""
+    tree: str = ""
+    #: Ref under which the forge keeps the base.
+    ref: str = ""
+    #: Variables of its commands, and directories that they name and that were there.
+    env: dict[str, str] = msgspec.field(default_factory=dict)
+    directories: tuple[str, ...] = ()
+    #: What `python --version` said; empty if unknown.
+    python: str = ""
+    #: Tree that the change gives; empty where there is none, or where something secret was taken out of the change.
+    change_tree: str = ""
+    #: Command to the file that lists the tests which failed, relative to the repository's folder.
+    failing: Mapping[str, str] = msgspec.field(default_factory=dict)
+
+
+def script(incident: IncidentOpened, expectation: Expectation, repositories: tuple[Repository, ...]) -> str:
+    """Write the script."""
     lines = [
         "#!/bin/sh",
-        f"# {_one_line(incident.title)}",
-        f"# Given up at stage {incident.stage}: {_one_line(incident.reason)}",
-        "# usage: ./reproduce [DIRECTORY]    works in a new temporary directory unless one is given",
-        "# Exit status: 1 the failure shows, 0 it does not, 2 it could not be tried.",
-        "set -u",
-        'here=$(cd "$(dirname "$0")" && pwd) || exit 2',
-        'work=${1:-$(mktemp -d)} && mkdir -p "$work" && cd "$work" || exit 2',
-        "export PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0",
-        "failed=0",
+        f"# {one_line(incident.title)}",
+        f"# Given up at stage {incident.stage} ({incident.label}): {one_line(incident.reason)}",
+        "#",
+        "# usage: ./reproduce [DIRECTORY]    works in a new temporary directory unless an empty one is given",
+        "# It runs the repository's own commands on the change that was refused: run it where you would run those.",
+        _FUNCTIONS.read_text(),
+        f"attributes={shlex.quote(ATTRIBUTES.strip())}",
+        f"wall={incident.budget.wall_s}",
+        f"data_kb={2 * incident.budget.memory_mb * 1024 + _RESERVED_KIB}",
+        'start "$@"',
     ]
-    if not runnable:
-        lines += [
-            'echo "The repository could not be read when this was filed: nothing can be run." >&2',
-            "exit 2",
-        ]
-    for repo in incident.repos:
-        lines += _steps(incident, repo)
-    lines += [
-        'if [ "$failed" = 0 ]; then echo "The failure does not show."; exit 0; fi',
-        'echo "The failure shows, as recorded."',
-        "exit 1",
-        "",
-    ]
-    return "\n".join(lines)
+    if expectation.nothing:
+        lines += [*_unseen(expectation), _call("cannot", expectation.nothing)]
+    else:
+        for repository in repositories:
+            lines += _repository(incident, expectation, repository)
+        lines += [*_unseen(expectation), "finish"]
+    return "\n".join([*lines, ""])
 
 
-def _steps(incident: IncidentOpened, repo: RepoSpec) -> list[str]:
-    place = shlex.quote(repo.name)
-    lines = [
-        f'git clone -q "$here"/{place}/base.bundle "$work"/{place} || exit 2',
-        f'cd "$work"/{place} || exit 2',
-    ]
-    for name, value in repo.env.items():
-        lines.append(f'export {name}="{_in_double_quotes(value)}"')
-    lines += [
-        f'if ! git apply --index --whitespace=nowarn "$here"/{place}/change.patch; then',
-        '  echo "The patch does not apply."',
-        "  failed=1",
-        "else",
-        '  if git diff --cached --quiet; then echo "The change is empty."; failed=1; fi',
-    ]
-    if repo.known_failures:
-        options = " ".join(f"--deselect={shlex.quote(test)}" for test in repo.known_failures)
-        lines.insert(
-            2, f"export PYTEST_ADDOPTS={shlex.quote(options)}  # known failures of the base do not count"
-        )
-    restored = incident.restored.get(repo.name, ())
-    if restored:
-        lines.append("  # What judges the change is taken from the base, as the verifier does.")
-        for path in restored:
-            lines.append(
-                f"  git --literal-pathspecs checkout -q HEAD -- {shlex.quote(path)} 2>/dev/null"
-                f" || git --literal-pathspecs rm -qf --ignore-unmatch -- {shlex.quote(path)}"
-            )
-    if repo.setup:
-        lines.append(f"  sh -c {shlex.quote(repo.setup)} || exit 2")
-    for name, command in incident.commands:
-        if name == repo.name:
-            # A shell of its own, as the verifier gives it: what is no proper command fails by itself.
-            lines += [
-                f"  printf '%s\\n' {shlex.quote('$ ' + command)}",
-                f"  sh -c {shlex.quote(command)} || failed=1",
-            ]
-    lines += [
-        f"  printf '%s\\n' {shlex.quote(f'found: {finding.code}: {_one_line(finding.detail)}')}"
-        for finding in incident.findings
-    ]
-    lines.append("fi")
-    return lines
+def _unseen(expectation: Expectation) -> Iterator[str]:
+    for code in dict.fromkeys(found.code for found in expectation.unseen):
+        first, *more = [found.detail for found in expectation.unseen if found.code == code]
+        rest = f" (and {len(more)} more, see incident.json)" if more else ""
+        yield _call("unseen", f"{code}: {one_line(first)}{rest}")
 
 
-def readme(incident: IncidentOpened, runnable: bool) -> str:
-    """Write what a person needs to go on."""
-    findings = "\n".join(f"- `{finding.code}`: {finding.detail}" for finding in incident.findings) or "- none"
-    commands = "\n".join(f"- {name}: `{command}`" for name, command in incident.commands) or "- none"
-    bases = "\n".join(f"- {name}: `{commit}`" for name, commit in incident.bases.items()) or "- unknown"
-    how = (
-        "`./reproduce` clones the base from the bundle beside it, applies the change and runs the commands; "
-        "it exits 1 when the failure shows."
-        if runnable
-        else "The repository could not be read, so there is nothing to run."
-    )
+def _repository(incident: IncidentOpened, expectation: Expectation, one: Repository) -> Iterator[str]:
+    name = one.spec.name
+    base, change = expectation.of(name, "base"), expectation.of(name, "change")
+    if not (base or change):
+        return
+    for check in change:
+        if check.kind == "source_unreadable":
+            yield _call(check.kind, check.about, one.spec.url, one.spec.base)
+            return
+    yield ""
+    if not one.base and any(check.kind == "unreadable" for check in change):
+        yield _call("scratch", name)
+    elif not one.base:
+        yield _call("cannot", f"the base of {name} could not be read when this was filed")
+        return
+    else:
+        object_format = "sha256" if len(one.base) == 64 else "sha1"
+        yield _call("repository", name, one.base, one.tree, object_format, one.ref, one.spec.url)
+    yield _in_env(one)
+    if expectation.heavy:
+        if one.directories:
+            yield _call("needs", *one.directories)
+        if one.python:
+            yield _call("python_was", one.python)
+    if base:
+        yield from _commands(incident, one, base)
+        if change:
+            yield "anew"
+    yield from _change(incident, one, change)
+
+
+def _change(incident: IncidentOpened, one: Repository, checks: tuple[Check, ...]) -> Iterator[str]:
+    refused = [check for check in checks if check.kind in _INSTEAD_OF_APPLYING]
+    if refused:
+        yield refused[0].kind
+        return
+    if not checks:
+        return
+    yield _call("applies", one.change_tree)
+    for check in checks:
+        if check.kind in ("touches", "judged"):
+            yield _call(check.kind, check.about)
+    commands = tuple(check for check in checks if check.kind not in ("touches", "judged"))
+    if commands:
+        if restored := incident.restored.get(one.spec.name, ()):
+            yield _call("restore", *restored)
+        yield from _commands(incident, one, commands)
+
+
+_INSTEAD_OF_APPLYING = ("unreadable", "does_not_apply", "adds_submodule", "changes_nothing")
+
+
+def _commands(incident: IncidentOpened, one: Repository, checks: tuple[Check, ...]) -> Iterator[str]:
+    if one.spec.setup and not any(check.about == one.spec.setup for check in checks):
+        yield _call("set_up", one.spec.setup)
+    yield "ready"
+    for check in checks:
+        match check.kind:
+            case "swells":
+                yield _call("swells", check.about, str(incident.budget.memory_mb))
+            case "exits":
+                listed = one.failing.get(check.about, "") if check.side == "change" else ""
+                yield _call("exits", check.about, str(check.exit_code), listed)
+            case "set_up_exits":
+                yield _call("set_up_exits", check.about, str(check.exit_code))
+            case kind:
+                yield _call(kind, check.about)
+
+
+def _in_env(one: Repository) -> str:
+    """Define the function that gives a command the surroundings it had: nothing of the caller's, but a PATH of theirs."""
+    values = plain(one.env)
+    path = values.pop("PATH", "")
+    if one.spec.report is None:
+        values["PYTEST_ADDOPTS"] = f"{_OBSERVED} {values.get('PYTEST_ADDOPTS', '')}".strip()
+    words = " ".join(shlex.quote(f"{key}={value}") for key, value in values.items())
     return (
-        f"# {_one_line(incident.title)}\n\n"
-        f"Task `{incident.task_id}` was given up at stage `{incident.stage}`: {incident.reason}\n\n"
-        f"## Reproduce\n\n{how}\n\n"
-        f"## Findings\n\n{findings}\n\n## Commands that failed\n\n{commands}\n\n## Base commits\n\n{bases}\n\n"
-        f"Go on with `autopilot retry {incident.task_id}` once the cause is gone.\n"
+        'in_env() { env -i HOME="$work/.home" TMPDIR="$work/.tmp" LANG=C.UTF-8 '
+        f'PATH="${{REPRODUCE_PATH:+$REPRODUCE_PATH:}}"{shlex.quote(path)} {words} "$@"; }}'
     )
 
 
-def _one_line(text: str) -> str:
+def _call(function: str, *arguments: str) -> str:
+    return " ".join([function, *(shlex.quote(argument) for argument in arguments)])
+
+
+def one_line(text: str) -> str:
+    """Put a text on one line."""
     return " ".join(text.split())
-
-
-def _in_double_quotes(value: str) -> str:
-    """Quote for double quotes, but let `$PATH` and its like be expanded as the verifier does."""
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("`", "\\`").replace("$(", "\\$(")

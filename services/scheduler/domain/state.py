@@ -13,10 +13,12 @@ from contracts.task import (
     BaseRef,
     GateAnswered,
     GateRequested,
+    IncidentReport,
     InfiniteLoopDetected,
     MonitorWaitStarted,
     PlanDelta,
     PullRequestRef,
+    Reproduction,
     ResolutionAwaited,
     Stage,
     StageCancelRequested,
@@ -66,6 +68,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     input: StageInput | None = None
     depends_on: tuple[str, ...] = ()
     request_digest: str = ""
+    batch: str = ""
     synthetic: bool = False
     #: The stage that runs, ran last, or is gone on with after a wait.
     stage: Stage = "spec"
@@ -97,6 +100,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     waits_on: str = ""
     reason: str = ""
     incident_id: str = ""
+    #: The last incident, kept for the retry that goes on from it.
+    incident: IncidentReport | None = None
 
     @property
     def spec(self) -> TaskSpec:
@@ -131,6 +136,7 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 input=StageInput(spec=event.spec),
                 depends_on=event.depends_on,
                 request_digest=event.request_digest,
+                batch=event.batch,
                 synthetic=event.spec.synthetic,
             )
         case TaskAdmitted(bases=bases):
@@ -202,7 +208,12 @@ def evolve(state: Task, event: TaskEvent) -> Task:
         case InfiniteLoopDetected():
             return state
         case TaskRetried():
-            fresh = StageInput(spec=state.spec, bases=_bases(state), pull_requests=state.pull_requests)
+            fresh = StageInput(
+                spec=state.spec,
+                bases=_bases(state),
+                pull_requests=state.pull_requests,
+                incident=state.incident,
+            )
             return replace(
                 state,
                 phase="queued",
@@ -220,8 +231,15 @@ def evolve(state: Task, event: TaskEvent) -> Task:
             return replace(state, phase="done", run_id="")
         case TaskCancelled(reason=reason):
             return replace(state, phase="cancelled", run_id="", reason=reason)
-        case TaskGivenUp(incident_id=incident_id, reason=reason):
-            return replace(state, phase="incident", run_id="", reason=reason, incident_id=incident_id)
+        case TaskGivenUp(incident_id=incident_id, reason=reason, report=report):
+            return replace(
+                state,
+                phase="incident",
+                run_id="",
+                reason=reason,
+                incident_id=incident_id,
+                incident=report or _unreported(state, event),
+            )
         case _:
             assert_never(event)
 
@@ -255,6 +273,18 @@ def with_delta(state: Task, delta: PlanDelta) -> StageInput:
 def _with(state: Task, **values: object) -> StageInput:
     assert state.input is not None
     return msgspec.structs.replace(state.input, **values)
+
+
+def _unreported(state: Task, event: TaskGivenUp) -> IncidentReport:
+    """Tell of an incident from before incidents were reported on."""
+    return IncidentReport(
+        incident_id=event.incident_id,
+        stage=state.stage,
+        code="",
+        reason=event.reason,
+        path=f"incidents/{event.incident_id}",
+        reproduction=Reproduction(gave="not_tried"),
+    )
 
 
 def _bases(state: Task) -> tuple[BaseRef, ...]:

@@ -74,6 +74,7 @@ def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
                     submitted_at=command.now,
                     depends_on=command.depends_on,
                     request_digest=command.request_digest,
+                    batch=command.batch,
                 )
         case Start(bases=bases):
             yield from _start(state, bases)
@@ -138,8 +139,13 @@ def _observe(command: Observe, news: News, state: Task) -> Iterator[TaskEvent]:
             known = states.with_delta(state, delta)
             # What has no specification yet cannot be planned: a failed `spec` is made again itself.
             yield from _request(state, "plan" if known.specification else "spec", known, mode)
-        case IncidentFiled(incident_id=incident_id, reason=reason) if state.phase == "resolving":
-            yield TaskGivenUp(task_id=state.task_id, incident_id=incident_id, reason=reason)
+        case IncidentFiled() if state.phase == "resolving":
+            yield TaskGivenUp(
+                task_id=state.task_id,
+                incident_id=news.incident_id,
+                reason=news.reason,
+                report=news.report,
+            )
         case _:
             return
 
@@ -367,7 +373,8 @@ def _halted(state: Task, stage: Stage | None = None, known: StageInput | None = 
 def _no_thinking_needed(known: StageInput) -> str:
     """Say why `think` may be left out; empty when it is called for (architecture section 6)."""
     specification = known.specification
-    if known.spec.priority == "urgent" or known.delta is not None or specification is None:
+    failed_before = known.delta is not None or known.incident is not None
+    if known.spec.priority == "urgent" or failed_before or specification is None:
         return ""
     if specification.risk == "high" or specification.ambiguities:
         return ""

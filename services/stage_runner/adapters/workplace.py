@@ -24,16 +24,7 @@ class Workplace:
         self._running = running
         self._broker = Broker(config.data)
         self._forge = LocalForge(config.data)
-        secrets = (
-            config.api_token,
-            config.scrape_token,
-            config.session_key,
-            config.nats_password,
-            config.postgres_dsn,
-        )
-        self._evidence = EvidenceStore(
-            config.data / "evidence", Redactor([secret for secret in secrets if secret])
-        )
+        self._evidence = EvidenceStore(config.data / "evidence", Redactor(config.secrets))
 
     def context(self, request: StageRequested) -> StageContext:
         """Build a run's surroundings."""

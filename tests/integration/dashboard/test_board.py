@@ -8,7 +8,6 @@ from typing import Any
 import httpx
 import pytest
 
-from contracts.resolution import IncidentFiled
 from contracts.stage import StageCompleted, StageOutput
 from contracts.task import STAGES, RepoChange
 from tests.integration.dashboard.history import Life
@@ -79,9 +78,3 @@ async def test_remarks_and_memory_are_told(scenes: World, program: Program) -> N
     assert (remarks[0], len(remarks[1])) == ("Only refunds.", 2_000)
     done = (await program(scenes).get("/api/v1/tasks/t-done")).json()
     assert {check["memory_mb"] for run in done["runs"] for check in run["checks"]} == {48.0}
-
-
-async def test_what_is_filed_with_an_incident_is_told_by_its_names(told: World, program: Program) -> None:
-    incident = (await program(told).get("/api/v1/incidents/inc-t-wrong")).json()
-    known = {"type", "incident_id", "task_id", "path", "reproducible", "reason"}
-    assert set(incident["filed"]) == set(IncidentFiled.__struct_fields__) - known

@@ -6,15 +6,27 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from contracts.receipt import ChangeFacts, CommandReceipt, EvidenceRef, Problem, RepoVerification
-from contracts.resolution import IncidentFiled, IncidentOpened
-from contracts.task import Failure, RepoChange, ResolutionAwaited, Specification, StageInput, TaskSpec
+from contracts.resolution import IncidentFiled, IncidentOpened, IncidentWritten
+from contracts.task import (
+    Failure,
+    RepoChange,
+    Reproduction,
+    ResolutionAwaited,
+    Specification,
+    StageInput,
+    TaskSpec,
+)
 from libs.testing.scenario import Scenario
-from services.resolution.adapters.script import readme, script
-from services.resolution.domain import FileIncident, OpenIncident, failed_commands, incident
+from services.resolution.domain import (
+    MAX_FINDINGS,
+    FileIncident,
+    OpenIncident,
+    WriteIncident,
+    failed_commands,
+    incident,
+)
 
 TEST, FIX = "pytest -q", "pytest -q test_wide.py"
 DIFF = EvidenceRef(digest="d" * 64, name="change.diff")
@@ -100,15 +112,117 @@ def test_an_incident_carries_all_that_is_needed_to_see_the_failure() -> None:
     assert [found.code for found in event.findings] == ["test_not_passing"]
 
 
-def test_an_incident_is_opened_once_and_filed_once() -> None:
+SHOWN = Reproduction(gave="as_recorded", exit_code=1, duration_s=2.0, detail="it shows")
+
+
+def written(**values: Any) -> WriteIncident:
+    """The directory is there, and a commit for the branch."""
+    given: dict[str, Any] = {"repo_url": "u", "branch": "incident/t1", "commit": "i" * 40, **values}
+    return WriteIncident(path="incidents/t1-1", reproduction=SHOWN, **given)
+
+
+def filed(*commands: Any) -> IncidentFiled:
+    """The end of an incident."""
     opening = OpenIncident(incident_id="t1-1", awaited=given_up(), reason="why")
-    filing = FileIncident(path="incidents/t1-1", reproducible=True)
+    (event,) = [
+        event
+        for event in Scenario(incident).when(opening, *commands).events
+        if isinstance(event, IncidentFiled)
+    ]
+    return event
+
+
+def test_an_incident_is_opened_once_written_once_and_filed_once() -> None:
+    opening = OpenIncident(incident_id="t1-1", awaited=given_up(), reason="why")
+    filing = FileIncident(forge="/forge")
+    Scenario(incident).when(written()).then_nothing()
     Scenario(incident).when(filing).then_nothing()
-    made = Scenario(incident).when(opening, opening, filing, filing)
-    made.then_types(IncidentOpened, IncidentFiled)
-    assert made.events[-1] == IncidentFiled(
-        incident_id="t1-1", task_id="t1", path="incidents/t1-1", reproducible=True, reason="why"
+    Scenario(incident).when(opening, filing).then_types(IncidentOpened)
+    made = Scenario(incident).when(opening, opening, written(), written(commit="x"), filing, filing)
+    made.then_types(IncidentOpened, IncidentWritten, IncidentFiled)
+
+
+def test_a_filed_incident_reports_what_its_script_gave_and_where_it_is() -> None:
+    event = filed(written(), FileIncident(forge="/forge"))
+    assert (event.path, event.reproducible, event.reason) == ("incidents/t1-1", True, "why")
+    report = event.report
+    assert report is not None
+    assert (report.forge, report.branch, report.commit) == ("/forge", "incident/t1", "i" * 40)
+    assert (report.stage, report.code, report.unpublished) == ("verify", "gate_refused", "")
+    assert report.reproduction == SHOWN
+    assert [found.code for found in report.findings] == ["test_not_passing"]
+
+
+@pytest.mark.parametrize("gave", ["does_not_show", "otherwise", "not_tried"])
+def test_what_was_not_seen_to_fail_as_recorded_is_not_called_reproducible(gave: Any) -> None:
+    assert not filed(
+        msgspec.structs.replace(written(), reproduction=Reproduction(gave=gave)), FileIncident(forge="/f")
+    ).reproducible
+
+
+@pytest.mark.parametrize(
+    ("wrote", "filing"),
+    [
+        (written(), FileIncident(unpublished="refused")),
+        (written(commit="", branch="", unpublished="refused"), FileIncident()),
+    ],
+)
+def test_a_branch_that_could_not_be_pushed_is_not_claimed(wrote: WriteIncident, filing: FileIncident) -> None:
+    report = filed(wrote, filing).report
+    assert report is not None
+    assert (report.forge, report.branch, report.commit, report.unpublished) == ("", "", "", "refused")
+
+
+def test_a_report_stays_small_and_the_incident_has_everything() -> None:
+    many = tuple(Problem(code="x", detail=str(number)) for number in range(100))
+    awaited = given_up(failure=Failure(kind="persistent", code="c", detail="d", findings=many))
+    events = (
+        Scenario(incident)
+        .when(
+            OpenIncident(incident_id="t1-1", awaited=awaited, reason="why"),
+            written(),
+            FileIncident(forge="/f"),
+        )
+        .events
     )
+    assert isinstance(events[0], IncidentOpened)
+    assert isinstance(events[-1], IncidentFiled)
+    assert events[0].findings == many
+    assert events[-1].report is not None
+    assert events[-1].report.findings == many[:MAX_FINDINGS]
+
+
+@pytest.mark.parametrize(
+    ("seen", "codes", "tells"),
+    [
+        (receipt(TEST, exit_code=1), ("command_failed",), True),
+        (receipt(TEST), ("evasion",), False),
+        (receipt(TEST, failed=1), (), True),
+        (receipt(TEST, exit_code=None, ended="wall"), (), True),
+        (receipt(TEST, side="base", exit_code=1), (), False),
+        (receipt("make", side="base", purpose="setup", exit_code=1), (), True),
+        (receipt(FIX, side="base", purpose="fail_to_pass"), ("not_failing_on_base",), True),
+        (receipt(FIX, side="base", purpose="fail_to_pass"), ("test_not_passing",), False),
+        (receipt(FIX, side="base", purpose="fail_to_pass", exit_code=1), ("not_failing_on_base",), False),
+    ],
+)
+def test_only_receipts_that_tell_the_failure_are_carried_with_their_output(
+    seen: CommandReceipt, codes: tuple[str, ...], tells: bool
+) -> None:
+    log = EvidenceRef(digest="e" * 64, name="test.log")
+    seen = msgspec.structs.replace(seen, output=log)
+    subject = msgspec.structs.replace(given_up().subject, verifications=(verification(seen),))
+    found = tuple(Problem(code=code, detail="d") for code in codes)
+    awaited = given_up(
+        subject=subject, failure=Failure(kind="persistent", code="c", detail="d", findings=found)
+    )
+    (event,) = (
+        Scenario(incident).when(OpenIncident(incident_id="i-1", awaited=awaited, reason="r", upto=7)).events
+    )
+    assert isinstance(event, IncidentOpened)
+    assert event.receipts == ((("r", seen),) if tells else ())
+    assert (log in event.evidence) == tells
+    assert event.upto == 7
 
 
 def test_a_task_that_failed_before_anything_was_found_out_is_an_incident_too() -> None:
@@ -141,31 +255,3 @@ def test_the_commands_are_those_that_failed_or_all_if_no_exit_code_tells(
     names = (expected,) if isinstance(expected, str) else expected
     subject = StageInput(spec=task(), verifications=(verification(*receipts),))
     assert failed_commands(subject) == tuple(("r", command) for command in names)
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=30))
-def test_whatever_a_task_says_the_script_stays_one(text: str) -> None:
-    lines = script(opened(title=text, reason=text, commands=(("r", text),)), True).splitlines()
-    assert lines[0] == "#!/bin/sh"
-    assert lines[1].startswith("# ")
-    assert lines[2].startswith("# Given up at stage verify: ")
-    assert lines[-1] == "exit 1"
-
-
-def test_without_a_repository_the_script_says_that_it_cannot_tell() -> None:
-    lines = script(opened(), False).splitlines()
-    assert "exit 2" in lines
-    assert "git clone" not in "\n".join(lines[: lines.index("exit 2")])
-
-
-def test_the_readme_says_what_happened_and_how_to_go_on() -> None:
-    text = readme(opened(), True)
-    for part in (
-        "Task `t1` was given up at stage `verify`: why",
-        "test_not_passing",
-        FIX,
-        "`b`",
-        "autopilot retry t1",
-    ):
-        assert part in text

@@ -15,9 +15,11 @@ from contracts.receipt import Problem
 from contracts.resolution import IncidentFiled, PlanDeltaRecorded
 from contracts.task import (
     GateRequested,
+    IncidentReport,
     InfiniteLoopDetected,
     MonitorWaitStarted,
     PlanDelta,
+    Reproduction,
     ResolutionAwaited,
     StageCancelRequested,
     StageRequested,
@@ -167,6 +169,45 @@ def test_a_persons_retry_grants_one_more_allowance_and_numbering_goes_on() -> No
     state, made = decide(state, Start())
     assert isinstance(made[-1], StageRequested)
     assert (made[-1].stage, made[-1].attempt) == ("spec", 2)
+
+
+REPORT = IncidentReport(
+    incident_id="t1-1",
+    stage="verify",
+    code="gate_refused",
+    reason="why",
+    path="p",
+    reproduction=Reproduction(gave="as_recorded"),
+)
+
+
+@pytest.mark.parametrize("report", [REPORT, None])
+@pytest.mark.parametrize("then", [(), (Cancel(actor="me", reason="no"), Retry(actor="me"))])
+def test_a_retry_after_an_incident_carries_it_and_does_not_skip_think(
+    report: IncidentReport | None, then: tuple[Any, ...]
+) -> None:
+    state, _ = facts.walk_to("verify", OPENING)
+    news = IncidentFiled(
+        incident_id="t1-1", task_id="t1", path="p", reproducible=True, reason="why", report=report
+    )
+    state, _ = decide(state, facts.observe(facts.failed(_requested(state, "verify"))), facts.observe(news))
+    assert state.incident is not None
+    state, _ = decide(state, Retry(actor="somebody"), *then)
+    asked: list[StageRequested] = []
+    queue: list[Any] = [Start()]
+    while queue:
+        state, made = decide(state, queue.pop(0))
+        for event in made:
+            assert not isinstance(event, StageSkipped)
+            if isinstance(event, StageRequested):
+                asked.append(event)
+                queue += [facts.observe(facts.completed(event))] if event.stage != "implement" else []
+            elif isinstance(event, GateRequested):
+                queue.append(facts.observe(facts.decided(event)))
+    assert [event.stage for event in asked] == ["spec", "plan", "think", "implement"]
+    for event in asked:
+        assert event.input.incident is not None
+        assert (event.input.incident.incident_id, event.input.incident.reason) == ("t1-1", "why")
 
 
 @pytest.mark.parametrize("stage", ["spec", "verify", "pr", "monitor"])

@@ -21,6 +21,9 @@ async def carry(context: StageContext) -> StageOutput:
     if specification is not None:
         thoughts += [f"risk is {specification.risk}: {reason}" for reason in specification.risk_reasons]
         thoughts += [f"unclear: {question}" for question in specification.ambiguities]
+    if failed := context.input.incident:
+        thoughts.append(f"incident {failed.incident_id} at {failed.stage} ({failed.code}): {failed.reason}")
+        thoughts += [f"failed before: {found.code}: {found.detail}" for found in failed.findings]
     if delta is not None:
         thoughts.append(f"loop {delta.loop} has to answer: {', '.join(delta.answers)}")
     planned = {step.repo: step for step in plan.repos} if plan else {}
