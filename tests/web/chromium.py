@@ -28,7 +28,7 @@ _FLAGS = (
     "--remote-debugging-pipe",
 )
 #: Seconds for one answer of the browser, and for a condition on the page to come true.
-ANSWER_S, PATIENCE_S = 30.0, 20.0
+ANSWER_S, PATIENCE_S = 60.0, 60.0
 
 
 def find_chromium() -> str | None:

@@ -199,7 +199,7 @@ async def test_an_incident_says_how_to_reproduce_it_and_what_that_gave(page: Pag
     shown = await page.evaluate(
         "(async () => { const { incidentPart } = await import('/page/incident.js');"
         " return incidentPart({ id: 'i', stage: 'verify', reason: 'r', label: '', findings: [], bases: {}, commands: [],"
-        " files: [], path: 'p', reproducible: true, filed_at: 'x', branch: 'incident/t', commit: '', unpublished: '',"
+        " files: [], path: 'p', reproducible: true, filed_at: '2026-01-01T00:00:00Z', branch: 'incident/t', commit: '', unpublished: '',"
         " forge: 'javascript:alert(1)', reproduction: { gave: 'does_not_show', detail: 'it passed' } }).outerHTML; })()"
     )
     assert '<dd class="mono"><span title="incident/t">incident/t' in shown
