@@ -10,7 +10,7 @@ import pytest
 
 from contracts.resolution import IncidentFiled
 from contracts.stage import StageCompleted, StageOutput
-from contracts.task import STAGES, RepoChange
+from contracts.task import STAGES, IncidentReport, RepoChange, Reproduction
 from tests.integration.dashboard.history import Life
 from tests.integration.dashboard.world import World
 
