@@ -190,26 +190,22 @@ async def test_json_is_laid_out_and_shown_as_stored_on_demand(page: Page, still:
     await page.until(says('{"stage": "spec"}', "dialog[open] .text-body"))
 
 
-async def test_an_incident_says_how_to_reproduce_it_and_whatever_else_was_filed(
-    page: Page, still: Served
-) -> None:
+async def test_an_incident_says_how_to_reproduce_it_and_what_that_gave(page: Page, still: Served) -> None:
     await look_at(page, still, "t-wrong")
     await page.until(says("incidents/inc-t-wrong/reproduce", ".part-incident"))
     assert "test_remainder_goes_to_the_first" in await page.text(".part-incident")
     await click(page, "reproduce.sh", ".part-incident button")
     await page.until(says("git clone ledgerline.bundle work", "dialog[open] .text-body"))
-    # Fields that a later release files are shown by their names.
     shown = await page.evaluate(
         "(async () => { const { incidentPart } = await import('/page/incident.js');"
         " return incidentPart({ id: 'i', stage: 'verify', reason: 'r', label: '', findings: [], bases: {}, commands: [],"
-        " files: [], path: 'p', reproducible: true, filed_at: null, filed: { branch: 'incident/t', tried: true,"
-        " link: 'javascript:alert(1)', outcomes: [{ exit: 1 }], nothing: null } }).outerHTML; })()"
+        " files: [], path: 'p', reproducible: true, filed_at: 'x', branch: 'incident/t', commit: '', unpublished: '',"
+        " forge: 'javascript:alert(1)', reproduction: { gave: 'does_not_show', detail: 'it passed' } }).outerHTML; })()"
     )
-    assert "incident/t" in shown
-    assert "<dt>tried</dt>" in shown
-    assert "[{" in shown
+    assert '<dd class="mono"><span title="incident/t">incident/t' in shown
+    assert "did not show when it was tried</b>: it passed" in shown
+    assert "<dt>commit" not in shown
     assert "<a" not in shown
-    assert "nothing" not in shown
 
 
 async def test_a_task_without_runs_is_shown_all_the_same(page: Page, still: Served) -> None:

@@ -6,6 +6,13 @@ import { moment, size, stamp } from "./format.js";
 import { part, problems } from "./part.js";
 import { openIncidentFile } from "./viewer.js";
 
+// What its script gave when it was tried, before it was filed.
+const GAVE = {
+  as_recorded: "The failure shows as recorded",
+  does_not_show: "The failure did not show when it was tried",
+  otherwise: "Something else than recorded showed when it was tried",
+  not_tried: "It was not tried",
+};
 // Findings that are shown at once.
 const FIRST = 5;
 
@@ -29,20 +36,24 @@ export function incidentPart(incident) {
       incident.commands.length > 0 && [h("h3", {}, "Commands that failed"), h("ul", { class: "plain" }, incident.commands.map(([repo, line]) => h("li", {}, `${repo}: `, command(line))))],
       h("dl", { class: "facts" },
         Object.entries(incident.bases).map(([repo, commit]) => fact(`base of ${repo}`, commit)),
-        Object.entries(incident.filed).map(([name, value]) => fact(name.replaceAll("_", " "), value)),
+        fact("branch", incident.branch),
+        fact("commit", incident.commit),
+        fact("in", incident.forge),
+        fact("not published", incident.unpublished),
         incident.filed_at && fact("filed", stamp(incident.filed_at))),
       incident.files.length > 0 && [h("h3", {}, "Files"), h("ul", { class: "files" }, incident.files.map((file) =>
         h("li", { "data-key": file.name }, h("button", { type: "button", class: "quiet", onclick: () => openIncidentFile(incident.id, file) }, file.name), h("span", { class: "dim" }, ` ${size(file.size)}`))))]));
 }
 
 function reproduction(incident) {
-  if (!incident.filed_at) return "The directory that reproduces it is being written.";
-  return incident.reproducible ? "This reproduces it; the path is below the data directory:" : ["Not reproducible by itself; what is known is in ", h("code", {}, incident.path), "."];
+  if (!incident.filed_at) return "The directory that reproduces it is being written and tried.";
+  const tried = incident.reproduction;
+  const gave = tried && [h("b", {}, GAVE[tried.gave] ?? tried.gave), tried.detail && `: ${tried.detail}`, ". "];
+  return incident.reproducible
+    ? [gave, "The path is below the data directory:"]
+    : [gave, "Not reproducible by itself; what is known is in ", h("code", {}, incident.path), "."];
 }
 
-// Whatever else was said when it was filed, without knowing it by name.
 function fact(name, value) {
-  if (value === null || value === "" || value === undefined || (Array.isArray(value) && value.length === 0)) return null;
-  const shown = typeof value === "string" ? outside(value, value) : typeof value === "boolean" ? (value ? "yes" : "no") : typeof value === "object" ? JSON.stringify(value) : value;
-  return h("div", {}, h("dt", {}, name), h("dd", { class: "mono" }, shown));
+  return value && h("div", {}, h("dt", {}, name), h("dd", { class: "mono" }, outside(value, value)));
 }

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
 from contracts.receipt import EvidenceRef, Problem
-from contracts.task import AxisScore, FailureClass, PullRequestRef
+from contracts.task import AxisScore, FailureClass, PullRequestRef, Reproduction
 
 Phase: TypeAlias = Literal[
     "unknown",
@@ -310,10 +310,14 @@ class IncidentDocument(_Document, frozen=True, kw_only=True):
     opened_at: datetime | None = None
     filed_at: datetime | None = None
     path: str = ""
-    #: Whether its script showed the failure as recorded.
+    #: Whether its script showed the failure as recorded, and what it gave.
     reproducible: bool = False
-    #: What its script gave, and where its branch is or why there is none.
-    filed: dict[str, Any] = msgspec.field(default_factory=dict)
+    reproduction: Reproduction | None = None
+    #: Where its branch is; `unpublished` says why there is none.
+    forge: str = ""
+    branch: str = ""
+    commit: str = ""
+    unpublished: str = ""
     synthetic: bool = False
     position: int = 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, assert_never
+from typing import assert_never
 
 import msgspec
 
@@ -89,36 +89,21 @@ def fold_incident(
                 evidence=event.evidence[:LIST_LIMIT],
                 opened_at=recorded.recorded_at,
             )
-        case IncidentWritten(path=path):
-            return replace(before, path=path)
-        case IncidentFiled(path=path, reproducible=reproducible):
+        case IncidentWritten(path=path, reproduction=reproduction):
+            return replace(before, path=path, reproduction=reproduction)
+        case IncidentFiled(path=path, reproducible=reproducible, report=report):
+            filed = replace(before, path=path, reproducible=reproducible, filed_at=recorded.recorded_at)
+            if report is None:
+                return filed
             return replace(
-                before,
-                path=path,
-                reproducible=reproducible,
-                filed=_more(event),
-                filed_at=recorded.recorded_at,
+                filed,
+                forge=report.forge,
+                branch=report.branch,
+                commit=report.commit,
+                unpublished=report.unpublished,
             )
         case _:
             assert_never(event)
-
-
-def _more(event: IncidentFiled) -> dict[str, Any]:
-    """Return what is told beyond what the document has a field for; what is empty is left out."""
-    if event.report is None:
-        return {}
-    report, gave = event.report, event.report.reproduction
-    told = {
-        "branch": report.branch,
-        "forge": report.forge,
-        "commit": report.commit,
-        "no_branch": clip(report.unpublished, REASON_LIMIT),
-        "script_gave": gave.gave,
-        "script_exit": gave.exit_code,
-        "script_seconds": gave.duration_s if gave.exit_code is not None else None,
-        "script_said": clip(gave.detail, REASON_LIMIT),
-    }
-    return {name: value for name, value in told.items() if value not in ("", None)}
 
 
 def incident_sort(document: IncidentDocument) -> str:

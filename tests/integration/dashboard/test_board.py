@@ -8,9 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from contracts.resolution import IncidentFiled
 from contracts.stage import StageCompleted, StageOutput
-from contracts.task import STAGES, IncidentReport, RepoChange, Reproduction
+from contracts.task import STAGES, RepoChange
 from tests.integration.dashboard.history import Life
 from tests.integration.dashboard.world import World
 
@@ -79,32 +78,3 @@ async def test_remarks_and_memory_are_told(scenes: World, program: Program) -> N
     assert (remarks[0], len(remarks[1])) == ("Only refunds.", 2_000)
     done = (await program(scenes).get("/api/v1/tasks/t-done")).json()
     assert {check["memory_mb"] for run in done["runs"] for check in run["checks"]} == {48.0}
-
-
-async def test_what_is_filed_with_an_incident_is_told_by_its_names(scenes: World, program: Program) -> None:
-    report = IncidentReport(
-        incident_id="inc-t-wrong",
-        stage="verify",
-        code="gate_refused",
-        reason="why",
-        path="incidents/inc-t-wrong",
-        forge="/forge.git",
-        branch="incident/t-wrong",
-        commit="c" * 40,
-        reproduction=Reproduction(gave="as_recorded", exit_code=1, duration_s=2.5, detail="it shows"),
-    )
-    filed = IncidentFiled(
-        incident_id="inc-t-wrong", task_id="t-wrong", path=report.path, reproducible=True, report=report
-    )
-    await scenes.pen.write(filed)
-    await scenes.deliver()
-    incident = (await program(scenes).get("/api/v1/incidents/inc-t-wrong")).json()
-    assert incident["filed"] == {
-        "branch": "incident/t-wrong",
-        "forge": "/forge.git",
-        "commit": "c" * 40,
-        "script_gave": "as_recorded",
-        "script_exit": 1,
-        "script_seconds": 2.5,
-        "script_said": "it shows",
-    }
