@@ -75,6 +75,21 @@ async def test_what_fails_otherwise_is_not_taken_for_the_recorded_failure(
     assert made.reproduction.gave == "otherwise"
 
 
+async def test_a_test_that_fails_besides_the_recorded_ones_is_named_and_another_change_is_refused(
+    case: Case, tmp_path: Path
+) -> None:
+    more = {"wide.py": WRONG, "test_more.py": "def test_more():\n    raise SystemError\n"}
+    made = await case.written(case.incident(await case.change(more)))
+    done = run(made.path, tmp_path / "work")
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "fails now, not recorded: test_more.py::test_more" in done.stdout
+    patch = made.path / "repos" / "r" / "change.patch"
+    patch.write_text(patch.read_text().replace("'?'", "'!'"))
+    done = run(made.path, tmp_path / "again")
+    assert done.returncode == 2, done.stdout
+    assert "gives another tree" in done.stderr
+
+
 async def test_what_judges_the_change_is_restored_before_it_is_judged(case: Case, tmp_path: Path) -> None:
     weak = "def test_pad():\n    pass\n"
     change = await case.change(
