@@ -5,7 +5,6 @@ compiles alone as it does in its place: the outermost function around it, or the
 """
 
 from __future__ import annotations
-
 import __future__
 
 import ast

@@ -90,8 +90,7 @@ def string(site: Site) -> Iterator[Edit]:
             not isinstance(node.value, str)
             or not node.value
             or not site.is_value(node)
-            or isinstance(site.statement, ast.Expr)
-            and site.statement.value is node
+            or (isinstance(site.statement, ast.Expr) and site.statement.value is node)
         ):
             continue
         old = node.value
@@ -180,7 +179,7 @@ def _bounds(site: Site) -> Iterator[tuple[ast.expr, float]]:
             case ast.Slice() if field in ("lower", "upper"):
                 yield node, 0.2
             case ast.Compare(ops=[ast.Lt() | ast.LtE() | ast.Gt() | ast.GtE() | ast.Eq() | ast.NotEq()]):
-                if isinstance(node, ast.Call) and called(node) == "len" or "number" in site.sorts(node):
+                if (isinstance(node, ast.Call) and called(node) == "len") or "number" in site.sorts(node):
                     yield node, 0.7 if isinstance(node, (ast.Call, ast.Name, ast.BinOp)) else 1.5
             case ast.Call() if _recursive(site, parent):
                 if not _texty(site, node):

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from libs.repair.edits import constants, operators
+from libs.repair.edits import (
+    calls,
+    conditions,
+    constants,
+    expressions,
+    names,
+    operators,
+    patterns,
+    results,
+    statements,
+)
 from libs.repair.edits.kinds import Kind
 from libs.repair.edits.site import Edit, Site
 
@@ -23,4 +33,42 @@ OPERATORS: dict[Kind, Operator] = {
     Kind.STRING: constants.string,
     Kind.BOUND: constants.bound,
     Kind.SLICE: constants.slice_bound,
+    Kind.NAME: names.name,
+    Kind.ATTRIBUTE: names.attribute,
+    Kind.CALLEE: names.callee,
+    Kind.SWAP_ARGUMENTS: calls.swapped_arguments,
+    Kind.ARGUMENT: calls.argument,
+    Kind.ARGUMENT_ADDED: calls.argument_added,
+    Kind.ARGUMENT_DROPPED: calls.argument_dropped,
+    Kind.WRAP: calls.wrap,
+    Kind.UNWRAP: calls.unwrap,
+    Kind.CALL_STATEMENT: calls.call_statement,
+    Kind.WIDEN: conditions.widen,
+    Kind.NARROW: conditions.narrow,
+    Kind.CONDITION: conditions.condition,
+    Kind.LOOP_CONDITION: conditions.loop_condition,
+    Kind.FILTER: conditions.filters,
+    Kind.GUARD: statements.guard,
+    Kind.WRAP_IF: statements.wrap_if,
+    Kind.UNWRAP_IF: statements.unwrap_if,
+    Kind.LOOP: statements.loop,
+    Kind.ELSE: statements.otherwise,
+    Kind.DELETE: statements.delete,
+    Kind.MOVE: statements.move,
+    Kind.NEST: statements.nest,
+    Kind.COPY: statements.copy,
+    Kind.JUMP: statements.jump,
+    Kind.RETURN: results.returned,
+    Kind.RETURN_ADDED: results.return_added,
+    Kind.RETURN_EXTENDED: results.return_extended,
+    Kind.YIELD: results.yielded,
+    Kind.INITIAL: results.initial,
+    Kind.ACCUMULATE: results.accumulate,
+    Kind.DEFAULT: results.default,
+    Kind.OPERAND_DROPPED: expressions.operand_dropped,
+    Kind.OPERAND_ADDED: expressions.operand_added,
+    Kind.EXPRESSION: expressions.expression,
+    Kind.EXCEPTION: expressions.exception,
+    Kind.PATTERN: patterns.pattern,
+    Kind.FORMAT: patterns.format_of,
 }

@@ -58,8 +58,7 @@ def comparison(site: Site) -> Iterator[Edit]:
         operands = [node.left, *node.comparators]
         for operator, left, right in zip(node.ops, operands, operands[1:], strict=False):
             literal = any(
-                isinstance(each, ast.Constant)
-                and each.value not in (None, ...)
+                (isinstance(each, ast.Constant) and each.value not in (None, ...))
                 or isinstance(each, ast.Tuple)
                 for each in (left, right)
             )

@@ -7,7 +7,7 @@ import builtins
 from collections.abc import Iterator
 from functools import cached_property
 
-from libs.repair.edits.sorts import UNKNOWN, Sorts, made, used
+from libs.repair.edits.sorts import UNKNOWN, Sorts, made, mutators, used
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _NESTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
@@ -17,7 +17,7 @@ BUILTINS = frozenset(name for name in dir(builtins) if not name.startswith("_"))
 class Binding:
     """A name and what is known of it."""
 
-    __slots__ = ("count", "inside", "lines", "name", "origin", "sorts")
+    __slots__ = ("count", "inside", "lines", "made", "name", "origin", "sorts")
 
     def __init__(self, name: str, origin: str) -> None:
         self.name = name
@@ -26,6 +26,8 @@ class Binding:
         self.sorts: set[object] = set()
         self.lines: list[int] = []
         self.count = 0
+        #: Methods that change what the name was first made as.
+        self.made: set[str] = set()
         #: The comprehension outside of which the name means nothing.
         self.inside: ast.expr | None = None
 
@@ -117,6 +119,8 @@ class Scope:
                         node.id, "comprehension" if comprehension is not None else "local", node.lineno
                     )
                     binding.sorts |= used(node, parent, field)
+                    if isinstance(parent, ast.Assign):
+                        binding.made |= mutators(parent.value)
                     if binding.origin == "comprehension":
                         binding.inside = comprehension
                 case ast.Name() if node.id in found:

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from libs.repair.edits.acceptance import Unit, first_line, future, unit
 from libs.repair.edits.scopes import BUILTINS, Binding, Scope, children
-from libs.repair.edits.sorts import UNKNOWN, Sorts, likeness, made, used
+from libs.repair.edits.sorts import Sorts, likeness, made, used
 from libs.repair.edits.source import Change, Piece, Source, demanded
 from libs.verification import syntax
 
@@ -97,6 +97,15 @@ class Module:
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Call) and (name := called(node)):
                 found.setdefault(name, []).append(node)
+        return found
+
+    @cached_property
+    def functions(self) -> dict[str, list[ast.FunctionDef | ast.AsyncFunctionDef]]:
+        """Functions and methods of the file by name."""
+        found: dict[str, list[ast.FunctionDef | ast.AsyncFunctionDef]] = {}
+        for node in ast.walk(self.tree):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                found.setdefault(node.name, []).append(node)
         return found
 
     @cached_property

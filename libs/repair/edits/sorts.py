@@ -117,6 +117,20 @@ def made(node: ast.expr) -> Sorts:
     return UNKNOWN
 
 
+def mutators(node: ast.expr) -> frozenset[str]:
+    """Methods that put something into what an expression makes, or take it out."""
+    match node:
+        case ast.List() | ast.ListComp() | ast.Call(func=ast.Name(id="list" | "sorted")):
+            return frozenset(("append", "extend", "pop", "sort", "reverse"))
+        case ast.Set() | ast.SetComp() | ast.Call(func=ast.Name(id="set")):
+            return frozenset(("add", "update", "discard"))
+        case ast.Dict() | ast.DictComp() | ast.Call(func=ast.Name(id="dict")):
+            return frozenset(("update", "pop"))
+        case ast.Call(func=ast.Name(id="deque") | ast.Attribute(attr="deque")):
+            return frozenset(("append", "appendleft", "popleft", "pop"))
+    return frozenset()
+
+
 def used(node: ast.expr, parent: ast.AST | None, field: str) -> Sorts:
     """Guessed from the place in which the expression stands."""
     match parent:
