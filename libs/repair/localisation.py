@@ -1,0 +1,64 @@
+"""Finds files to suspect where coverage says nothing: those that the failing tests import. Pure but for reading them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from libs.repair.learning import Target
+from libs.repair.suspicion import UNKNOWN
+from libs.repair.trial import Place
+from libs.verification.syntax import parse
+
+
+def fallback(tree: Path, sources: Mapping[str, str], targets: Collection[Target]) -> dict[Place, float]:
+    """Score the lines of functions in the files that the failing tests import; of all files, if they import none."""
+    words = " ".join(target.command for target in targets).replace("::", " ").split()
+    tests = {word for word in words if word.endswith(".py")}
+    for target in targets:
+        tests |= {name.partition("::")[0] for name in (*target.failing, *target.base.collect_errors)}
+    # `python -m unittest tests.test_x.Case` names a module.
+    tests |= {f"{'/'.join(word.split('.')[:n])}.py" for word in words for n in (1, 2, 3) if "/" not in word}
+    names = {name for test in sorted(tests) for name in _imported(tree / test)}
+    chosen = [path for path in sources if any(_is_module(path, name) for name in names)] or list(sources)
+    return {(path, line): UNKNOWN for path in chosen for line in _lines(sources[path])}
+
+
+def _imported(path: Path) -> set[str]:
+    if path.is_symlink() or not path.is_file():
+        return set()
+    try:
+        module = parse(path.read_bytes())
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set()
+    names: set[str] = set()
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def _is_module(path: str, name: str) -> bool:
+    place = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    return place == name or place.endswith(f".{name}")
+
+
+def _lines(text: str) -> set[int]:
+    """Lines of statements inside functions; of the whole module where there is no function."""
+    try:
+        module = parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set()
+    functions = [
+        node for node in ast.walk(module) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    return {
+        node.lineno
+        for function in functions or [module]
+        for node in ast.walk(function)
+        if isinstance(node, ast.stmt)
+    }
