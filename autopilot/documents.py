@@ -14,6 +14,7 @@ import msgspec
 from autopilot.wiring import topology
 from contracts.catalogue import OWNERS, UNIONS, classes_of
 from contracts.message import SUBJECT_ROOT, Event, wire_type
+from contracts.policy import Policy
 from contracts.task import TaskSpec
 from libs.messaging.topology import render
 
@@ -25,6 +26,7 @@ def documents() -> dict[str, str]:
     """Return every derived file: path below the repository, and its text."""
     made = {
         "contracts/schemas/task.schema.json": _schema("An Autopilot task file", TaskSpec),
+        "contracts/schemas/policy.schema.json": _schema("An Autopilot policy file", Policy),
         "docs/events.md": _catalogue(),
         "docs/topology.txt": render(topology()),
     }

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from autopilot.cli import demo, lifecycle, record, show, system, tasks
+from autopilot.cli import demo, init, lifecycle, record, show, system, tasks
 from autopilot.cli.failure import CliError
 from autopilot.stack.errors import StackError
 
@@ -46,6 +46,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     lifecycle.status,
     lifecycle.doctor,
     demo.demo,
+    init.init,
     tasks.submit,
     tasks.tasks,
     tasks.task,

@@ -32,6 +32,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     config_places: int = 16
     #: Runs among them that may execute commands of a repository at once; 0 means one per core.
     config_heavy_places: int = 0
+    #: Program of engine `command` where a repository's policy names none; also what `engine: auto` then means.
+    config_agent_command: str = ""
     #: Where alerts are posted; empty for the log only.
     config_webhook_url: str = ""
     #: Percent of the data directory's volume at which evidence pauses and resumes.

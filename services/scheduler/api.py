@@ -20,7 +20,7 @@ from services.scheduler.domain.admission import POOL, Limit, admission
 from services.scheduler.domain.commands import Cancel, Retry, Submit
 from services.scheduler.domain.mode import ChangeMode, mode
 from services.scheduler.domain.state import Task
-from services.scheduler.domain.submission import faults, located
+from services.scheduler.domain.submission import faults, located, with_engine
 from services.scheduler.domain.walk import task
 from services.scheduler.handlers import SYSTEM, change_mode, command, set_limit
 
@@ -81,7 +81,7 @@ def routes(running: Running) -> APIRouter:
     async def submit(request: Request) -> Response:
         """Accept a task. The same Idempotency-Key with the same body is the same task."""
         body = await body_of(request)
-        spec = parse(body, TaskSpec)
+        spec = with_engine(parse(body, TaskSpec), bool(running.config.config_agent_command))
         key = request.headers.get("idempotency-key", "")
         task_id = task_id_of(key or running.ids.new())
         digest = hashlib.sha256(body).hexdigest()

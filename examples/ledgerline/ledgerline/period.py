@@ -71,7 +71,7 @@ class Period:
     def overlap(self, other: Period) -> Period | None:
         """Return the days that both have, or None."""
         start, end = max(self.start, other.start), min(self.end, other.end)
-        return Period(start, end) if start < end else None
+        return Period(start, end) if start <= end else None
 
     def shift(self, months: int) -> Period:
         """Return the period some months later, or earlier where the number is negative."""

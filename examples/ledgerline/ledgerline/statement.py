@@ -98,7 +98,7 @@ def _amount(cells: list[str], columns: Mapping[str, int], kind: Currency) -> Mon
     debit, credit = cells[columns["debit"]], cells[columns["credit"]]
     if bool(debit) == bool(credit):
         raise AmountError(debit + credit, "exactly one of debit and credit is needed")
-    return -abs(parse_amount(debit, kind)) if debit else parse_amount(credit, kind)
+    return -parse_amount(debit, kind) if debit else parse_amount(credit, kind)
 
 
 def _day(text: str, line: int) -> date:

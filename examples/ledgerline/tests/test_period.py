@@ -60,7 +60,12 @@ def test_days_and_members() -> None:
 
 def test_overlap() -> None:
     assert Period.parse("2024-Q1").overlap(Period.parse("2024-02")) == Period.parse("2024-02")
+    assert Period.parse("2024-01").overlap(Period.parse("2024-03")) is None
+
+
+def test_neighbours_do_not_overlap() -> None:
     assert Period.parse("2024-01").overlap(Period.parse("2024-02")) is None
+    assert Period.parse("2024-02").overlap(Period.parse("2024-01")) is None
 
 
 def test_shift() -> None:

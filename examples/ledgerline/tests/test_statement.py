@@ -31,10 +31,13 @@ def test_dates(day: str) -> None:
 
 
 def test_debit_and_credit_columns() -> None:
-    text = (
-        "Date,Details,Debit,Credit\n2024-05-06,Kiosk,1.50,\n2024-05-07,Refund,,0.50\n2024-05-08,Bar,-9.00,\n"
-    )
-    assert [entry.amount.units for entry in read_statement(text, "GBP")] == [-150, 50, -900]
+    text = "Date,Details,Debit,Credit\n2024-05-06,Kiosk,1.50,\n2024-05-07,Refund,,0.50\n"
+    assert [entry.amount.units for entry in read_statement(text, "GBP")] == [-150, 50]
+
+
+def test_a_debit_is_outgoing_with_and_without_a_minus() -> None:
+    text = "Date,Details,Debit,Credit\n2024-05-06,Kiosk,1.50,\n2024-05-08,Bar,-9.00,\n"
+    assert [entry.amount.units for entry in read_statement(text, "GBP")] == [-150, -900]
 
 
 def test_a_continental_statement() -> None:

@@ -8,10 +8,18 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from contracts.task import TaskSpec
+from contracts.task import Engine, TaskSpec
 
 #: Engines that this release carries.
-ENGINES = ("patch", "noop")
+ENGINES = ("auto", "command", "patch", "noop")
+
+
+def with_engine(spec: TaskSpec, agent: bool) -> TaskSpec:
+    """Say what `auto` means for a task: its patch; else the installation's agent, if there is one; else `repair`."""
+    if spec.engine != "auto":
+        return spec
+    chosen: Engine = "patch" if spec.patch else "command" if agent else "repair"
+    return msgspec.structs.replace(spec, engine=chosen)
 
 
 def located(error: msgspec.ValidationError) -> tuple[str, str]:
@@ -51,6 +59,8 @@ def _content_faults(spec: TaskSpec) -> list[tuple[str, str]]:
         found.append(("engine", "noop is accepted only with `synthetic: true`"))
     if spec.engine == "patch":
         found += _patch_faults(spec)
+    elif spec.patch is not None and spec.engine in ("command", "repair"):
+        found.append(("patch", f"engine {spec.engine} applies no patch; leave it out, or use engine patch"))
     for place, repo in enumerate(spec.repos):
         if spec.engine != "noop" and not (repo.fail_to_pass or repo.verify.test):
             found.append(

@@ -12,7 +12,7 @@ from functools import partial
 import structlog
 
 from contracts.stage import StageOutput
-from contracts.task import Engine, Failure, Stage, StageRequested
+from contracts.task import Engine, Failure, StageRequested
 from libs.eventstore.store import StaleLeaseError, StoreUnavailableError, UnrecordableError
 from libs.runtime.running import NotLeaderError, Running
 from libs.runtime.work import Work
@@ -24,8 +24,7 @@ log = structlog.get_logger(__name__)
 #: Seconds a cancelled run gets to remove its worktree and look its effects up.
 CLEAN_UP_S = 4.0
 
-#: Stages that execute commands of a repository, and engines whose `implement` does.
-HEAVY: frozenset[Stage] = frozenset({"verify", "monitor"})
+#: Engines whose `implement` executes commands of a repository.
 EXECUTING: frozenset[Engine] = frozenset({"repair", "command"})
 
 Carry = Callable[[StageContext], Awaitable[StageOutput]]
@@ -115,7 +114,7 @@ class BackgroundExecutor:
     async def _carried(self, context: StageContext, began: float) -> RunCommand:
         output = StageOutput()
         try:
-            async with self._heavy if _executes(context.request) else contextlib.nullcontext():
+            async with self._heavy if executes(context.request) else contextlib.nullcontext():
                 output, failure = await self._carry(context), None
         except StageError as error:
             output, failure = error.output, error.failure
@@ -150,8 +149,18 @@ class BackgroundExecutor:
                 end = Fail(failure=failure, output=StageOutput(), evidence=(), duration_s=0.0)
 
 
-def _executes(request: StageRequested) -> bool:
-    return request.stage in HEAVY or (request.stage == "implement" and request.input.spec.engine in EXECUTING)
+def executes(request: StageRequested) -> bool:
+    """Tell whether a run executes commands of a repository, of which only a few may do so at once."""
+    spec = request.input.spec
+    match request.stage:
+        case "verify":
+            return True
+        case "implement":
+            return spec.engine in EXECUTING
+        case "monitor":
+            return any(repo.monitor.smoke for repo in spec.repos)
+        case _:
+            return False
 
 
 async def _end(which: Which, end: RunCommand, work: Work) -> None:

@@ -46,6 +46,7 @@ class Workplace:
             ledger=self._ledger(request),
             now=self._running.clock.now,
             cache_dir=self._running.config.data / "cache" / "bases",
+            agent_command=self._running.config.config_agent_command,
         )
 
     def _ledger(self, request: StageRequested) -> Ledger:

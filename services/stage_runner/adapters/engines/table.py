@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from services.stage_runner.adapters.engines.command import command
 from services.stage_runner.adapters.engines.engine import Engine
 from services.stage_runner.adapters.engines.patch import patch
 from services.stage_runner.adapters.stages.context import StageContext, fail
 
-ENGINES: Mapping[str, Engine] = MappingProxyType({"patch": patch})
+ENGINES: Mapping[str, Engine] = MappingProxyType({"command": command, "patch": patch})
 
 
 def engine_of(context: StageContext) -> Engine:

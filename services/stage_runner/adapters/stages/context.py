@@ -75,6 +75,8 @@ class StageContext:
     now: Callable[[], datetime]
     #: Where the verifier keeps results of bases.
     cache_dir: Path
+    #: The installation's program for engine `command`; a repository's policy may name another.
+    agent_command: str = ""
     #: Evidence stored so far.
     kept: list[EvidenceRef] = field(default_factory=list)
     _worktrees: list[tuple[Mirror, Path]] = field(default_factory=list)
@@ -101,9 +103,9 @@ class StageContext:
             return known
         return await self.broker.mirror(repo.url)
 
-    async def worktree(self, mirror: Mirror, repo: RepoSpec, commit: str) -> Path:
-        """Check a commit out in a worktree of the private clone."""
-        path = self.directory / repo.name
+    async def worktree(self, mirror: Mirror, repo: RepoSpec, commit: str, *, purpose: str = "") -> Path:
+        """Check a commit out in a worktree of the private clone; a run may have one for each purpose."""
+        path = self.directory / (purpose or "change") / repo.name
         # An earlier, interrupted go of the same run may have left one.
         await mirror.remove_worktree(path)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -34,13 +34,19 @@ async def _change(context: StageContext, engine: Engine, repo: RepoSpec, base: s
     if commit is None:
         name = context.input.spec.engine
         fail("impossible", "empty_change", f"engine {name} changed nothing in {repo.name}", repo.name)
+    tree = await mirror.tree(commit)
+    delta = context.input.delta
+    if delta is not None and tree in delta.avoid:
+        # Verified again, it would fail again: a loop, not an attempt.
+        detail = f"the change of {repo.name} is one that has failed before (tree {tree[:12]})"
+        fail("impossible", "repeated_change", detail, repo.name)
     diff = await context.keep(f"{repo.name}/change.diff", await mirror.diff(base, commit), "text/x-diff")
     changes = await mirror.changes(base, commit)
     return RepoChange(
         repo=repo.name,
         base_commit=base,
         commit=commit,
-        tree=await mirror.tree(commit),
+        tree=tree,
         files=tuple(change.path for change in changes),
         diff=diff,
         remarks=edit.remarks,
