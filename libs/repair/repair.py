@@ -20,7 +20,7 @@ from libs.repair.localisation import fallback
 from libs.repair.search import Search
 from libs.repair.suspicion import Ranked, ordered
 from libs.repair.trial import Place, Run
-from libs.verification import checkout
+
 from libs.verification.checkout import Tree
 from libs.verification.environment import surround
 from libs.verification.execution import Ran, Workshop, run_plain, together
@@ -72,12 +72,14 @@ async def repair(
     workdir: Path,
     cookie: str = "",
     settings: Settings | None = None,
+    permitted: Callable[[str], bool] = lambda _: True,
     refused: Callable[[Change], bool] = lambda _: False,
 ) -> Found:
     """Search for a change of the base commit (`request.commit` is not looked at).
 
-    `workdir` is made and is gone afterwards, whatever happens; cancelling kills every process. `refused` tells which
-    changes are not wanted: they were proposed before. Raises NotFailingError, VerificationError for a request that
+    `workdir` is made and is gone afterwards, whatever happens; cancelling kills every process. `permitted` tells
+    which files may be edited, besides all that are protected anyway; `refused` which changes are not wanted: they were
+    proposed before. Raises NotFailingError, VerificationError for a request that
     makes no sense or a set-up that fails, and what the git broker and the sandbox raise.
     """
     chosen = settings or Settings()
@@ -96,7 +98,7 @@ async def repair(
         until = time.monotonic() + chosen.budget_s
         benches += [Bench(workshop, tree, until) for _ in range(max(2, chosen.workers))]
         files = [entry.path for entry in await mirror.files(request.base_commit)]
-        return await _search(request, tree, files, benches, chosen, refused, until)
+        return await _search(request, tree, files, benches, chosen, permitted, refused, until)
     finally:
         for bench in benches:
             await asyncio.shield(bench.reset())
@@ -119,6 +121,7 @@ async def _search(
     files: Collection[str],
     benches: list[Bench],
     settings: Settings,
+    permitted: Callable[[str], bool],
     refused: Callable[[Change], bool],
     until: float,
 ) -> Found:
@@ -135,7 +138,8 @@ async def _search(
     if guard is not None:
         collected |= {name.partition("::")[0] for name in guard.base.collected}
     layout = Layout(files, named, collected)
-    sources = await asyncio.to_thread(_sources, tree, files, layout)
+    editable = [path for path in files if permitted(path) and not layout.is_protected(path)]
+    sources = await asyncio.to_thread(_sources, tree, editable)
     scores = await cover(benches[0], targets, guard, tuple(sources), settings.budget_s)
     if not any(score > 0.1 for score in scores.values()):
         scores = {**await asyncio.to_thread(fallback, tree, sources, targets), **scores}
@@ -201,18 +205,18 @@ def _lesson(
     targets: tuple[Target, ...], guard: Guard | None, scores: dict[Place, float], modules: tuple[str, ...]
 ) -> Lesson:
     cpu_s = patience([target.base for target in targets])
-    slowest = max(target.base.seconds for target in targets if target.base.tests or True)
+    slowest = max(target.base.seconds for target in targets)
     late = sum(test.status == "late" for target in targets for test in target.base.tests.values())
     wall_s = max(_LEAST_WALL_S, 3 * cpu_s, 4 * slowest if not late else 0.0)
     return Lesson(targets=targets, guard=guard, scores=scores, cpu_s=cpu_s, wall_s=wall_s, modules=modules)
 
 
-def _sources(tree: Path, files: Collection[str], layout: Layout) -> dict[str, str]:
-    """Read the product's Python files: never tests, nor what configures or runs them."""
+def _sources(tree: Path, files: Collection[str]) -> dict[str, str]:
+    """Read the Python files among some."""
     found: dict[str, str] = {}
     for path in sorted(files):
         place = tree / path
-        if not path.endswith(".py") or layout.is_protected(path) or place.is_symlink() or not place.is_file():
+        if not path.endswith(".py") or place.is_symlink() or not place.is_file():
             continue
         if not place.resolve().is_relative_to(tree.resolve()) or place.stat().st_size > _FILE_BYTES:
             continue

@@ -54,7 +54,7 @@ def rank(
         if failed and test.places:
             ways.append(test.places)
     most = math.log(1 + max(hits.values(), default=1))
-    scores = {place: IMPORTED for place in imported}
+    scores = dict.fromkeys(imported, IMPORTED)
     for place, count in failing.items():
         ochiai = count / math.sqrt(number * (count + passing.get(place, 0)))
         scores[place] = ochiai * (1 - _BUSY) + _BUSY * math.log(1 + hits[place]) / most

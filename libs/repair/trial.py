@@ -70,7 +70,6 @@ class Run(msgspec.Struct, kw_only=True):
     #: ended | wall | died: who ended the child.
     how: str = "died"
     seconds: float = 0.0
-    spent: object = None
     #: Ways of exceptions that were printed, where no test could be seen.
     ways: tuple[tuple[Place, ...], ...] = ()
 
@@ -103,8 +102,7 @@ class Run(msgspec.Struct, kw_only=True):
                     self.collected = tuple(map(str, names))
                 case ["modules", list(names)]:
                     self.modules = tuple(map(str, names))
-                case ["finish", int(status), spent]:
-                    self.spent = spent
+                case ["finish", int(status)]:
                     self.status = status
         except (ValueError, TypeError, RecursionError):
             return

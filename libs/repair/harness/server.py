@@ -223,11 +223,58 @@ if _line is None and _tree:
     os._exit(3)
 
 
+#: How a process that came too far tells its parent to serve from before it.
+_TOO_FAR = 77
+#: Whether this process is to serve when it comes to collecting.
+_deep = [False]
+
+
+def _only_conftests():
+    """Tell whether nothing of the tree was loaded but configuration of tests: nothing that a trial might edit."""
+    for module in list(sys.modules.values()):
+        file = os.path.realpath(getattr(module, "__file__", None) or "/")
+        if file.startswith(_tree + os.sep) and os.path.basename(file) != "conftest.py":
+            return False
+    return True
+
+
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config):
     if _line is not None:
-        early_config.pluginmanager.register(_Server(_line, _tree).serve(), "trial")
         known = early_config.known_args_namespace
         if getattr(known, "cov_source", None):
             known.cov_source = []  # the one tracer of a process is ours
+        # A fork goes on to where pytest is about to collect, which spares every trial the way there. Where that loads
+        # what may be edited, it is of no use, and trials begin here.
+        pid = os.fork()
+        if pid == 0:
+            _deep[0] = True
+        else:
+            status = os.waitpid(pid, 0)[1]
+            if not (os.WIFEXITED(status) and os.WEXITSTATUS(status) == _TOO_FAR):
+                os._exit(3)
+            early_config.pluginmanager.register(_Server(_line, _tree).serve(), "trial")
     yield
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_cmdline_main(config):
+    trial.settle(config)
+    yield
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_collection(session):
+    if _deep[0]:
+        _deep[0] = False
+        if not _only_conftests():
+            os._exit(_TOO_FAR)
+        made = _Server(_line, _tree).serve()
+        made.begin(session.config)
+        session.config.pluginmanager.register(made, "trial")
+    yield
+
+
+def pytest_unconfigure():
+    if _deep[0]:
+        os._exit(_TOO_FAR)

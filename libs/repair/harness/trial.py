@@ -22,6 +22,33 @@ class TimeUp(BaseException):
     """A test has used up its processor time."""
 
 
+_reals = {}
+
+
+def _real(path):
+    """Resolve a path once: a traceback of a recursion names the same one a thousand times."""
+    if path not in _reals:
+        _reals[path] = os.path.realpath(path)
+    return _reals[path]
+
+
+def settle(config):
+    """Keep every test in this process, and what costs time and is not looked at out of it."""
+    wanted = {
+        "numprocesses": 0,
+        "dist": "no",
+        "tx": [],
+        "maxfail": 0,
+        "continue_on_collection_errors": True,
+        "tbstyle": "no",
+        "timeout": 0,
+        "usepdb": False,
+    }
+    for name, value in wanted.items():
+        if hasattr(config.option, name):
+            setattr(config.option, name, value)
+
+
 class Lines:
     """Counts how often each line of some files is executed."""
 
@@ -59,7 +86,7 @@ class Lines:
         try:
             return self.names[filename]
         except KeyError:
-            path = self.names[filename] = self.known.get(os.path.realpath(filename))
+            path = self.names[filename] = self.known.get(_real(filename))
             return path
 
     def call(self, frame, event, _):
@@ -98,7 +125,6 @@ class Trial:
         self.time_up = self.testing = False
         self.lines = Lines(tree, job["cover"]) if job.get("cover") else None
         self.before = set(sys.modules)
-        self.t0 = time.monotonic()
         signal.signal(signal.SIGPROF, self.stop)
         if self.lines:
             self.lines.start()
@@ -120,29 +146,19 @@ class Trial:
         raise TimeUp
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_cmdline_main(self, config):
-        wanted = {
-            "numprocesses": 0,
-            "dist": "no",
-            "tx": [],
-            "maxfail": 0,
-            "continue_on_collection_errors": True,
-            "tbstyle": "no",
-            "timeout": 0,
-            "usepdb": False,
-        }
-        for name, value in wanted.items():
-            if hasattr(config.option, name):
-                setattr(config.option, name, value)
+    def pytest_collection(self, session):
+        self.begin(session.config)
+        yield
+
+    def begin(self, config):
+        """Say what is to be collected, and until when."""
         if self.wanted:
             names = list(self.wanted)
             if len(names) > 30:
                 names = list(dict.fromkeys(name.partition("::")[0] for name in names))
             config.args = [os.path.join(str(config.rootpath), name) for name in names]
-        self.t1 = time.monotonic()
         # Collecting runs the code of the product too, and may never end.
         signal.setitimer(signal.ITIMER_PROF, max(self.limit * 2, 2.0), 0.25)
-        yield
 
     @pytest.hookimpl(hookwrapper=True, trylast=True)
     def pytest_collection_modifyitems(self, items):
@@ -164,7 +180,6 @@ class Trial:
     def pytest_collection_finish(self, session):
         signal.setitimer(signal.ITIMER_PROF, 0)
         yield
-        self.t2 = time.monotonic()
         if self.lines:
             self.say("import", self.lines.take())
         self.say("collected", [item.nodeid for item in session.items] if self.job.get("list") else [])
@@ -214,9 +229,9 @@ class Trial:
     def locate(self, excinfo, item):
         """Take down the lines of the tree that an exception passed through, outermost first, and what it says."""
         trace, last = excinfo.tb, 0
-        own = os.path.realpath(str(item.fspath))
+        own = _real(str(item.fspath))
         while trace is not None:
-            file = os.path.realpath(trace.tb_frame.f_code.co_filename)
+            file = _real(trace.tb_frame.f_code.co_filename)
             if file == own:
                 last = trace.tb_lineno
             if file.startswith(self.tree + os.sep):
@@ -236,11 +251,7 @@ class Trial:
         if self.job.get("list"):
             new = [name for name, module in list(sys.modules.items()) if self.is_foreign(name, module)]
             self.say("modules", new)
-        self.say(
-            "finish",
-            int(session.exitstatus),
-            [time.process_time(), time.monotonic() - self.t0, self.t1 - self.t0, self.t2 - self.t0],
-        )
+        self.say("finish", int(session.exitstatus))
         self.done()
 
     def is_foreign(self, name, module):

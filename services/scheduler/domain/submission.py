@@ -11,7 +11,7 @@ import msgspec
 from contracts.task import Engine, TaskSpec
 
 #: Engines that this release carries.
-ENGINES = ("auto", "command", "patch", "noop")
+ENGINES = ("auto", "command", "repair", "patch", "noop")
 
 
 def with_engine(spec: TaskSpec, agent: bool) -> TaskSpec:
