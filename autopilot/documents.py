@@ -11,33 +11,32 @@ from typing import Any
 
 import msgspec
 
+from autopilot.reference import task_file
+from autopilot.schema import WRITTEN, schema, written
 from autopilot.wiring import topology
 from contracts.catalogue import OWNERS, UNIONS, classes_of
 from contracts.message import SUBJECT_ROOT, Event, wire_type
-from contracts.policy import Policy
-from contracts.task import TaskSpec
 from libs.messaging.topology import render
 
 ROOT = Path(__file__).resolve().parents[1]
-SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def documents() -> dict[str, str]:
     """Return every derived file: path below the repository, and its text."""
     made = {
-        "contracts/schemas/task.schema.json": _schema("An Autopilot task file", TaskSpec),
-        "contracts/schemas/policy.schema.json": _schema("An Autopilot policy file", Policy),
         "docs/events.md": _catalogue(),
+        "docs/task-file.md": task_file(),
         "docs/topology.txt": render(topology()),
     }
+    for name in WRITTEN:
+        made[f"contracts/schemas/{name}.schema.json"] = _json(written(name))
     for category in UNIONS:
         name = f"contracts/schemas/events/{category}.schema.json"
-        made[name] = _schema(f"Events of stream {category}", UNIONS[category])
+        made[name] = _json(schema(f"Events of stream {category}", UNIONS[category]))
     return made
 
 
-def _schema(title: str, type_: Any) -> str:
-    schema = {"$schema": SCHEMA_DIALECT, "title": title, **msgspec.json.schema(type_)}
+def _json(schema: dict[str, Any]) -> str:
     return msgspec.json.format(msgspec.json.encode(schema), indent=2).decode() + "\n"
 
 

@@ -40,5 +40,7 @@ class Change(_Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Policy(_Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""
 
+    #: The program of engine `command`.
     agent: Agent = msgspec.field(default_factory=Agent)
+    #: What a change may be.
     change: Change = msgspec.field(default_factory=Change)

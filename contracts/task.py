@@ -39,16 +39,20 @@ class Monitor(_Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Verify(_Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The commands that judge a tree."""
 
+    #: Must exit 0 on the change; run before the tests.
     build: ShellCommand | None = None
+    #: The whole suite: what passes on the base must pass on the change, test by test.
     test: ShellCommand | None = None
+    #: A security scan or lint that must exit 0 on the change.
     audit: ShellCommand | None = None
 
 
 class RepoSpec(_Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One repository of a task."""
 
+    #: What it is called in this task, for example where a task carries one patch for each repository.
     name: Name
-    #: Any git URL or path.
+    #: Any git URL or path; in a file, a path is relative to the file. A checkout is only ever read.
     url: Annotated[str, Constraint(min_length=1, max_length=4_096)]
     #: Branch, tag or commit.
     base: Annotated[str, Constraint(min_length=1, max_length=512)] = "HEAD"
@@ -58,7 +62,9 @@ class RepoSpec(_Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     env: dict[str, str] = msgspec.field(default_factory=dict)
     #: Existing tests that the change may edit: paths or glob patterns.
     may_change_tests: tuple[str, ...] = ()
+    #: How the change is watched once its pull request is open.
     monitor: Monitor = msgspec.field(default_factory=Monitor)
+    #: The commands that judge a tree; `test` here or `fail_to_pass` is needed.
     verify: Verify = msgspec.field(default_factory=Verify)
     #: Commands that must fail on the base and pass on the change.
     fail_to_pass: tuple[ShellCommand, ...] = ()
@@ -71,25 +77,38 @@ class RepoSpec(_Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Budget(_Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Hard ceilings of one task."""
 
+    #: Tokens of language models.
     tokens: Annotated[int, Constraint(ge=0)] = 10_000
+    #: Megabytes that any one command may take, with all its processes.
     memory_mb: Annotated[int, Constraint(ge=16, le=65_536)] = 100
+    #: Seconds that any one command may take.
     wall_s: Annotated[int, Constraint(ge=1, le=86_400)] = 900
 
 
 class TaskSpec(_Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A task as submitted: the task file, with patches inlined."""
 
+    #: What shall be different, in a line; the pull request is called so.
     title: Annotated[str, Constraint(min_length=1, max_length=500)]
+    #: The repositories it is about.
     repos: Annotated[tuple[RepoSpec, ...], Constraint(min_length=1, max_length=16)]
+    #: Names this task among those that are submitted with it.
     key: Name | None = None
+    #: What is wrong, in prose.
     body: Text = ""
+    #: Who makes the change.
     engine: Engine = "auto"
-    #: For engine `patch`: one text, or one text for each repository name.
+    #: For engine `patch`: one text, or one text for each repository name. In a file, the name of a patch file will do.
     patch: str | dict[str, str] | None = None
+    #: Who gets the next free slot.
     priority: Priority = "normal"
+    #: Ids of tasks, or keys of tasks that are submitted with it: it starts on a tree that has their changes.
     depends_on: Annotated[tuple[str, ...], Constraint(max_length=64)] = ()
+    #: Whose work it is, a team for example.
     queue: Name = "default"
+    #: Hard ceilings.
     budget: Budget = msgspec.field(default_factory=Budget)
+    #: Simulated work: it counts in no statistic. Only such a task may ask for engine `noop`.
     synthetic: bool = False
 
 
@@ -253,6 +272,8 @@ class TaskSubmitted(_Task, frozen=True, kw_only=True):
     depends_on: tuple[str, ...] = ()
     #: SHA-256 of the request body, for idempotent submission.
     request_digest: str = ""
+    #: Id of the batch it came in, empty for a task that was submitted by itself.
+    batch: str = ""
 
 
 class TaskAdmitted(_Task, frozen=True, kw_only=True):

@@ -26,7 +26,7 @@ import msgspec
 
 from autopilot.cli import demo, show
 from autopilot.cli.client import Client
-from autopilot.cli.tasks import send
+from autopilot.cli.sending import send
 from autopilot.cli.watch import Watch
 from autopilot.stack import secrets
 from autopilot.stack.config import SERVICE_ROLE, StackConfig

@@ -1,8 +1,13 @@
-"""What all levels share: logs are plain, since drawing one traceback for people takes longer than most tests."""
+"""What all levels share: plain logs, since drawing one traceback takes longer than most tests; properties without a clock."""
 
 from __future__ import annotations
 
 import structlog
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says how busy the machine is, and nothing about what it is an example of.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 structlog.configure(
     processors=[

@@ -21,7 +21,7 @@ from autopilot.cli import lifecycle, show, taskfile
 from autopilot.cli.client import Client
 from autopilot.cli.failure import CliError
 from autopilot.cli.options import AsJson, DataDir
-from autopilot.cli.tasks import send
+from autopilot.cli.sending import send
 from autopilot.cli.watch import Watch
 from autopilot.stack import detach
 from autopilot.stack.config import StackConfig
@@ -134,11 +134,9 @@ def promised() -> dict[str, dict[str, str]]:
 
 
 def tasks(keys: Iterable[str], scratch: Path) -> list[TaskSpec]:
-    """Load the demo's tasks, in an order that suits their dependencies, on a repository made in `scratch`."""
+    """Load the demo's tasks, on a repository made in `scratch`."""
     repository = make_repository(scratch)
-    return taskfile.ordered(
-        [placed(taskfile.load(EXAMPLES / "demo" / f"{key}.yaml"), repository) for key in keys]
-    )
+    return [placed(taskfile.load(EXAMPLES / "demo" / f"{key}.yaml"), repository) for key in keys]
 
 
 def make_repository(scratch: Path) -> Path:

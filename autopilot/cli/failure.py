@@ -39,3 +39,8 @@ class RefusedError(CliError):
         super().__init__(f"{problem.get('title', status)}: {problem.get('detail', 'no detail was given')}")
         self.status, self.problem = status, problem
         self.code = 2 if status in (400, 413, 422) else 1
+
+
+def passing(error: Exception) -> bool:
+    """Tell whether the same call may succeed in a moment: a service is being restarted, or busy."""
+    return isinstance(error, UnreachableError) or getattr(error, "status", 0) == 503

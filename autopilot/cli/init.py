@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -13,13 +11,11 @@ from typing import Annotated
 import msgspec
 import typer
 
-from autopilot.cli import show, taskfile
+from autopilot.cli import checkout, show, taskfile
 from autopilot.cli.failure import UsageError
 from contracts.policy import POLICY_FILE, Policy
 
 TASK_FILE = "autopilot-task.yaml"
-#: Seconds for asking git about the repository.
-_GIT_S = 20
 _TASK = """\
 # A task for Autopilot: `autopilot submit {file} --wait`. Every field: docs/tasks.md of Autopilot.
 title: "Say in one line what is wrong"
@@ -86,33 +82,26 @@ def init(
 
 def _root(directory: Path) -> Path:
     """Find the checkout. Raises UsageError."""
-    top = _git(directory, "rev-parse", "--show-toplevel")
+    if not directory.is_dir():
+        raise UsageError(f"{directory}: is no directory")
+    top = checkout.ask(directory, "rev-parse", "--show-toplevel")
     if not top:
         raise UsageError(f"{directory}: is no git checkout; `git init` makes one")
     return Path(top)
 
 
 def _task(root: Path, environ: Mapping[str, str]) -> str:
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", root.name).lstrip("-._") or "repository"
-    tools = _tools(root, environ)
+    tools = checkout.tools(root, environ)
     test = _test_command(root)
     return _TASK.format(
         file=TASK_FILE,
-        name=name[:64],
-        base=_quoted(_git(root, "symbolic-ref", "--short", "HEAD") or "HEAD"),
+        name=checkout.name_of(str(root)),
+        base=_quoted(checkout.ask(root, "symbolic-ref", "--short", "HEAD") or "HEAD"),
         env=f"{{PATH: {_quoted(f'{tools}:$PATH')}}}  # where the test tools are; mounted read-only"
         if tools
         else '{}                   # for example {PATH: "/path/to/venv/bin:$PATH"}: where the test tools are',
         test=_quoted(test) if test else "null              # the command that runs all tests",
     )
-
-
-def _tools(root: Path, environ: Mapping[str, str]) -> Path | None:
-    """Find the programs of the repository's virtual environment: its own, or the active one."""
-    places = [root / ".venv", root / "venv"]
-    if active := environ.get("VIRTUAL_ENV"):
-        places.append(Path(active))
-    return next((place / "bin" for place in places if (place / "bin").is_dir()), None)
 
 
 def _test_command(root: Path) -> str:
@@ -135,16 +124,3 @@ def _test_command(root: Path) -> str:
 def _quoted(text: str) -> str:
     """Write a YAML scalar in double quotes."""
     return msgspec.json.encode(text).decode()
-
-
-def _git(directory: Path, *arguments: str) -> str:
-    """Ask git; empty where it has no answer."""
-    if not directory.is_dir():
-        raise UsageError(f"{directory}: is no directory")
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(directory), *arguments], capture_output=True, text=True, timeout=_GIT_S
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise UsageError(f"git {shlex.join(arguments)}: {error}") from error
-    return done.stdout.strip() if done.returncode == 0 else ""

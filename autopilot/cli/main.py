@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from autopilot.cli import demo, init, lifecycle, record, show, system, tasks
+from autopilot.cli import demo, init, lifecycle, record, show, submit, system, tasks
 from autopilot.cli.failure import CliError
 from autopilot.stack.errors import StackError
 
@@ -47,11 +47,12 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     lifecycle.doctor,
     demo.demo,
     init.init,
-    tasks.submit,
+    submit.submit,
     tasks.tasks,
     tasks.task,
     tasks.cancel,
     tasks.retry,
+    submit.schema,
     record.events,
     record.evidence,
     system.alerts,

@@ -1,109 +1,24 @@
-"""`submit`, `tasks`, `task`, `cancel`, `retry`."""
+"""`tasks`, `task`, `cancel`, `retry`."""
 
 from __future__ import annotations
 
 import shlex
-import uuid
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
-import msgspec
 import typer
 
-from autopilot.cli import show, taskfile
+from autopilot.cli import show
 from autopilot.cli.client import Client
-from autopilot.cli.failure import INTERRUPTED, CliError, RefusedError, UsageError
+from autopilot.cli.failure import UsageError
 from autopilot.cli.options import AsJson, DataDir, TaskId, client
-from autopilot.cli.watch import Watch
-from contracts.task import TaskSpec
 
 #: What a task can be in; `queued` to `cancelling` are on their way, the last three are ends.
 PHASES = (
     *("queued", "running", "gating", "resolving", "waiting", "parked", "cancelling"),
     *("done", "cancelled", "incident"),
 )
-
-
-def submit(
-    files: Annotated[
-        list[Path],
-        typer.Argument(metavar="FILE", help="Task files; keys among them may depend on each other."),
-    ],
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Stay until every task has ended; exit 1 unless all are done.")
-    ] = False,
-    data_dir: DataDir = None,
-    json: AsJson = False,
-) -> None:
-    """Submit tasks from files. All of them are taken, or none."""
-    loaded = [(file, taskfile.load(file)) for file in files]
-    specs = taskfile.ordered([spec for _, spec in loaded])
-    connected = client(data_dir)
-    _require_dependencies(connected, loaded)
-    ids = send(connected, specs)
-    if not wait:
-        if json:
-            show.as_json([{"id": task_id, "key": spec.key} for task_id, spec in zip(ids, specs, strict=True)])
-        else:
-            for task_id, spec in zip(ids, specs, strict=True):
-                show.line(f"{task_id}  {spec.title}")
-        return
-    try:
-        final = Watch(connected, ids, [spec.key for spec in specs]).run(quiet=json)
-    except KeyboardInterrupt:
-        show.complain(
-            f"no longer watched, but not stopped: {', '.join(ids)}; `autopilot cancel TASK` stops one"
-        )
-        raise typer.Exit(INTERRUPTED) from None
-    if json:
-        show.as_json(final)
-    else:
-        summary(connected, final)
-    if any(one["phase"] != "done" for one in final):
-        raise typer.Exit(1)
-
-
-def _require_dependencies(connected: Client, loaded: list[tuple[Path, TaskSpec]]) -> None:
-    """Look every dependency up before anything is submitted. Raises UsageError naming file and field."""
-    keys = {spec.key for _, spec in loaded}
-    for file, spec in loaded:
-        for place, dependency in enumerate(spec.depends_on):
-            if dependency not in keys and not _exists(connected, dependency):
-                raise UsageError(f"{file}: depends_on[{place}]: there is no task {dependency!r}")
-
-
-def _exists(connected: Client, task_id: str) -> bool:
-    try:
-        connected.scheduler("GET", f"/v1/tasks/{quote(task_id, safe='')}")
-    except RefusedError as error:
-        if error.status != 404:
-            raise
-        return False
-    return True
-
-
-def send(connected: Client, specs: list[TaskSpec]) -> list[str]:
-    """Submit tasks in order, keys resolved. If one is refused, those before it are cancelled: all or nothing."""
-    ids: dict[str, str] = {}
-    made: list[str] = []
-    for spec in specs:
-        body = msgspec.json.encode(taskfile.with_ids(spec, ids))
-        headers = {"Idempotency-Key": str(uuid.uuid4()), "Content-Type": "application/json"}
-        try:
-            answer = connected.scheduler("POST", "/v1/tasks", content=body, headers=headers)
-        except CliError:
-            for task_id in made:
-                connected.scheduler(
-                    "POST",
-                    f"/v1/tasks/{task_id}/cancel",
-                    json={"reason": "a task submitted with it was refused"},
-                )
-            raise
-        made.append(answer["id"])
-        if spec.key:
-            ids[spec.key] = answer["id"]
-    return made
 
 
 def summary(connected: Client, final: list[dict[str, Any]]) -> None:
@@ -153,6 +68,8 @@ def task(task_id: TaskId, data_dir: DataDir = None, json: AsJson = False) -> Non
     show.facts(
         {
             "task": one["id"],
+            "key": one.get("key", ""),
+            "batch": one.get("batch", ""),
             "title": one["title"],
             "phase": one["phase"],
             "stage": one["stage"],

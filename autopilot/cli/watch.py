@@ -13,7 +13,7 @@ from rich.text import Text
 
 from autopilot.cli import show
 from autopilot.cli.client import Client
-from autopilot.cli.failure import UnreachableError
+from autopilot.cli.failure import passing
 from contracts.task import STAGES
 
 #: Seconds between looks, and how long a stack that does not answer (a service being restarted) is waited for.
@@ -72,7 +72,7 @@ class Watch:
                     self._known[task_id] = {**seen, "seconds": round(time.monotonic() - self._began, 1)}
             self._answered = time.monotonic()
         except Exception as error:
-            if not _passing(error) or time.monotonic() - self._answered > PATIENCE_S:
+            if not passing(error) or time.monotonic() - self._answered > PATIENCE_S:
                 raise
             return False
         return all(ended(one) or needs_person(one) for one in self._known.values())
@@ -124,8 +124,3 @@ def _bar(one: dict[str, Any]) -> list[Text]:
         else:
             cells.append(Text("·", style="dim"))
     return cells
-
-
-def _passing(error: Exception) -> bool:
-    status = getattr(error, "status", 0)
-    return isinstance(error, UnreachableError) or status == 503

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -25,10 +25,19 @@ class Problem(Exception):
     """An answer of class `application/problem+json` (RFC 9457)."""
 
     def __init__(
-        self, status: int, title: str, detail: str, *, field: str = "", headers: dict[str, str] | None = None
+        self,
+        status: int,
+        title: str,
+        detail: str,
+        *,
+        field: str = "",
+        errors: Sequence[Any] = (),
+        headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status, self.title, self.detail, self.field = status, title, detail, field
+        #: All that is wrong, where `detail` and `field` tell the first.
+        self.errors = errors
         self.headers = headers or {}
 
     def response(self) -> JSONResponse:
@@ -42,6 +51,8 @@ class Problem(Exception):
         }
         if self.field:
             body["field"] = self.field
+        if self.errors:
+            body["errors"] = msgspec.to_builtins(self.errors)
         return JSONResponse(body, self.status, self.headers, media_type="application/problem+json")
 
 

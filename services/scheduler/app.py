@@ -2,7 +2,8 @@
 
 from contracts.catalogue import registry
 from libs.runtime.service import Consumer, Service
-from services.scheduler import api, handlers
+from services.scheduler import handlers
+from services.scheduler.api.routes import routes
 from services.scheduler.domain.admission import admission
 from services.scheduler.domain.mode import mode
 from services.scheduler.domain.walk import task
@@ -13,6 +14,6 @@ service = Service(
     owns=(task, admission, mode),
     consumes=(Consumer(handlers.advance_task), Consumer(handlers.plan_retry)),
     timers={"retry_stage": handlers.retry_stage, "probe": handlers.probe},
-    routes=api.routes,
+    routes=routes,
     one_at_a_time=True,
 )

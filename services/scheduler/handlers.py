@@ -18,7 +18,6 @@ from contracts.task import (
     TaskGivenUp,
     TaskParked,
     TaskRetried,
-    TaskSubmitted,
     TaskUnparked,
 )
 from libs.runtime.work import Work
@@ -32,7 +31,16 @@ from services.scheduler.domain.admission import (
     Settle,
     admission,
 )
-from services.scheduler.domain.commands import Halt, Observe, Park, RetryStage, Start, TaskCommand, Unpark
+from services.scheduler.domain.commands import (
+    Halt,
+    Observe,
+    Park,
+    RetryStage,
+    Start,
+    Submit,
+    TaskCommand,
+    Unpark,
+)
 from services.scheduler.domain.mode import ChangeMode, ModeState, mode
 from services.scheduler.domain.state import Task
 from services.scheduler.domain.walk import task
@@ -70,6 +78,15 @@ async def probe(task_id: str, work: Work) -> None:
         await grant(work)
 
 
+async def submit(work: Work, wishes: Sequence[Submit]) -> None:
+    """Take tasks in, all of them or none; slots are given once all are queued, so that the most urgent of them comes first."""
+    for wish in wishes:
+        await work.decide(task, wish.task_id, wish)
+    for wish in wishes:
+        await _enqueue(work, await work.load(task, wish.task_id))
+    await grant(work)
+
+
 async def command(work: Work, task_id: str, wish: TaskCommand) -> list[Event]:
     """Let a task decide and carry the consequences."""
     events = await work.decide(task, task_id, wish)
@@ -85,7 +102,7 @@ async def settle(work: Work, task_id: str, events: Sequence[Event]) -> None:
             work.clear_timer(f"{kind}:{task_id}")
     for event in events:
         match event:
-            case TaskSubmitted() | TaskUnparked() | TaskRetried():
+            case TaskUnparked() | TaskRetried():
                 await _enqueue(work, state)
             case TaskParked(reason=reason):
                 await _admit(work, Leave(task_id=task_id, reason=reason))
@@ -109,7 +126,6 @@ async def settle(work: Work, task_id: str, events: Sequence[Event]) -> None:
 
 
 _MOVES_SLOTS = (
-    TaskSubmitted,
     TaskUnparked,
     TaskRetried,
     TaskParked,

@@ -96,7 +96,7 @@ def test_files_that_do_not_go_together_are_refused(stack: Stack, tmp_path: Path)
 
     twice = stack.run("submit", file("c"), file("d", key="c"))
     assert twice.returncode == 2
-    assert "'c' names two tasks" in twice.stderr
+    assert "d.yaml: key: 'c' names 2 tasks" in twice.stderr
 
     # One good, one bad: neither is taken.
     half = stack.run("submit", file("good"), file("bad", engine="llm"))

@@ -24,6 +24,7 @@ from services.scheduler.domain.mode import ChangeMode
 from services.scheduler.domain.state import Task
 from services.scheduler.domain.walk import task
 from services.scheduler.handlers import change_mode, command, set_limit
+from services.scheduler.handlers import submit as take_in
 from services.stage_runner.adapters.resumption import look
 from services.stage_runner.app import service as stage_runner
 
@@ -54,7 +55,7 @@ async def submit(world: World, task_id: str, wanted: TaskSpec | None = None, **v
         wish = Submit(
             task_id=task_id, spec=wanted, depends_on=wanted.depends_on, request_digest=task_id, now=work.now
         )
-        await command(work, task_id, wish)
+        await take_in(work, [wish])
 
     await world.running["scheduler"].perform(act, synthetic=wanted.synthetic)
 

@@ -22,6 +22,8 @@ class Submit(msgspec.Struct, frozen=True, kw_only=True):
     depends_on: tuple[str, ...]
     request_digest: str
     now: datetime
+    #: Id of the batch it comes in, if it comes in one.
+    batch: str = ""
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):

@@ -66,6 +66,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     input: StageInput | None = None
     depends_on: tuple[str, ...] = ()
     request_digest: str = ""
+    batch: str = ""
     synthetic: bool = False
     #: The stage that runs, ran last, or is gone on with after a wait.
     stage: Stage = "spec"
@@ -131,6 +132,7 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 input=StageInput(spec=event.spec),
                 depends_on=event.depends_on,
                 request_digest=event.request_digest,
+                batch=event.batch,
                 synthetic=event.spec.synthetic,
             )
         case TaskAdmitted(bases=bases):

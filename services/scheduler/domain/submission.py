@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -12,6 +14,7 @@ from contracts.task import Engine, TaskSpec
 
 #: Engines that this release carries.
 ENGINES = ("auto", "command", "repair", "patch", "noop")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def with_engine(spec: TaskSpec, agent: bool) -> TaskSpec:
@@ -30,7 +33,7 @@ def located(error: msgspec.ValidationError) -> tuple[str, str]:
 
 def faults(spec: TaskSpec, task_id: str, unknown: Collection[str]) -> list[tuple[str, str]]:
     """List why a task cannot be carried out as written: (field, detail). `unknown` are dependencies that do not exist."""
-    return _dependency_faults(spec, task_id, unknown) + _content_faults(spec)
+    return _dependency_faults(spec, task_id, unknown) + content_faults(spec)
 
 
 def _dependency_faults(spec: TaskSpec, task_id: str, unknown: Collection[str]) -> list[tuple[str, str]]:
@@ -46,8 +49,9 @@ def _dependency_faults(spec: TaskSpec, task_id: str, unknown: Collection[str]) -
     return found
 
 
-def _content_faults(spec: TaskSpec) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
+def content_faults(spec: TaskSpec) -> list[tuple[str, str]]:
+    """List what is wrong with a task whatever it depends on: (field, detail)."""
+    found = list(_unrecordable(msgspec.to_builtins(spec), ""))
     names = Counter(repo.name for repo in spec.repos)
     if doubled := [name for name, count in names.items() if count > 1]:
         found.append(("repos", f"two repositories are named {doubled[0]!r}"))
@@ -72,11 +76,9 @@ def _content_faults(spec: TaskSpec) -> list[tuple[str, str]]:
         if urlsplit(repo.url).password is not None:
             detail = "an address with a password would be recorded for ever; use ssh, or clone it and name the clone"
             found.append((f"repos[{place}].url", detail))
-        for name, value in repo.env.items():
+        for name in repo.env:
             if not name.isidentifier():
                 found.append((f"repos[{place}].env", f"{name!r} is no variable name"))
-            if "\0" in value:
-                found.append((f"repos[{place}].env.{name}", "holds a NUL byte"))
         if repo.report is not None and (repo.report.startswith("/") or ".." in repo.report.split("/")):
             found.append((f"repos[{place}].report", "must be a path inside the repository"))
     if len(spec.repos) > 1 and spec.engine != "noop":
@@ -87,6 +89,25 @@ def _content_faults(spec: TaskSpec) -> list[tuple[str, str]]:
             )
         )
     return found
+
+
+def _unrecordable(value: Any, place: str) -> Iterator[tuple[str, str]]:
+    """Find text that the record could not give back as it was."""
+    match value:
+        case str() if "\0" in value:
+            yield place, "holds a NUL character"
+        case str() if not value.isascii() and _SURROGATE.search(value):
+            yield place, "holds half of a character (a lone surrogate)"
+        case dict():
+            for name, inner in value.items():
+                field = f"{place}.{name}" if place else name
+                yield from _unrecordable(name, place)
+                yield from _unrecordable(inner, field)
+        case list() | tuple():
+            for number, inner in enumerate(value):
+                yield from _unrecordable(inner, f"{place}[{number}]")
+        case _:
+            pass
 
 
 def _patch_faults(spec: TaskSpec) -> list[tuple[str, str]]:

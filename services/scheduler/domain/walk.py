@@ -74,6 +74,7 @@ def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
                     submitted_at=command.now,
                     depends_on=command.depends_on,
                     request_digest=command.request_digest,
+                    batch=command.batch,
                 )
         case Start(bases=bases):
             yield from _start(state, bases)

@@ -1,40 +1,44 @@
-"""The task API: submit, look, cancel, retry, mode, limit."""
+"""Routes about single tasks: submit, look, cancel, retry."""
 
 from __future__ import annotations
 
-import hashlib
-import re
 from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from contracts.message import TOKEN, key_of
-from contracts.mode import Mode
+from contracts.message import key_of
 from contracts.task import TaskSpec
-from libs.runtime.http import Problem, bearer, body_of, json_response
+from libs.runtime.http import Problem, body_of, json_response
 from libs.runtime.running import Running
 from libs.runtime.work import Work
-from services.scheduler.domain.admission import POOL, Limit, admission
+from services.scheduler.api.requests import (
+    actor,
+    look,
+    parse,
+    refusal,
+    require_same,
+    submission_of,
+    typed,
+)
+from services.scheduler.domain.admission import POOL, admission
 from services.scheduler.domain.commands import Cancel, Retry, Submit
-from services.scheduler.domain.mode import ChangeMode, mode
+from services.scheduler.domain.identity import task_id_of
 from services.scheduler.domain.state import Task
-from services.scheduler.domain.submission import faults, located, with_engine
+from services.scheduler.domain.submission import faults, with_engine
 from services.scheduler.domain.walk import task
-from services.scheduler.handlers import SYSTEM, change_mode, command, set_limit
-
-#: Characters of a task id after its `t`: 60 bits.
-_ID_LENGTH = 12
-#: Where msgspec names a field in its message instead of in the path.
-_NAMED = re.compile(r"(?:unknown|missing required) field `([^`]*)`")
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+from services.scheduler.handlers import command
+from services.scheduler.handlers import submit as accept
 
 
 class TaskView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A task for the outside."""
 
     id: str
+    #: What it is called in its batch.
+    key: str = ""
+    batch: str = ""
     title: str
     phase: str
     stage: str
@@ -60,53 +64,35 @@ class CancelBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str = ""
 
 
-class ModeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Body of a change of mode."""
-
-    mode: Mode
-    reason: str = ""
-
-
-class LimitBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Body of a change of settings."""
-
-    max_concurrent: int
-
-
 def routes(running: Running) -> APIRouter:
-    """Build the scheduler's routes."""
-    router = APIRouter(prefix="/v1", dependencies=[Depends(bearer(running.config.api_token))])
+    """Build the routes."""
+    router = APIRouter()
 
     @router.post("/tasks", status_code=202)
     async def submit(request: Request) -> Response:
         """Accept a task. The same Idempotency-Key with the same body is the same task."""
-        body = await body_of(request)
-        spec = with_engine(parse(body, TaskSpec), bool(running.config.config_agent_command))
-        key = request.headers.get("idempotency-key", "")
-        task_id = task_id_of(key or running.ids.new())
-        digest = hashlib.sha256(body).hexdigest()
+        given = await submission_of(request, running)
+        spec = with_engine(typed(given.data, TaskSpec), bool(running.config.config_agent_command))
+        task_id = task_id_of(given.seed)
+        if (await look(running, task_id)).phase == "none":
+            await _require(running, spec, task_id)
 
         async def act(work: Work) -> tuple[Task, bool]:
             known = await work.load(task, task_id)
             if known.phase != "none":
                 return known, False
-            await _check(spec, work, task_id)
-            await command(
-                work,
-                task_id,
-                Submit(
-                    task_id=task_id,
-                    spec=spec,
-                    depends_on=spec.depends_on,
-                    request_digest=digest,
-                    now=work.now,
-                ),
+            wish = Submit(
+                task_id=task_id,
+                spec=spec,
+                depends_on=spec.depends_on,
+                request_digest=given.digest,
+                now=work.now,
             )
+            await accept(work, [wish])
             return await work.load(task, task_id), True
 
-        state, created = await running.perform(act, actor=actor(request), synthetic=spec.synthetic)
-        if not created and state.request_digest != digest:
-            raise Problem(422, "Idempotency key reused", f"Idempotency-Key {key!r} was used for another body")
+        state, created = await running.perform(act, actor=given.actor, synthetic=spec.synthetic)
+        require_same(given, state)
         view = await show(state)
         return json_response(view, 202 if created else 200, {"Location": f"/v1/tasks/{task_id}"})
 
@@ -151,38 +137,6 @@ def routes(running: Running) -> APIRouter:
             )
         return await apply(task_id, Retry(actor=actor(request)), request, set(), "retried")
 
-    @router.get("/mode")
-    async def get_mode() -> Response:
-        """Tell the mode in force."""
-        return json_response(await running.perform(lambda work: work.load(mode, SYSTEM)))
-
-    @router.put("/mode")
-    async def put_mode(request: Request) -> Response:
-        """Change the mode."""
-        body = parse(await body_of(request), ModeBody)
-        wish = ChangeMode(mode=body.mode, actor=actor(request), reason=body.reason)
-        return json_response(await running.perform(lambda work: change_mode(work, wish), actor=wish.actor))
-
-    @router.get("/config")
-    async def get_config() -> Response:
-        """Tell the settings that can be changed while running."""
-        pool = await running.perform(lambda work: work.load(admission, POOL))
-        return json_response(
-            {"max_concurrent": pool.limit, "running": pool.running, "waiting": len(pool.waiting)}
-        )
-
-    @router.put("/config")
-    async def put_config(request: Request) -> Response:
-        """Change how many tasks may run at once."""
-        body = parse(await body_of(request), LimitBody)
-        if not 1 <= body.max_concurrent <= 1000:
-            raise Problem(
-                422, "Invalid request", "max_concurrent must be between 1 and 1000", field="max_concurrent"
-            )
-        wish = Limit(max_concurrent=body.max_concurrent, actor=actor(request))
-        limit = await running.perform(lambda work: set_limit(work, wish), actor=wish.actor)
-        return json_response({"max_concurrent": limit})
-
     async def known_task(task_id: str) -> Task:
         state = await look(running, task_id)
         if state.phase == "none":
@@ -214,6 +168,8 @@ def routes(running: Running) -> APIRouter:
             )
         return TaskView(
             id=state.task_id,
+            key=state.spec.key or "",
+            batch=state.batch,
             title=state.spec.title,
             phase=state.phase,
             stage=state.stage,
@@ -235,43 +191,8 @@ def routes(running: Running) -> APIRouter:
     return router
 
 
-async def _check(spec: TaskSpec, work: Work, task_id: str) -> None:
-    """Refuse a task that cannot be carried out as written. Raises Problem 422 naming the first field."""
-    unknown = [
-        dependency
-        for dependency in spec.depends_on
-        if not TOKEN.match(dependency) or (await work.load(task, dependency)).phase == "none"
-    ]
-    for field, detail in faults(spec, task_id, unknown):
-        raise Problem(422, "Invalid task", f"{field}: {detail}", field=field)
-
-
-async def look(running: Running, task_id: str) -> Task:
-    """Read a task's state; phase `none` if there is no such task."""
-    if not TOKEN.match(task_id):
-        return Task()
-    return await running.perform(lambda work: work.load(task, task_id))
-
-
-def parse(body: bytes, type_: Any) -> Any:
-    """Decode a request body. Raises Problem 422 naming the field."""
-    try:
-        return msgspec.json.decode(body, type=type_)
-    except msgspec.ValidationError as error:
-        field, message = located(error)
-        if named := _NAMED.search(message):
-            field = f"{field}.{named[1]}" if field else named[1]
-        raise Problem(422, "Invalid request", f"{field or 'the body'}: {message}", field=field) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Problem(400, "Malformed JSON", str(error)) from error
-
-
-def actor(request: Request) -> str:
-    """Name who asks; a bearer token has no name of its own, so the client may give one."""
-    return request.headers.get("x-actor", "api")[:100]
-
-
-def task_id_of(seed: str) -> str:
-    """Derive a task id; the same Idempotency-Key always gives the same task."""
-    number = int.from_bytes(hashlib.sha256(f"task:{seed}".encode()).digest()[:8], "big")
-    return "t" + "".join(_ALPHABET[(number >> (5 * place)) & 31] for place in range(_ID_LENGTH))
+async def _require(running: Running, spec: TaskSpec, task_id: str) -> None:
+    """Refuse a task that cannot be carried out as written. Raises Problem 422 that lists every fault."""
+    unknown = [name for name in spec.depends_on if (await look(running, name)).phase == "none"]
+    if found := faults(spec, task_id, unknown):
+        raise refusal("Invalid task", [{"field": field, "detail": detail} for field, detail in found])

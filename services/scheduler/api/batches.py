@@ -1,0 +1,122 @@
+"""Routes about tasks that come together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from contracts.task import TaskSpec
+from libs.runtime.http import Problem, json_response
+from libs.runtime.running import Running
+from libs.runtime.work import Work
+from services.scheduler.api.requests import look, refusal, require_same, submission_of
+from services.scheduler.domain.batch import (
+    MAX_OUTSIDE,
+    Fault,
+    outside,
+    read_batch,
+    reference_faults,
+    resolved,
+)
+from services.scheduler.domain.commands import Submit
+from services.scheduler.domain.identity import batch_id_of, member_id_of
+from services.scheduler.domain.reading import joined
+from services.scheduler.domain.state import Task
+from services.scheduler.domain.walk import task
+from services.scheduler.handlers import submit
+
+
+def routes(running: Running) -> APIRouter:
+    """Build the routes."""
+    router = APIRouter()
+
+    @router.post("/batches", status_code=202)
+    async def accept(request: Request) -> Response:
+        """Accept several tasks, all or none. The same Idempotency-Key with the same body is the same batch."""
+        given = await submission_of(request, running)
+        batch = batch_id_of(given.seed)
+        first = member_id_of(batch, 0)
+        known = await look(running, first)
+        if known.phase != "none":
+            require_same(given, known)
+        specs, found = read_batch(given.data, bool(running.config.config_agent_command))
+        if specs and known.phase == "none":
+            found += await _lost_references(running, specs)
+        _require(found)
+        ids = [member_id_of(batch, place) for place in range(len(specs))]
+        dependencies = resolved(specs, ids)
+
+        async def act(work: Work) -> tuple[Task, bool]:
+            state = await work.load(task, first)
+            if state.phase != "none":
+                return state, False
+            wishes = [
+                Submit(
+                    task_id=task_id,
+                    spec=spec,
+                    depends_on=needs,
+                    request_digest=given.digest,
+                    now=work.now,
+                    batch=batch,
+                )
+                for task_id, spec, needs in zip(ids, specs, dependencies, strict=True)
+            ]
+            await submit(work, wishes)
+            return await work.load(task, first), True
+
+        synthetic = all(spec.synthetic for spec in specs)
+        state, created = await running.perform(act, actor=given.actor, synthetic=synthetic)
+        require_same(given, state)
+        answer = {
+            "batch": batch,
+            "tasks": [{"key": spec.key, "id": task_id} for spec, task_id in zip(specs, ids, strict=True)],
+        }
+        return json_response(answer, 202 if created else 200, {"Location": f"/v1/batches/{batch}"})
+
+    @router.get("/batches/{batch}")
+    async def one(batch: str) -> Response:
+        """Tell how far the tasks of a batch are."""
+        tasks: list[Task] = []
+        while (state := await look(running, member_id_of(batch, len(tasks)))).phase != "none":
+            tasks.append(state)
+        if not tasks:
+            raise Problem(404, "Not found", f"there is no batch {batch[:100]!r}")
+        answer = {
+            "batch": batch,
+            "ended": all(state.ended for state in tasks),
+            "phases": Counter(state.phase for state in tasks),
+            "tasks": [
+                {
+                    "key": state.spec.key,
+                    "id": state.task_id,
+                    "title": state.spec.title,
+                    "phase": state.phase,
+                    "reason": state.reason,
+                }
+                for state in tasks
+            ],
+        }
+        return json_response(answer)
+
+    return router
+
+
+async def _lost_references(running: Running, specs: Sequence[TaskSpec]) -> list[Fault]:
+    """Look up what a batch depends on. A task that exists goes on existing, so that this is no part of the append."""
+    named = outside(specs)
+    if len(named) > MAX_OUTSIDE:
+        detail = f"they depend on {len(named)} tasks outside of the batch; {MAX_OUTSIDE} are the most that are taken"
+        return [Fault(field="tasks", detail=detail)]
+    existing = {name for name in named if (await look(running, name)).phase != "none"}
+    return reference_faults(specs, existing)
+
+
+def _require(found: list[Fault]) -> None:
+    """Raise Problem 422 with all faults if there is one."""
+    if found:
+        place = "" if found[0].task is None else f"tasks[{found[0].task}]"
+        raise refusal("Invalid batch", msgspec.to_builtins(found), joined(place, found[0].field))
