@@ -6,7 +6,8 @@ import ast
 from collections.abc import Iterator
 
 from libs.repair.edits import source as tight
-from libs.repair.edits.site import Edit, Module, Site, conditions, size
+from libs.repair.edits.module import conditions, size
+from libs.repair.edits.site import Edit, Site
 from libs.repair.edits.source import Piece
 
 #: Conditions from further away than the function that are tried at most.
@@ -197,8 +198,6 @@ def filters(site: Site) -> Iterator[Edit]:
                 yield Edit((tight.Change(end, last, ""),), f"the filter `{text.strip()}` is taken off", 0.0)
             continue
         own = {each.id for each in ast.walk(node.target) if isinstance(each, ast.Name)}
-        if site.source.text[end : end + 1] == ")" and isinstance(site.parent(node)[0], ast.GeneratorExp):
-            pass
         for atom, surprise in atoms(site, node.target, node.target)[:30]:
             words = set(atom.text.replace("(", " ").replace(")", " ").split())
             if words & own:
@@ -207,6 +206,3 @@ def filters(site: Site) -> Iterator[Edit]:
                     f"the filter `if {atom.text}` is added",
                     surprise,
                 )
-
-
-__all__ = ["Module", "atoms", "condition", "filters", "loop_condition", "narrow", "widen"]

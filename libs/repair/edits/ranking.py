@@ -18,7 +18,8 @@ from libs.repair.candidate import Candidate
 from libs.repair.edits.acceptance import Unit, fingerprint
 from libs.repair.edits.families import OPERATORS
 from libs.repair.edits.kinds import COST, Kind
-from libs.repair.edits.site import Edit, Module, Site
+from libs.repair.edits.module import Module
+from libs.repair.edits.site import Edit, Site, sites
 from libs.repair.edits.special import special_case
 
 #: A line of suspicion s costs -SUSPICION·ln s: how much a suspicious line is preferred to a likely kind.
@@ -83,16 +84,16 @@ def candidates(
     are. What answers to the tested inputs alone comes last. Lazy; equal arguments give equal candidates, and `seed`
     decides only between equal costs.
     """
-    tie = random.Random(seed)  # noqa: S311: breaks ties, guards nothing
+    tie = random.Random(seed)  # noqa: S311 (it breaks ties and guards nothing)
     modules = {
         path: module for path, text in sorted(sources.items()) if (module := _module(path, text)) is not None
     }
     heap: list[tuple[float, float, int, _Statement | Site]] = []
     order = itertools.count()
     cheapest = min(COST[kind] for kind in OPERATORS)
-    for path, module in modules.items():
-        for site in module.sites():
-            score = max((suspicion.get((path, line), 0.0) for line in site.lines()), default=0.0)
+    for module in modules.values():
+        for site in sites(module):
+            score = site.suspicion(suspicion)
             if score > 0:
                 cost = -SUSPICION * math.log(min(1.0, max(score, FLOOR)))
                 heapq.heappush(heap, (cost + cheapest, tie.random(), next(order), site))
