@@ -60,7 +60,9 @@ def future(tree: ast.Module) -> int:
         if isinstance(node, ast.ImportFrom) and node.module == "__future__":
             for name in node.names:
                 feature: __future__._Feature | None = getattr(__future__, name.name, None)
-                flags |= int(feature.compiler_flag) if feature is not None else 0
+                if feature is not None:
+                    flag: int = feature.compiler_flag
+                    flags |= flag
     return flags
 
 
