@@ -36,7 +36,7 @@ class Unit(NamedTuple):
 
 def first_line(statement: ast.stmt) -> int:
     """Where a statement begins, decorators included."""
-    decorators = getattr(statement, "decorator_list", ())
+    decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
     return min([statement.lineno, *(each.lineno for each in decorators)])
 
 

@@ -82,7 +82,13 @@ def argument_added(site: Site) -> Iterator[Edit]:
                     offered.setdefault(site.text(keyword), 0.3)
             for extra in each.args[len(node.args) :][:1]:
                 if not isinstance(extra, ast.Starred) and site.usable(extra, node) and not node.keywords:
-                    offered.setdefault(site.text(extra), 0.5)
+                    offered.setdefault(site.text(rest), 0.5)
+        if isinstance(site.scope.node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            for star, rest in (("*", site.scope.node.args.vararg), ("**", site.scope.node.args.kwarg)):
+                if rest is not None and rest.arg not in {
+                    each.id for each in ast.walk(node) if isinstance(each, ast.Name)
+                }:
+                    offered.setdefault(f"{star}{rest.arg}", 0.4)
         for parameter in _parameters(site, name):
             if parameter not in has and parameter in site.scope.visible():
                 offered.setdefault(f"{parameter}={parameter}", 0.2)

@@ -93,6 +93,8 @@ def _bounds(site: Site) -> Iterator[tuple[ast.expr, float]]:
                     node, (ast.Constant, ast.Compare, ast.BoolOp, ast.Tuple)
                 ):
                     yield node, 0.5
+            case ast.AugAssign() if field == "value" and not isinstance(node, ast.Constant):
+                yield node, 0.7
             case ast.Assign() if field == "value":
                 if "number" in site.sorts(node) or isinstance(node, (ast.BinOp, ast.Name, ast.Subscript)):
                     yield node, 1.0

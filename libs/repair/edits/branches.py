@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from libs.repair.edits.blocks import before, indented, is_docstring, movable, span, step, title
 from libs.repair.edits.conditions import atoms
 from libs.repair.edits.site import Edit, Site
-from libs.repair.edits.source import Change
+from libs.repair.edits.source import Change, Piece
 
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
 _DEFINITIONS = (
@@ -122,7 +122,13 @@ def wrap_if(site: Site) -> Iterator[Edit]:
     start, end = span(site, site.statement)
     own, inner = site.source.indent(site.statement.lineno), step(site)
     body = indented(site, site.statement, own, own + inner)
-    for atom, unlikely in atoms(site, site.statement, site.statement)[:40]:
+    asked = [(atom, unlikely) for atom, unlikely in atoms(site, site.statement, site.statement)[:40]]
+    target = site.statement.targets[0] if isinstance(site.statement, ast.Assign) else None
+    if isinstance(target, (ast.Name, ast.Attribute)):
+        # What is made only where nothing was given.
+        name = site.text(target)
+        asked = [(Piece(f"{name} is None"), 0.0), (Piece(f"not {name}"), 0.3), *asked]
+    for atom, unlikely in asked:
         text = f"{own}if {atom.text}:{site.source.newline}{body}"
         yield Edit(
             (Change(start, end, text),),

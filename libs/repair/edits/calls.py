@@ -59,6 +59,13 @@ def wrap(site: Site) -> Iterator[Edit]:
         ranked = [
             (name, 0.4 + 0.25 * rank - (0.4 if name in used else 0.0)) for rank, name in enumerate(functions)
         ]
+        if field == "iter":
+            ranked += [("enumerate", 0.3), ("reversed", 0.6), ("range", 0.6)]
+            for rank, method in enumerate(
+                (".items()", ".split()", ".values()", ".keys()", ".splitlines()", "[1:]")
+            ):
+                new = f"{site.source.piece(node).within(tight.ATOM)}{method}"
+                yield Edit((site.replaced(node, new),), f"`{text}` becomes `{new}`", outer + 0.2 + 0.2 * rank)
         ranked += [
             (name, 1.0 + 0.2 * rank) for rank, name in enumerate(sorted(calls_one - set(functions))[:8])
         ]

@@ -26,6 +26,7 @@ Operator = Callable[[Site], Iterator[Edit]]
 
 OPERATORS: dict[Kind, Operator] = {
     Kind.COMPARISON: operators.comparison,
+    Kind.NOTHING: operators.nothing,
     Kind.BOOLEAN: operators.boolean,
     Kind.NEGATION: operators.negation,
     Kind.ARITHMETIC: operators.arithmetic,

@@ -74,6 +74,32 @@ def comparison(site: Site) -> Iterator[Edit]:
                 yield _exchanged(site, left, right, sign(operator), new, 0.45 * rank)
 
 
+def nothing(site: Site) -> Iterator[Edit]:
+    """True or not None: `if x` becomes `if x is not None`, `if not x` becomes `if x is None`, and back."""
+    for node in _tests(site):
+        match node:
+            case ast.UnaryOp(op=ast.Not(), operand=ast.Name() | ast.Attribute() | ast.Subscript() as subject):
+                new = Piece(f"{site.text(subject)} is None", tight.COMPARE)
+                surprise = 0.3
+            case ast.Name() | ast.Attribute() | ast.Subscript():
+                new = Piece(f"{site.text(node)} is not None", tight.COMPARE)
+                yield Edit(
+                    (site.replaced(node, f"{site.text(node)} is None"),),
+                    f"`{site.text(node)}` becomes `{site.text(node)} is None`",
+                    1.0,
+                )
+                surprise = 0.3
+            case ast.Compare(left=subject, ops=[ast.Is()], comparators=[ast.Constant(value=None)]):
+                new = Piece(f"not {site.source.piece(subject).within(tight.NOT)}", tight.NOT)
+                surprise = 0.5
+            case ast.Compare(left=subject, ops=[ast.IsNot()], comparators=[ast.Constant(value=None)]):
+                new = site.source.piece(subject)
+                surprise = 0.5
+            case _:
+                continue
+        yield Edit((site.replaced(node, new),), f"`{site.text(node)}` becomes `{new.text}`", surprise)
+
+
 def boolean(site: Site) -> Iterator[Edit]:
     for node in site.nodes(ast.BoolOp):
         old, new = ("and", "or") if isinstance(node.op, ast.And) else ("or", "and")

@@ -90,7 +90,7 @@ PROGRAMS = (
     .map(lambda body: "import re\n\n\n" + _block("def f(a, b, xs=[])", body) + "\n\n\nclass A:\n    def g(self):\n        return self.n  # end\n")
     .filter(_compiles)
 )  # fmt: skip
-FEW = settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 def _suspicion(source: str) -> dict[tuple[str, int], float]:

@@ -23,6 +23,8 @@ def every(source: str) -> Iterator[Candidate]:
 EXAMPLES: list[tuple[Kind, str, str, str]] = [
     (Kind.COMPARISON, "def f(a, n):\n    return a < n\n", "<", "<="),
     (Kind.COMPARISON, "def f(a, b):\n    return a is b\n", "is b", "== b"),
+    (Kind.NOTHING, "def f(a):\n    if a:\n        return a\n", "if a", "if a is not None"),
+    (Kind.NOTHING, "def f(a):\n    if a is None:\n        return 0\n", "a is None", "not a"),
     (Kind.BOOLEAN, "def f(a, b):\n    return a and b\n", "and", "or"),
     (Kind.NEGATION, "def f(a):\n    if a:\n        return 1\n    return 2\n", "if a", "if not a"),
     (Kind.NEGATION, "def f(a):\n    if not a:\n        return 1\n    return 2\n", "not a", "a"),
