@@ -82,7 +82,7 @@ def argument_added(site: Site) -> Iterator[Edit]:
                     offered.setdefault(site.text(keyword), 0.3)
             for extra in each.args[len(node.args) :][:1]:
                 if not isinstance(extra, ast.Starred) and site.usable(extra, node) and not node.keywords:
-                    offered.setdefault(site.text(rest), 0.5)
+                    offered.setdefault(site.text(extra), 0.5)
         if isinstance(site.scope.node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             for star, rest in (("*", site.scope.node.args.vararg), ("**", site.scope.node.args.kwarg)):
                 if rest is not None and rest.arg not in {

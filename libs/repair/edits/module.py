@@ -25,6 +25,7 @@ class Module:
         self.tree = syntax.parse(text)
         self.flags = future(self.tree)
         self.scope = Scope(self.tree, None)
+        self._conditions: dict[int, dict[str, ast.expr]] = {}
         self._ingredients: dict[int, list[ast.expr]] = {}
 
     @cached_property
@@ -83,10 +84,12 @@ class Module:
             stack.extend((child, owner) for child, _ in children(node))
         return found
 
-    @cached_property
-    def conditions(self) -> list[ast.expr]:
-        """Conditions of the file."""
-        return [*conditions(self.tree)]
+    def conditions(self, root: ast.AST) -> dict[str, ast.expr]:
+        """Small conditions below a node, each once, by their normal form."""
+        if id(root) not in self._conditions:
+            small = [each for each in conditions(root) if size(each) <= _SMALL]
+            self._conditions[id(root)] = {ast.unparse(each): each for each in reversed(small)}
+        return self._conditions[id(root)]
 
     def ingredients(self, root: ast.AST) -> list[ast.expr]:
         """Small expressions below a node that are read, each once, in order of appearance."""
