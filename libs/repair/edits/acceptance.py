@@ -14,7 +14,16 @@ from typing import NamedTuple
 from libs.repair.edits.source import Source
 from libs.verification import syntax
 
-_FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
+_DISPLAYS = (
+    ast.Tuple,
+    ast.List,
+    ast.ListComp,
+    ast.Dict,
+    ast.DictComp,
+    ast.Set,
+    ast.SetComp,
+    ast.GeneratorExp,
+)
 
 
 class Unit(NamedTuple):
@@ -27,7 +36,7 @@ class Unit(NamedTuple):
 
 def first_line(statement: ast.stmt) -> int:
     """Where a statement begins, decorators included."""
-    decorators = getattr(statement, "decorator_list", ())
+    decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
     return min([statement.lineno, *(each.lineno for each in decorators)])
 
 
@@ -50,35 +59,78 @@ def future(tree: ast.Module) -> int:
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.module == "__future__":
             for name in node.names:
-                feature = getattr(__future__, name.name, None)
-                flags |= getattr(feature, "compiler_flag", 0)
+                feature: __future__._Feature | None = getattr(__future__, name.name, None)
+                if feature is not None:
+                    flag: int = feature.compiler_flag
+                    flags |= flag
     return flags
 
 
 def fingerprint(text: str, *, indented: bool = False, flags: int = 0) -> bytes | None:
-    """Digest of the syntax tree; None if the text does not compile."""
+    """Digest of the syntax tree; None if the text does not compile, or makes the compiler warn."""
     source = f"class _:\n{text}" if indented else text
     try:
         tree = syntax.parse(source)
-        compile(source, "<candidate>", "exec", flags, dont_inherit=True)
+        seen = digest(tree)
+        if seen is not None:
+            compile(source, "<candidate>", "exec", flags, dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    return digest(tree)
+    return seen
 
 
-def digest(tree: ast.AST) -> bytes:
-    """Digest of a syntax tree without its positions (`ast.dump` needs several times as long)."""
+def _warned_of(node: ast.AST) -> bool:
+    """Whether the compiler would warn of a node: a constant called, asked for its identity, or subscripted in vain.
+
+    Told apart here because filters of warnings belong to the whole process, other threads included.
+    """
+    match node:
+        case ast.Call(func=function):
+            return isinstance(function, (*_DISPLAYS, ast.Constant, ast.JoinedStr))
+        case ast.Subscript(value=ast.Set() | ast.SetComp() | ast.GeneratorExp() | ast.Lambda()):
+            return True
+        case ast.Subscript(value=ast.Constant(value=value)) if not isinstance(value, (str, bytes)):
+            return True
+        case ast.Subscript(
+            value=ast.Constant() | ast.JoinedStr() | ast.List() | ast.Tuple() | ast.ListComp(), slice=index
+        ):
+            return not isinstance(
+                index, (ast.Name, ast.Slice, ast.UnaryOp, ast.BinOp, ast.Call, ast.Attribute)
+            ) and not (isinstance(index, ast.Constant) and isinstance(index.value, int))
+        case ast.Compare(ops=ops, left=left, comparators=comparators):
+            literal = any(
+                isinstance(each, ast.Constant) and each.value not in (None, True, False, ...)
+                for each in (left, *comparators)
+            )
+            return literal and any(isinstance(each, (ast.Is, ast.IsNot)) for each in ops)
+        case ast.Assert(test=ast.Tuple(elts=[_, *_])):
+            return True
+    return False
+
+
+_WARNED = frozenset((ast.Call, ast.Subscript, ast.Compare, ast.Assert))
+
+
+def digest(tree: ast.AST) -> bytes | None:
+    """Digest of a syntax tree without its positions; None if the compiler would warn of it.
+
+    `ast.dump` needs several times as long.
+    """
     parts: list[str] = []
     stack: list[object] = [tree]
     while stack:
         node = stack.pop()
-        if isinstance(node, ast.AST):
-            parts.append(type(node).__name__)
-            if not isinstance(node, ast.expr_context):
-                stack.extend([getattr(node, field, None) for field in node._fields])
-        elif isinstance(node, list):
+        kind = type(node)
+        if kind is list:
+            assert isinstance(node, list)
             parts.append(f"[{len(node)}")
             stack.extend(node)
+        elif isinstance(node, ast.AST):
+            parts.append(kind.__name__)
+            if kind in _WARNED and _warned_of(node):
+                return None
+            if kind is not ast.Load:
+                stack.extend([getattr(node, field, None) for field in node._fields])
         else:
             parts.append(repr(node))
     return hashlib.blake2b("\x1f".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -39,6 +39,11 @@ def lines(site: Site, statement: ast.stmt) -> str:
     return text if text.endswith(("\n", "\r")) else text + site.source.newline
 
 
+def title(site: Site, statement: ast.stmt) -> str:
+    """First line of a statement, for people."""
+    return lines(site, statement).strip().splitlines()[0].rstrip(":")
+
+
 def indented(site: Site, statement: ast.stmt, old: str, new: str) -> str:
     """Whole lines of a statement with one indentation in the place of another; strings of several lines stay."""
     inside: set[int] = set()

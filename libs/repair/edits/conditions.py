@@ -6,11 +6,14 @@ import ast
 from collections.abc import Iterator
 
 from libs.repair.edits import source as tight
-from libs.repair.edits.site import Edit, Module, Site, conditions, size
+from libs.repair.edits.module import size
+from libs.repair.edits.site import Edit, Site
 from libs.repair.edits.source import Piece
 
 #: Conditions from further away than the function that are tried at most.
 _FAR = 12
+#: And how many nodes they may have.
+_FAR_SIZE = 8
 
 
 def atoms(site: Site, near: ast.AST, about: ast.AST | None = None) -> list[tuple[Piece, float]]:
@@ -62,18 +65,14 @@ def atoms(site: Site, near: ast.AST, about: ast.AST | None = None) -> list[tuple
 
 def _asked(site: Site, near: ast.AST) -> list[ast.expr]:
     """Conditions of the function, then of the file, whose names mean something here; each once."""
-    found: dict[str, ast.expr] = {}
-    for condition in conditions(site.function):
-        if size(condition) <= 12 and site.usable(condition, near):
-            found.setdefault(ast.unparse(condition), condition)
-    far = 0
-    for condition in site.module.conditions:
-        if far >= _FAR:
+    near_by = site.module.conditions(site.function)
+    found = {text: each for text, each in reversed(near_by.items()) if site.usable(each, near)}
+    limit = len(found) + _FAR
+    for text, each in reversed(site.module.conditions(site.module.tree).items()):
+        if len(found) >= limit:
             break
-        text = ast.unparse(condition)
-        if text not in found and size(condition) <= 8 and site.usable(condition, near):
-            found[text] = condition
-            far += 1
+        if text not in found and size(each) <= _FAR_SIZE and site.usable(each, near):
+            found[text] = each
     return [*found.values()]
 
 
@@ -197,8 +196,6 @@ def filters(site: Site) -> Iterator[Edit]:
                 yield Edit((tight.Change(end, last, ""),), f"the filter `{text.strip()}` is taken off", 0.0)
             continue
         own = {each.id for each in ast.walk(node.target) if isinstance(each, ast.Name)}
-        if site.source.text[end : end + 1] == ")" and isinstance(site.parent(node)[0], ast.GeneratorExp):
-            pass
         for atom, surprise in atoms(site, node.target, node.target)[:30]:
             words = set(atom.text.replace("(", " ").replace(")", " ").split())
             if words & own:
@@ -207,6 +204,3 @@ def filters(site: Site) -> Iterator[Edit]:
                     f"the filter `if {atom.text}` is added",
                     surprise,
                 )
-
-
-__all__ = ["Module", "atoms", "condition", "filters", "loop_condition", "narrow", "widen"]

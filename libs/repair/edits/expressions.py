@@ -6,9 +6,10 @@ import ast
 from collections.abc import Iterator
 
 from libs.repair.edits import source as tight
+from libs.repair.edits.module import size
 from libs.repair.edits.operators import sign
-from libs.repair.edits.site import Edit, Site, size
-from libs.repair.edits.sorts import likeness
+from libs.repair.edits.site import Edit, Site
+from libs.repair.edits.sorts import Sort, likeness
 from libs.repair.edits.source import Change, Piece, binding
 
 _EXCEPTIONS: dict[str, tuple[str, ...]] = {
@@ -32,35 +33,42 @@ _EXCEPTIONS: dict[str, tuple[str, ...]] = {
 
 
 def operand_dropped(site: Site) -> Iterator[Edit]:
-    for node in site.nodes(ast.BinOp):
-        for rank, part in enumerate((node.left, node.right)):
+    for binary in site.nodes(ast.BinOp):
+        for rank, part in enumerate((binary.left, binary.right)):
             piece = site.source.piece(part)
             yield Edit(
-                (site.replaced(node, piece),), f"`{site.text(node)}` becomes `{piece.text}`", 0.4 * rank
+                (site.replaced(binary, piece),), f"`{site.text(binary)}` becomes `{piece.text}`", 0.4 * rank
             )
-    for node in site.nodes(ast.BoolOp):
-        for index in range(len(node.values)):
-            rest = [value for each, value in enumerate(node.values) if each != index]
-            own = binding(node)
+    for junction in site.nodes(ast.BoolOp):
+        for index in range(len(junction.values)):
+            rest = [value for each, value in enumerate(junction.values) if each != index]
+            own = binding(junction)
             if len(rest) == 1:
                 new = site.source.piece(rest[0])
             else:
                 new = Piece(
-                    f" {sign(node.op)} ".join(site.source.piece(each).within(own + 1) for each in rest), own
+                    f" {sign(junction.op)} ".join(site.source.piece(each).within(own + 1) for each in rest),
+                    own,
                 )
             yield Edit(
-                (site.replaced(node, new),), f"`{site.text(node.values[index])}` is no longer asked", 0.0
+                (site.replaced(junction, new),),
+                f"`{site.text(junction.values[index])}` is no longer asked",
+                0.0,
             )
-    for node in site.nodes(ast.IfExp):
-        for rank, part in enumerate((node.body, node.orelse)):
+    for choice in site.nodes(ast.IfExp):
+        for rank, part in enumerate((choice.body, choice.orelse)):
             piece = site.source.piece(part)
             yield Edit(
-                (site.replaced(node, piece),), f"`{site.text(node)}` becomes `{piece.text}`", 0.5 + 0.3 * rank
+                (site.replaced(choice, piece),),
+                f"`{site.text(choice)}` becomes `{piece.text}`",
+                0.5 + 0.3 * rank,
             )
-    for node in site.nodes(ast.Subscript):
-        if site.is_value(node):
-            piece = site.source.piece(node.value)
-            yield Edit((site.replaced(node, piece),), f"`{site.text(node)}` becomes `{piece.text}`", 0.5)
+    for subscript in site.nodes(ast.Subscript):
+        if site.is_value(subscript):
+            piece = site.source.piece(subscript.value)
+            yield Edit(
+                (site.replaced(subscript, piece),), f"`{site.text(subscript)}` becomes `{piece.text}`", 0.5
+            )
     for node in site.places:
         sequence = node[0]
         if (
@@ -111,8 +119,8 @@ def operand_added(site: Site) -> Iterator[Edit]:
         )
         if not sorts or "number" in sorts:
             for name, unlikely in site.names(
-                node, frozenset(("number",)), without=frozenset(("self", "cls", old.text))
-            )[:6]:  # type: ignore[arg-type]
+                node, frozenset((Sort.NUMBER,)), without=frozenset(("self", "cls", old.text))
+            )[:6]:
                 if site.scope.visible()[name].origin not in ("parameter", "local", "comprehension"):
                     continue
                 for rank, (operator, binds) in enumerate(

@@ -17,6 +17,7 @@ class Kind(StrEnum):
     """What an edit does; the value is the public name."""
 
     COMPARISON = "comparison operator"
+    NOTHING = "true or not None"
     BOOLEAN = "boolean operator"
     NEGATION = "negation"
     ARITHMETIC = "arithmetic operator"
@@ -69,6 +70,7 @@ class Kind(StrEnum):
 
 WEIGHT: dict[Kind, float] = {
     Kind.COMPARISON: 0.10,
+    Kind.NOTHING: 0.04,
     Kind.BOOLEAN: 0.05,
     Kind.NEGATION: 0.05,
     Kind.ARITHMETIC: 0.07,
@@ -100,7 +102,7 @@ WEIGHT: dict[Kind, float] = {
     Kind.DELETE: 0.015,
     Kind.MOVE: 0.015,
     Kind.NEST: 0.015,
-    Kind.COPY: 0.004,
+    Kind.COPY: 0.008,
     Kind.RETURN: 0.025,
     Kind.RETURN_ADDED: 0.01,
     Kind.RETURN_EXTENDED: 0.012,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from libs.repair.edits import source as tight
+from libs.repair.edits.module import size
 from libs.repair.edits.scopes import BUILTINS
-from libs.repair.edits.site import Edit, Site, size
+from libs.repair.edits.site import Edit, Site
 from libs.repair.edits.sorts import made, used
 from libs.repair.edits.source import Change
 
@@ -80,29 +82,31 @@ def kin(name: str) -> list[str]:
 
 def name(site: Site) -> Iterator[Edit]:
     """Another name of the scope, or an attribute or element of the name's kin."""
-    for node in site.nodes(ast.Name):
-        parent, field = site.parent(node)
-        if not site.is_value(node) or (isinstance(parent, ast.Call) and field == "func"):
+    for read in site.nodes(ast.Name):
+        parent, field = site.parent(read)
+        if not site.is_value(read) or (isinstance(parent, ast.Call) and field == "func"):
             continue
-        wanted = frozenset(made(node)) | used(node, parent, field) | site.scope.sorts(node.id)
-        if node.id in ("self", "cls"):
+        wanted = frozenset(made(read)) | used(read, parent, field) | site.scope.sorts(read.id)
+        if read.id in ("self", "cls"):
             continue
-        for other, surprise in site.names(node, wanted, without=frozenset((node.id, "self", "cls")))[:25]:
-            yield Edit((site.replaced(node, other),), f"`{node.id}` becomes `{other}`", surprise)
+        for other, surprise in site.names(read, wanted, without=frozenset((read.id, "self", "cls")))[:25]:
+            yield Edit((site.replaced(read, other),), f"`{read.id}` becomes `{other}`", surprise)
         if (
             site.scope.owner is not None
             and not isinstance(parent, ast.Attribute)
-            and node.id in site.members(_SELF)
+            and read.id in site.members(_SELF)
         ):
             yield Edit(
-                (site.replaced(node, f"self.{node.id}"),), f"`{node.id}` becomes `self.{node.id}`", 0.5
+                (site.replaced(read, f"self.{read.id}"),), f"`{read.id}` becomes `self.{read.id}`", 0.5
             )
-    for node in site.nodes(ast.Attribute):
-        if isinstance(node.value, ast.Name) and node.value.id == "self" and site.is_value(node):
-            if node.attr in site.scope.visible():
-                yield Edit(
-                    (site.replaced(node, node.attr),), f"`self.{node.attr}` becomes `{node.attr}`", 0.5
-                )
+    for member in site.nodes(ast.Attribute):
+        own = isinstance(member.value, ast.Name) and member.value.id == "self" and site.is_value(member)
+        if own and member.attr in site.scope.visible():
+            yield Edit(
+                (site.replaced(member, member.attr),),
+                f"`self.{member.attr}` becomes `{member.attr}`",
+                0.5,
+            )
     yield from _targets(site)
 
 
@@ -140,38 +144,40 @@ def _targets(site: Site) -> Iterator[Edit]:
 
 def attribute(site: Site) -> Iterator[Edit]:
     """Another attribute that is seen on the same object, or one of its kin."""
-    for node in site.nodes(ast.Attribute):
-        parent, field = site.parent(node)
+    for member in site.nodes(ast.Attribute):
+        parent, field = site.parent(member)
         if isinstance(parent, ast.Call) and field == "func":
             continue
-        start, end = site.source.span(node)
-        begin = end - len(node.attr)
-        if site.source.text[begin:end] != node.attr:
+        end = site.source.span(member)[1]
+        begin = end - len(member.attr)
+        if site.source.text[begin:end] != member.attr:
             continue
-        seen = site.members(node.value)
-        others = sorted((each for each in seen if each != node.attr), key=lambda each: (-seen[each], each))
-        for rank, other in enumerate(dict.fromkeys([*kin(node.attr), *others[:15]])):
-            yield Edit((Change(begin, end, other),), f"`.{node.attr}` becomes `.{other}`", 0.25 * rank)
-        if site.is_value(node) and not (isinstance(node.value, ast.Name) and node.value.id == "self"):
+        seen = site.members(member.value)
+        others = sorted((each for each in seen if each != member.attr), key=lambda each: (-seen[each], each))
+        for rank, other in enumerate(dict.fromkeys([*kin(member.attr), *others[:15]])):
+            yield Edit((Change(begin, end, other),), f"`.{member.attr}` becomes `.{other}`", 0.25 * rank)
+        if site.is_value(member) and not (isinstance(member.value, ast.Name) and member.value.id == "self"):
             yield Edit(
-                (site.replaced(node, site.source.piece(node.value)),), f"`.{node.attr}` is taken off", 1.5
+                (site.replaced(member, site.source.piece(member.value)),),
+                f"`.{member.attr}` is taken off",
+                1.5,
             )
-    for node in site.nodes(ast.Name):
-        parent, _ = site.parent(node)
-        if site.is_value(node) and not isinstance(parent, ast.Attribute) and node.id not in ("self", "cls"):
-            seen = site.members(node)
+    for read in site.nodes(ast.Name):
+        parent, _ = site.parent(read)
+        if site.is_value(read) and not isinstance(parent, ast.Attribute) and read.id not in ("self", "cls"):
+            seen = site.members(read)
             for rank, other in enumerate(sorted(seen, key=lambda each: (-seen[each], each))[:6]):
                 yield Edit(
-                    (site.replaced(node, f"{node.id}.{other}"),),
-                    f"`{node.id}` becomes `{node.id}.{other}`",
+                    (site.replaced(read, f"{read.id}.{other}"),),
+                    f"`{read.id}` becomes `{read.id}.{other}`",
                     1.5 + 0.3 * rank,
                 )
 
 
 def callee(site: Site) -> Iterator[Edit]:
     """Another function or method in a call: one of its kin, or one that the file calls on such objects."""
-    for node in site.nodes(ast.Call):
-        function = node.func
+    for call in site.nodes(ast.Call):
+        function = call.func
         if isinstance(function, ast.Name):
             near = [each for each in kin(function.id) if site.known(each)]
             others = [
@@ -212,30 +218,32 @@ def callee(site: Site) -> Iterator[Edit]:
                     (Change(start, end, other),), f"`.{function.attr}` becomes `.{other}`", 0.8 + 0.3 * rank
                 )
     # `d.get(k)` and `d[k]`; `f(x)` and `x.f()`.
-    for node in site.nodes(ast.Call):
+    for call in site.nodes(ast.Call):
         if (
-            not site.is_value(node)
-            or node.keywords
-            or any(isinstance(each, ast.Starred) for each in node.args)
+            not site.is_value(call)
+            or call.keywords
+            or any(isinstance(each, ast.Starred) for each in call.args)
         ):
             continue
-        match node:
+        match call:
             case ast.Call(func=ast.Attribute(value=value, attr="get"), args=[key, *_]):
                 new = f"{site.source.piece(value).text}[{site.text(key)}]"
-                yield Edit((site.replaced(node, new),), f"`{site.text(node)}` becomes `{new}`", 0.5)
+                yield Edit((site.replaced(call, new),), f"`{site.text(call)}` becomes `{new}`", 0.5)
             case ast.Call(func=ast.Name(id=called), args=[first, *rest]) if (
-                called not in BUILTINS and called in site.module.calls and size(node) <= 8
+                called not in BUILTINS and called in site.module.calls and size(call) <= 8
             ):
                 methods = [each for each in site.module.calls[called] if isinstance(each.func, ast.Attribute)]
                 if methods:
-                    new = f"{site.source.piece(first).within(17)}.{called}({', '.join(site.text(each) for each in rest)})"
-                    yield Edit((site.replaced(node, new),), f"`{site.text(node)}` becomes `{new}`", 2.0)
-    for node in site.nodes(ast.Subscript):
-        if site.is_value(node) and not isinstance(node.slice, (ast.Slice, ast.Tuple)):
-            key, value = site.text(node.slice), site.source.piece(node.value).text
+                    new = f"{site.source.piece(first).within(tight.ATOM)}.{called}({', '.join(site.text(each) for each in rest)})"
+                    yield Edit((site.replaced(call, new),), f"`{site.text(call)}` becomes `{new}`", 2.0)
+    for subscript in site.nodes(ast.Subscript):
+        if site.is_value(subscript) and not isinstance(subscript.slice, (ast.Slice, ast.Tuple)):
+            index, mapping = site.text(subscript.slice), site.text(subscript.value)
             for default, surprise in (("", 0.7), (", 0", 1.2), (", []", 1.8), (", ''", 1.8)):
-                new = f"{value}.get({key}{default})"
-                yield Edit((site.replaced(node, new),), f"`{site.text(node)}` becomes `{new}`", surprise)
+                new = f"{mapping}.get({index}{default})"
+                yield Edit(
+                    (site.replaced(subscript, new),), f"`{site.text(subscript)}` becomes `{new}`", surprise
+                )
 
 
 def _shared(one: str, other: str) -> float:

@@ -74,6 +74,32 @@ def comparison(site: Site) -> Iterator[Edit]:
                 yield _exchanged(site, left, right, sign(operator), new, 0.45 * rank)
 
 
+def nothing(site: Site) -> Iterator[Edit]:
+    """True or not None: `if x` becomes `if x is not None`, `if not x` becomes `if x is None`, and back."""
+    for node in _tests(site):
+        match node:
+            case ast.UnaryOp(op=ast.Not(), operand=ast.Name() | ast.Attribute() | ast.Subscript() as subject):
+                new = Piece(f"{site.text(subject)} is None", tight.COMPARE)
+                surprise = 0.3
+            case ast.Name() | ast.Attribute() | ast.Subscript():
+                new = Piece(f"{site.text(node)} is not None", tight.COMPARE)
+                yield Edit(
+                    (site.replaced(node, f"{site.text(node)} is None"),),
+                    f"`{site.text(node)}` becomes `{site.text(node)} is None`",
+                    1.0,
+                )
+                surprise = 0.3
+            case ast.Compare(left=subject, ops=[ast.Is()], comparators=[ast.Constant(value=None)]):
+                new = Piece(f"not {site.source.piece(subject).within(tight.NOT)}", tight.NOT)
+                surprise = 0.5
+            case ast.Compare(left=subject, ops=[ast.IsNot()], comparators=[ast.Constant(value=None)]):
+                new = site.source.piece(subject)
+                surprise = 0.5
+            case _:
+                continue
+        yield Edit((site.replaced(node, new),), f"`{site.text(node)}` becomes `{new.text}`", surprise)
+
+
 def boolean(site: Site) -> Iterator[Edit]:
     for node in site.nodes(ast.BoolOp):
         old, new = ("and", "or") if isinstance(node.op, ast.And) else ("or", "and")
@@ -105,9 +131,9 @@ def _tests(site: Site) -> Iterator[ast.expr]:
 
 
 def negation(site: Site) -> Iterator[Edit]:
-    for node in site.nodes(ast.UnaryOp):
-        if isinstance(node.op, ast.Not):
-            yield Edit((site.replaced(node, site.source.piece(node.operand)),), "`not` is taken off")
+    for unary in site.nodes(ast.UnaryOp):
+        if isinstance(unary.op, ast.Not):
+            yield Edit((site.replaced(unary, site.source.piece(unary.operand)),), "`not` is taken off")
     for node in _tests(site):
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
             continue
@@ -138,9 +164,9 @@ def arithmetic(site: Site) -> Iterator[Edit]:
 
 
 def signs(site: Site) -> Iterator[Edit]:
-    for node in site.nodes(ast.UnaryOp):
-        if not isinstance(node.op, ast.Not):
-            yield Edit((site.replaced(node, site.source.piece(node.operand)),), "the sign is taken off")
+    for unary in site.nodes(ast.UnaryOp):
+        if not isinstance(unary.op, ast.Not):
+            yield Edit((site.replaced(unary, site.source.piece(unary.operand)),), "the sign is taken off")
     for node in site.nodes(ast.expr):
         parent, _ = site.parent(node)
         if site.is_value(node) and isinstance(
@@ -164,30 +190,30 @@ def signs(site: Site) -> Iterator[Edit]:
 
 
 def swapped_operands(site: Site) -> Iterator[Edit]:
-    for node in site.nodes(ast.BinOp):
-        commutes = isinstance(node.op, (ast.Mult, ast.BitAnd, ast.BitOr, ast.BitXor)) or (
-            isinstance(node.op, ast.Add) and site.sorts(node) == frozenset(("number",))
+    for binary in site.nodes(ast.BinOp):
+        commutes = isinstance(binary.op, (ast.Mult, ast.BitAnd, ast.BitOr, ast.BitXor)) or (
+            isinstance(binary.op, ast.Add) and site.sorts(binary) == frozenset(("number",))
         )
-        yield from _swapped(site, node.left, node.right, 3.0 if commutes else 0.0)
-    for node in site.nodes(ast.Compare):
-        if len(node.ops) == 1:
-            asymmetric = isinstance(node.ops[0], (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.In, ast.NotIn))
+        yield from _swapped(site, binary.left, binary.right, 3.0 if commutes else 0.0)
+    for comparing in site.nodes(ast.Compare):
+        if len(comparing.ops) == 1:
+            asymmetric = isinstance(comparing.ops[0], (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.In, ast.NotIn))
             if asymmetric:
-                yield from _swapped(site, node.left, node.comparators[0], 0.7)
-    for node in site.nodes(ast.BoolOp):
-        for left, right in zip(node.values, node.values[1:], strict=False):
+                yield from _swapped(site, comparing.left, comparing.comparators[0], 0.7)
+    for junction in site.nodes(ast.BoolOp):
+        for left, right in zip(junction.values, junction.values[1:], strict=False):
             yield from _swapped(site, left, right, 0.5)
-    for node in site.nodes(ast.IfExp):
-        yield from _swapped(site, node.body, node.orelse, 0.5)
-    for node in site.nodes(ast.Tuple):
-        for left, right in zip(node.elts, node.elts[1:], strict=False):
+    for choice in site.nodes(ast.IfExp):
+        yield from _swapped(site, choice.body, choice.orelse, 0.5)
+    for group in site.nodes(ast.Tuple):
+        for left, right in zip(group.elts, group.elts[1:], strict=False):
             yield from _swapped(site, left, right, 0.3)
-    for node in site.nodes(ast.Dict):
-        for key, value in zip(node.keys, node.values, strict=True):
+    for mapping in site.nodes(ast.Dict):
+        for key, value in zip(mapping.keys, mapping.values, strict=True):
             if key is not None and not isinstance(key, ast.Constant):
                 yield from _swapped(site, key, value, 0.3)
-    for node in site.nodes(ast.DictComp):
-        yield from _swapped(site, node.key, node.value, 0.3)
+    for comprehension in site.nodes(ast.DictComp):
+        yield from _swapped(site, comprehension.key, comprehension.value, 0.3)
 
 
 def _swapped(site: Site, left: ast.expr, right: ast.expr, surprise: float) -> Iterator[Edit]:
@@ -202,36 +228,38 @@ def _swapped(site: Site, left: ast.expr, right: ast.expr, surprise: float) -> It
 
 def grouping(site: Site) -> Iterator[Edit]:
     """`a + b * c` becomes `(a + b) * c`, and back."""
-    for node in site.nodes(ast.BinOp):
-        for inner, on_left in ((node.left, True), (node.right, False)):
+    for binary in site.nodes(ast.BinOp):
+        for inner, on_left in ((binary.left, True), (binary.right, False)):
             if not isinstance(inner, ast.BinOp):
                 continue
-            outer_sign, inner_sign = sign(node.op), sign(inner.op)
+            outer_sign, inner_sign = sign(binary.op), sign(inner.op)
             if on_left:  # (a ∘ b) • c becomes a ∘ (b • c)
-                first, second, third = inner.left, inner.right, node.right
+                first, second, third = inner.left, inner.right, binary.right
                 pieces = (first, inner_sign, (second, outer_sign, third))
-                if type(inner.op) is type(node.op) and isinstance(node.op, (ast.Add, ast.Mult)):
+                if type(inner.op) is type(binary.op) and isinstance(binary.op, (ast.Add, ast.Mult)):
                     continue
-                grouped = _binary(site, pieces[0], inner.op, _binary_piece(site, second, node.op, third))
+                grouped = _binary(site, pieces[0], inner.op, _binary_piece(site, second, binary.op, third))
             else:  # a • (b ∘ c) becomes (a • b) ∘ c
-                first, second, third = node.left, inner.left, inner.right
-                if type(inner.op) is type(node.op) and isinstance(node.op, (ast.Add, ast.Mult)):
+                first, second, third = binary.left, inner.left, inner.right
+                if type(inner.op) is type(binary.op) and isinstance(binary.op, (ast.Add, ast.Mult)):
                     continue
-                grouped = _binary(site, _binary_piece(site, first, node.op, second), inner.op, third)
-            yield Edit((site.replaced(node, grouped),), f"`{site.text(node)}` becomes `{grouped.text}`")
-    for node in site.nodes(ast.BoolOp):
-        for value in node.values:
-            if isinstance(value, ast.BoolOp) and len(node.values) == 2 and len(value.values) == 2:
-                yield from _regrouped(site, node, value)
-    for node in site.nodes(ast.UnaryOp):
-        if isinstance(node.op, ast.Not) and isinstance(node.operand, ast.BoolOp):
-            parts = [site.source.piece(value).within(tight.NOT) for value in node.operand.values]
-            word = sign(node.operand.op)
+                grouped = _binary(site, _binary_piece(site, first, binary.op, second), inner.op, third)
+            yield Edit((site.replaced(binary, grouped),), f"`{site.text(binary)}` becomes `{grouped.text}`")
+    for junction in site.nodes(ast.BoolOp):
+        for value in junction.values:
+            if isinstance(value, ast.BoolOp) and len(junction.values) == 2 and len(value.values) == 2:
+                yield from _regrouped(site, junction, value)
+    for unary in site.nodes(ast.UnaryOp):
+        if isinstance(unary.op, ast.Not) and isinstance(unary.operand, ast.BoolOp):
+            parts = [site.source.piece(value).within(tight.NOT) for value in unary.operand.values]
+            word = sign(unary.operand.op)
             yield Edit(
                 (
                     site.replaced(
-                        node,
-                        Piece(f"not {parts[0]} {word} " + f" {word} ".join(parts[1:]), binding(node.operand)),
+                        unary,
+                        Piece(
+                            f"not {parts[0]} {word} " + f" {word} ".join(parts[1:]), binding(unary.operand)
+                        ),
                     ),
                 ),
                 "`not` is for the first part only",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from collections.abc import Iterator
 
-from libs.repair.edits.site import Edit, Site, called
+from libs.repair.edits.module import called
+from libs.repair.edits.site import Edit, Site
 from libs.repair.edits.source import Change
 
 _FUNCTIONS = frozenset(
@@ -43,15 +43,27 @@ def pattern(site: Site) -> Iterator[Edit]:
         if not likely and not _looks_like(body):
             continue
         prefix, quotes = written[1], written[2]
+        raw = "r" in prefix.lower()
+        if not raw:
+            if not isinstance(node.value, str):
+                continue
+            body = node.value
         old_valid = _valid(body)
         for new, what, surprise in _variants(body):
             if not old_valid or _valid(new):
-                text = f"{prefix}{quotes}{new}{quotes}"
+                text = f"{prefix}{quotes}{new}{quotes}" if raw else _literal(new)
                 yield Edit(
                     (Change(*site.source.span(node), text),),
                     f"in the pattern {what}",
                     surprise + (0.0 if likely else 1.0),
                 )
+
+
+def _literal(value: str) -> str:
+    """A pattern as one would write it."""
+    if "\\" in value and value.isprintable() and '"' not in value and not value.endswith("\\"):
+        return f'r"{value}"'
+    return repr(value)
 
 
 def _looks_like(body: str) -> bool:
@@ -60,10 +72,8 @@ def _looks_like(body: str) -> bool:
 
 def _valid(body: str) -> bool:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            re.compile(body)
-    except (re.error, OverflowError, RecursionError):
+        re.compile(body)
+    except (re.error, OverflowError, RecursionError, Warning):
         return False
     return True
 
@@ -71,67 +81,67 @@ def _valid(body: str) -> bool:
 def _variants(body: str) -> Iterator[tuple[str, str, float]]:
     tokens = [(each.start(), each[0]) for each in _TOKEN.finditer(body)]
     crowd = 0.02 * len(tokens)
-    for index, (at, token) in enumerate(tokens):
-        end = at + len(token)
+    for index, (at, piece) in enumerate(tokens):
+        end = at + len(piece)
         following = tokens[index + 1][1] if index + 1 < len(tokens) else ""
 
         def put(text: str, start: int = at, stop: int = end) -> str:
             return body[:start] + text + body[stop:]
 
-        if token in _QUANTIFIERS and index:
+        if piece in _QUANTIFIERS and index:
             lazy = tokens[index - 1][1] in ("*", "+", "?", "}")
-            for rank, other in enumerate(each for each in _QUANTIFIERS if each != token):
+            for rank, other in enumerate(each for each in _QUANTIFIERS if each != piece):
                 if not lazy:
-                    yield put(other), f"`{token}` becomes `{other}`", crowd + 0.2 + 0.5 * rank
-            yield put(""), f"`{token}` goes", crowd + 0.5
+                    yield put(other), f"`{piece}` becomes `{other}`", crowd + 0.2 + 0.5 * rank
+            yield put(""), f"`{piece}` goes", crowd + 0.5
             if not lazy and following != "?":
-                yield put(token + "?"), f"`{token}` becomes `{token}?`", crowd + 0.7
-        elif token.startswith("{"):
+                yield put(piece + "?"), f"`{piece}` becomes `{piece}?`", crowd + 0.7
+        elif piece.startswith("{"):
             for text in ("*", "+", ""):
-                yield put(text), f"`{token}` becomes `{text}`", crowd + 0.7
-            numbers = token.strip("{}").split(",")
+                yield put(text), f"`{piece}` becomes `{text}`", crowd + 0.7
+            numbers = piece.strip("{}").split(",")
             for text in _counts(numbers):
-                yield put(text), f"`{token}` becomes `{text}`", crowd + 0.5
-        elif token == ".":
+                yield put(text), f"`{piece}` becomes `{text}`", crowd + 0.5
+        elif piece == ".":
             yield put("\\."), "`.` becomes `\\.`", crowd + 0.5
             yield put("[^\\n]"), "`.` becomes `[^\\n]`", crowd + 2.0
-        elif token == "\\.":
+        elif piece == "\\.":
             yield put("."), "`\\.` becomes `.`", crowd + 0.5
-        elif token in ("^", "$", "\\Z", "\\A"):
-            yield put(""), f"`{token}` goes", crowd + 0.3
-            if token == "$":
+        elif piece in ("^", "$", "\\Z", "\\A"):
+            yield put(""), f"`{piece}` goes", crowd + 0.3
+            if piece == "$":
                 yield put("\\Z"), "`$` becomes `\\Z`", crowd + 0.7
-            if token == "^":
+            if piece == "^":
                 yield put("^\\s*"), "`^` becomes `^\\s*`", crowd + 1.0
-        elif token.startswith("["):
+        elif piece.startswith("["):
             yield from (
-                (put(text), f"`{token}` becomes `{text}`", crowd + surprise)
-                for text, surprise in _classes(token)
+                (put(text), f"`{piece}` becomes `{text}`", crowd + surprise)
+                for text, surprise in _classes(piece)
             )
-        elif token in _CLASSES:
-            for rank, text in enumerate(_CLASSES[token]):
-                yield put(text), f"`{token}` becomes `{text}`", crowd + 0.6 + 0.2 * rank
-        elif token == "|":
+        elif piece in _CLASSES:
+            for rank, text in enumerate(_CLASSES[piece]):
+                yield put(text), f"`{piece}` becomes `{text}`", crowd + 0.6 + 0.2 * rank
+        elif piece == "|":
             yield put(""), "`|` goes", crowd + 2.0
-        elif token == "(" and following != "?":
+        elif piece == "(" and following != "?":
             yield put("(?:"), "`(` becomes `(?:`", crowd + 1.0
-        elif token == "(?:":
+        elif piece == "(?:":
             yield put("("), "`(?:` becomes `(`", crowd + 1.0
-        elif token in ("(?=", "(?!", "(?<=", "(?<!"):
-            other = token[:-1] + ("!" if token.endswith("=") else "=")
-            yield put(other), f"`{token}` becomes `{other}`", crowd + 0.8
-        if (token in (")", ".") or token.startswith(("[", "\\")) or token.isalnum()) and following[
+        elif piece in ("(?=", "(?!", "(?<=", "(?<!"):
+            other = piece[:-1] + ("!" if piece.endswith("=") else "=")
+            yield put(other), f"`{piece}` becomes `{other}`", crowd + 0.8
+        if (piece in (")", ".") or piece.startswith(("[", "\\")) or piece.isalnum()) and following[
             :1
         ] not in ("*", "+", "?", "{"):
             for rank, quantifier in enumerate(("?", "*", "+")):
                 surprise = (
                     0.6
-                    if token == ")" or token.startswith("[") or token in ("\\s", "\\d", "\\w", ".")
+                    if piece == ")" or piece.startswith("[") or piece in ("\\s", "\\d", "\\w", ".")
                     else 1.2
                 )
                 yield (
-                    put(token + quantifier),
-                    f"`{token}` becomes `{token}{quantifier}`",
+                    put(piece + quantifier),
+                    f"`{piece}` becomes `{piece}{quantifier}`",
                     crowd + surprise + 0.3 * rank,
                 )
     for text, what in (

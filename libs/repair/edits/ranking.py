@@ -7,6 +7,7 @@ gives way to what it promised. So a large file is read only as far as its candid
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import itertools
 import math
@@ -18,7 +19,8 @@ from libs.repair.candidate import Candidate
 from libs.repair.edits.acceptance import Unit, fingerprint
 from libs.repair.edits.families import OPERATORS
 from libs.repair.edits.kinds import COST, Kind
-from libs.repair.edits.site import Edit, Module, Site
+from libs.repair.edits.module import Module
+from libs.repair.edits.site import Edit, Site, sites
 from libs.repair.edits.special import special_case
 
 #: A line of suspicion s costs -SUSPICION·ln s: how much a suspicious line is preferred to a likely kind.
@@ -83,29 +85,28 @@ def candidates(
     are. What answers to the tested inputs alone comes last. Lazy; equal arguments give equal candidates, and `seed`
     decides only between equal costs.
     """
-    tie = random.Random(seed)  # noqa: S311: breaks ties, guards nothing
+    tie = random.Random(seed)  # noqa: S311 (it breaks ties and guards nothing)
     modules = {
         path: module for path, text in sorted(sources.items()) if (module := _module(path, text)) is not None
     }
     heap: list[tuple[float, float, int, _Statement | Site]] = []
     order = itertools.count()
     cheapest = min(COST[kind] for kind in OPERATORS)
-    for path, module in modules.items():
-        for site in module.sites():
-            score = max((suspicion.get((path, line), 0.0) for line in site.lines()), default=0.0)
+    for module in modules.values():
+        for site in sites(module):
+            score = site.suspicion(suspicion)
             if score > 0:
                 cost = -SUSPICION * math.log(min(1.0, max(score, FLOOR)))
                 heapq.heappush(heap, (cost + cheapest, tie.random(), next(order), site))
-    seen: set[tuple[str, Unit, bytes]] = set()
-    texts: set[tuple[str, str]] = set()
+    seen = _Seen()
     while heap:
         least, _, _, entry = heapq.heappop(heap)
-        statement = _Statement(entry, least - cheapest, tie) if isinstance(entry, Site) else entry
         if isinstance(entry, Site):
-            _see_original(entry, seen)
+            statement = _Statement(entry, least - cheapest, tie)
         else:
+            statement = entry
             proposal = statement.take()
-            candidate = _candidate(proposal, seen, texts) if proposal is not None else None
+            candidate = _candidate(proposal, seen) if proposal is not None else None
             if candidate is not None:
                 yield candidate
         if (promise := statement.promise()) < math.inf:
@@ -119,35 +120,49 @@ def _module(path: str, text: str) -> Module | None:
         return None
 
 
-def _see_original(site: Site, seen: set[tuple[str, Unit, bytes]]) -> None:
-    unit = site.unit
-    digest = fingerprint(
-        site.source.text[unit.start : unit.end], indented=unit.indented, flags=site.module.flags
-    )
-    if digest is not None:
-        seen.add((site.module.path, unit, digest))
+class _Seen:
+    """Texts and syntax trees that the search has had, the original ones from the beginning."""
+
+    def __init__(self) -> None:
+        self._texts: set[tuple[str, bytes]] = set()
+        self._trees: dict[tuple[str, Unit], set[bytes]] = {}
+
+    def is_new(self, site: Site, text: str) -> bool:
+        """Whether a text of the site's file compiles and has a syntax tree of its own."""
+        unit, path = site.unit, site.module.path
+        part = text[unit.start : unit.end + len(text) - len(site.source.text)]
+        key = (
+            path,
+            hashlib.blake2b(f"{unit.start} {part}".encode("utf-8", "surrogatepass"), digest_size=16).digest(),
+        )
+        if key in self._texts:
+            return False
+        self._texts.add(key)
+        if (path, unit) not in self._trees:
+            original = self._digest(site, site.source.text[unit.start : unit.end])
+            self._trees[path, unit] = {original} if original is not None else set()
+        digest = self._digest(site, part)
+        if digest is None or digest in self._trees[path, unit]:
+            return False
+        self._trees[path, unit].add(digest)
+        return True
+
+    def _digest(self, site: Site, part: str) -> bytes | None:
+        return fingerprint(part, indented=site.unit.indented, flags=site.module.flags)
 
 
-def _candidate(
-    proposal: _Proposal, seen: set[tuple[str, Unit, bytes]], texts: set[tuple[str, str]]
-) -> Candidate | None:
+def _candidate(proposal: _Proposal, seen: _Seen) -> Candidate | None:
     """The whole new text; None if it does not compile or was had before."""
     cost, site, kind, edit = proposal
-    unit, path = site.unit, site.module.path
+    unit = site.unit
     if any(not unit.start <= change.start <= change.end <= unit.end for change in edit.changes):
         return None
     text = site.source.applied(edit.changes)
-    if (path, text) in texts:
+    if not seen.is_new(site, text):
         return None
-    texts.add((path, text))
-    part = text[unit.start : unit.end + len(text) - len(site.source.text)]
-    digest = fingerprint(part, indented=unit.indented, flags=site.module.flags)
-    if digest is None or (path, unit, digest) in seen:
-        return None
-    seen.add((path, unit, digest))
     line = site.source.line_at(min(change.start for change in edit.changes))
     return Candidate(
-        path=path,
+        path=site.module.path,
         source=text,
         line=line,
         edit=kind.value,

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from libs.repair.edits import source as tight
 from libs.repair.edits.blocks import after, is_docstring, movable, step
-from libs.repair.edits.site import Edit, Site, size
+from libs.repair.edits.module import size
+from libs.repair.edits.site import Edit, Site
 from libs.repair.edits.source import Change, Piece
 
 _INITIAL = (
@@ -56,9 +57,8 @@ def returned(site: Site) -> Iterator[Edit]:
         reason = "returns a constant whatever it is given" if variable else ""
         options.setdefault(text, (1.0 + 0.15 * rank, reason))
     if statement.value is not None:
-        value = site.source.piece(statement.value)
-        options.setdefault(f"[{value.text}]", (1.2, ""))
-        options.setdefault(f"({value.text},)", (2.5, ""))
+        options.setdefault(f"[{old}]", (1.2, ""))
+        options.setdefault(f"({old},)", (2.5, ""))
     start, end = site.source.span(statement)
     for text, (surprise, reason) in options.items():
         if text != old and "\n" not in text:

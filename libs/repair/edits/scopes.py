@@ -7,7 +7,7 @@ import builtins
 from collections.abc import Iterator
 from functools import cached_property
 
-from libs.repair.edits.sorts import UNKNOWN, Sorts, made, mutators, used
+from libs.repair.edits.sorts import UNKNOWN, Sort, Sorts, made, mutators, used
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _NESTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
@@ -23,7 +23,7 @@ class Binding:
         self.name = name
         #: parameter, local, comprehension, function, class, import, constant
         self.origin = origin
-        self.sorts: set[object] = set()
+        self.sorts: set[Sort] = set()
         self.lines: list[int] = []
         self.count = 0
         #: Methods that change what the name was first made as.
@@ -158,4 +158,4 @@ class Scope:
     def sorts(self, name: str) -> Sorts:
         """What is known of a name."""
         binding = self._visible.get(name)
-        return frozenset(binding.sorts) if binding is not None else UNKNOWN  # type: ignore[arg-type]
+        return frozenset(binding.sorts) if binding is not None else UNKNOWN

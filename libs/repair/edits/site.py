@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import ast
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import NamedTuple, TypeVar
 
-from libs.repair.edits.acceptance import Unit, first_line, future, unit
+from libs.repair.edits.acceptance import Unit, first_line, unit
+from libs.repair.edits.module import Module
 from libs.repair.edits.scopes import BUILTINS, Binding, Scope, children
 from libs.repair.edits.sorts import Sorts, likeness, made, used
-from libs.repair.edits.source import Change, Piece, Source, demanded
-from libs.verification import syntax
+from libs.repair.edits.source import Change, Piece, demanded
 
 _Node = TypeVar("_Node", bound=ast.AST)
 _BLOCKS = ("body", "orelse", "finalbody")
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-#: Expressions of more nodes than this are no ingredients: what is copied is to stay small.
-_SMALL = 12
 
 
 class Edit(NamedTuple):
@@ -31,131 +28,6 @@ class Edit(NamedTuple):
     surprise: float = 0.0
     #: Why it answers to the tested inputs alone; empty otherwise.
     special_case: str = ""
-
-
-class Module:
-    """A file that may be edited. Raises what `ast.parse` raises."""
-
-    def __init__(self, path: str, text: str) -> None:
-        self.path = path
-        self.source = Source(text)
-        self.tree = syntax.parse(text)
-        self.flags = future(self.tree)
-        self.scope = Scope(self.tree, None)
-
-    def sites(self) -> Iterator[Site]:
-        """Statements in order, those of functions with their function's unit."""
-        whole = Unit(0, len(self.source.text), indented=False)
-        yield from self._sites(self.tree, self.scope, whole, None)
-
-    def _sites(
-        self, owner: ast.AST, scope: Scope, around: Unit, handler: ast.excepthandler | None
-    ) -> Iterator[Site]:
-        for field in _BLOCKS:
-            block = getattr(owner, field, None)
-            if isinstance(block, list):
-                for index, statement in enumerate(block):
-                    alone = around if scope.is_function else unit(self.source, statement) or around
-                    # A loop's `break` or `try`'s handler compiles only where it stands.
-                    within = (
-                        around
-                        if not isinstance(owner, (ast.Module, ast.ClassDef))
-                        and not isinstance(statement, _DEFINITIONS)
-                        else alone
-                    )
-                    yield Site(self, statement, scope, within, block, index, owner)
-                    inner = Scope(statement, scope) if isinstance(statement, _DEFINITIONS) else scope
-                    yield from self._sites(statement, inner, within, handler)
-        for each in getattr(owner, "handlers", ()):
-            yield from self._sites(each, scope, around, each)
-        for each in getattr(owner, "cases", ()):
-            yield from self._sites(each, scope, around, handler)
-
-    @cached_property
-    def strings(self) -> Counter[str]:
-        """String constants of the file that are no docstrings."""
-        return Counter(value for value in self._constants if isinstance(value, str))
-
-    @cached_property
-    def literals(self) -> frozenset[tuple[type, object]]:
-        """Every constant of the file."""
-        return frozenset((type(value), value) for value in self._constants)
-
-    @cached_property
-    def _constants(self) -> list[object]:
-        prose = {id(node.value) for node in ast.walk(self.tree) if isinstance(node, ast.Expr)}
-        return [
-            node.value
-            for node in ast.walk(self.tree)
-            if isinstance(node, ast.Constant) and id(node) not in prose
-        ]
-
-    @cached_property
-    def calls(self) -> dict[str, list[ast.Call]]:
-        """Calls of the file by the name of function or method."""
-        found: dict[str, list[ast.Call]] = {}
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.Call) and (name := called(node)):
-                found.setdefault(name, []).append(node)
-        return found
-
-    @cached_property
-    def functions(self) -> dict[str, list[ast.FunctionDef | ast.AsyncFunctionDef]]:
-        """Functions and methods of the file by name."""
-        found: dict[str, list[ast.FunctionDef | ast.AsyncFunctionDef]] = {}
-        for node in ast.walk(self.tree):
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                found.setdefault(node.name, []).append(node)
-        return found
-
-    @cached_property
-    def members(self) -> dict[str, Counter[str]]:
-        """Attributes seen in the file, by the name of the object; those of `self` by class as `Class.self`."""
-        found: dict[str, Counter[str]] = {}
-        stack: list[tuple[ast.AST, str]] = [(self.tree, "")]
-        while stack:
-            node, owner = stack.pop()
-            if isinstance(node, ast.ClassDef):
-                owner = node.name
-            if isinstance(node, ast.Attribute):
-                key = (
-                    f"{owner}.self"
-                    if isinstance(node.value, ast.Name) and node.value.id == "self"
-                    else ast.unparse(node.value)
-                )
-                found.setdefault(key, Counter())[node.attr] += 1
-            stack.extend((child, owner) for child, _ in children(node))
-        return found
-
-    @cached_property
-    def conditions(self) -> list[ast.expr]:
-        """Conditions of the file."""
-        return [*conditions(self.tree)]
-
-
-def called(node: ast.Call) -> str:
-    """Name of the function or method of a call; empty for what has none."""
-    match node.func:
-        case ast.Name(id=name) | ast.Attribute(attr=name):
-            return name
-    return ""
-
-
-def conditions(root: ast.AST) -> Iterator[ast.expr]:
-    """What `if`, `while`, `assert` and filters ask below a node, with the parts of `and` and `or`."""
-    for node in ast.walk(root):
-        match node:
-            case ast.If(test=test) | ast.While(test=test) | ast.IfExp(test=test) | ast.Assert(test=test):
-                yield test
-                if isinstance(test, ast.BoolOp):
-                    yield from test.values
-            case ast.comprehension(ifs=ifs):
-                yield from ifs
-
-
-def size(node: ast.AST) -> int:
-    """Nodes of a tree, contexts and operators left out."""
-    return sum(1 for each in ast.walk(node) if isinstance(each, (ast.expr, ast.keyword, ast.comprehension)))
 
 
 class Site:
@@ -194,9 +66,19 @@ class Site:
         below = first_line(first) if isinstance(first, ast.stmt) else first.pattern.lineno
         return max(self.statement.lineno, below - 1)
 
-    def lines(self) -> range:
-        """Lines whose suspicion is the statement's."""
-        return range(first_line(self.statement), self.last_line + 1)
+    def suspicion(self, scores: Mapping[tuple[str, int], float]) -> float:
+        """Suspicion of the statement: that of its most suspicious line, blocks left out.
+
+        The head of a function runs when the file is imported, so it gets half of what its first statements have; the
+        head of an `except` belongs to its `try`.
+        """
+        path = self.module.path
+        lines = [*range(first_line(self.statement), self.last_line + 1)]
+        lines += [handler.lineno for handler in getattr(self.statement, "handlers", ())]
+        own = max((scores.get((path, line), 0.0) for line in lines), default=0.0)
+        if isinstance(self.statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            own = max(own, *(0.5 * scores.get((path, each.lineno), 0.0) for each in self.statement.body[:3]))
+        return own
 
     @cached_property
     def places(self) -> list[tuple[ast.AST, ast.AST, str]]:
@@ -282,7 +164,7 @@ class Site:
         for name, binding in self.scope.visible().items():
             if name in without or not self._meaningful(binding, near):
                 continue
-            sorts: Sorts = frozenset(binding.sorts)  # type: ignore[arg-type]
+            sorts: Sorts = frozenset(binding.sorts)
             chance = likeness(wanted, sorts)
             if binding.origin in ("function", "class", "import"):
                 chance *= 0.1
@@ -346,7 +228,7 @@ class Site:
 
     def ingredients(self) -> list[ast.expr]:
         """Small expressions of the outermost function, each once, in order of appearance."""
-        return ingredients(self.function)
+        return self.module.ingredients(self.function)
 
 
 def surprise(chance: float) -> float:
@@ -354,26 +236,19 @@ def surprise(chance: float) -> float:
     return -math.log(max(chance, 1e-6))
 
 
-def ingredients(root: ast.AST) -> list[ast.expr]:
-    """Small expressions below a node that are read, each once, in order of appearance."""
-    kept: list[ast.expr] | None = getattr(root, "_ingredients", None)
-    if kept is not None:
-        return kept
-    found: dict[str, ast.expr] = {}
-    stack: list[ast.AST] = [root]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, ast.JoinedStr):
-            continue
-        if (
-            isinstance(node, ast.expr)
-            and not isinstance(node, (ast.Starred, ast.Slice, ast.Constant))
-            and isinstance(getattr(node, "ctx", ast.Load()), ast.Load)
-            and size(node) <= _SMALL
-        ):
-            found.setdefault(ast.unparse(node), node)
-        stack.extend(
-            reversed([child for child, field in children(node) if field not in ("annotation", "returns")])
-        )
-    root._ingredients = [*found.values()]  # type: ignore[attr-defined]
-    return root._ingredients  # type: ignore[attr-defined, no-any-return]
+def sites(module: Module) -> Iterator[Site]:
+    """Statements of a file, outer ones first."""
+    yield from _sites(module, module.tree, module.scope, Unit(0, len(module.source.text), indented=False))
+
+
+def _sites(module: Module, owner: ast.AST, scope: Scope, around: Unit) -> Iterator[Site]:
+    for field in _BLOCKS:
+        for index, statement in enumerate(block := getattr(owner, field, None) or []):
+            definition = isinstance(statement, _DEFINITIONS)
+            # Inside a function all belongs to it; a `break` or `except` of a branch compiles only with what it is in.
+            alone = not scope.is_function and (definition or isinstance(owner, (ast.Module, ast.ClassDef)))
+            within = (unit(module.source, statement) if alone else None) or around
+            yield Site(module, statement, scope, within, block, index, owner)
+            yield from _sites(module, statement, Scope(statement, scope) if definition else scope, within)
+    for each in (*getattr(owner, "handlers", ()), *getattr(owner, "cases", ())):
+        yield from _sites(module, each, scope, around)
