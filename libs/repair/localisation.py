@@ -53,7 +53,7 @@ def _lines(text: str) -> set[int]:
         module = parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return set()
-    functions = [
+    functions: list[ast.AST] = [
         node for node in ast.walk(module) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
     return {

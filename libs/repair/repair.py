@@ -20,7 +20,6 @@ from libs.repair.localisation import fallback
 from libs.repair.search import Search
 from libs.repair.suspicion import Ranked, ordered
 from libs.repair.trial import Place, Run
-
 from libs.verification.checkout import Tree
 from libs.verification.environment import surround
 from libs.verification.execution import Ran, Workshop, run_plain, together

@@ -88,7 +88,7 @@ class Run(msgspec.Struct, kw_only=True):
                 ]:
                     self.tests[name] = Test(
                         id=name,
-                        status=status,  # type: ignore[arg-type]
+                        status=status,
                         cpu_s=float(spent),
                         places=tuple((str(path), int(number)) for path, number in places),
                         sign=str(sign),
