@@ -129,7 +129,7 @@ def _engine_s(client: Client, task_id: str) -> float:
         page = client.dashboard("GET", f"/api/v1/tasks/{task_id}/events", params={"since": since})
         since, more = page["next"], page["more"]
         for one in page["events"]:
-            if one["type"] in ("StageCompleted", "StageFailed") and one["data"]["stage"] == "implement":
+            if one["type"] in ("stage_completed", "stage_failed") and one["data"]["stage"] == "implement":
                 seconds += one["data"]["duration_s"]
     return round(seconds, 1)
 

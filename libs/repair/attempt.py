@@ -23,7 +23,7 @@ async def attempt(
     """Try a change. `patience` stretches the time that a test gets."""
     began = time.monotonic()
     data_mb = int(memory_mb * _MEMORY_SHARE)
-    mended = 0
+    mended, cpu_s = 0, 0.0
     late = advanced = False
     wanted = sum(max(1, len(target.failing)) for target in lesson.targets)
     for target in lesson.targets:
@@ -39,16 +39,27 @@ async def attempt(
                 data_mb=data_mb,
             ),
         )
+        cpu_s += run.cpu_s
         mended += _mended(target, run)
         late |= run.how == "wall" or any(test.status == "late" for test in run.tests.values())
         advanced |= _advanced(target, run)
         if not _mends(target, run):
             return Verdict(
-                wanted=wanted, mended=mended, late=late, advanced=advanced, seconds=time.monotonic() - began
+                wanted=wanted,
+                mended=mended,
+                late=late,
+                advanced=advanced,
+                seconds=time.monotonic() - began,
+                cpu_s=cpu_s,
             )
     note = await _broken(bench, lesson, change, data_mb)
     return Verdict(
-        wanted=wanted, mended=mended, survives=not note, note=note, seconds=time.monotonic() - began
+        wanted=wanted,
+        mended=mended,
+        survives=not note,
+        note=note,
+        seconds=time.monotonic() - began,
+        cpu_s=cpu_s,
     )
 
 
@@ -78,7 +89,7 @@ def _advanced(target: Target, run: Run) -> bool:
 
 
 def _line(sign: str) -> int:
-    number = (sign.split(":", 2) + ["", ""])[1]
+    number = [*sign.split(":", 2), ""][1]
     return int(number) if number.isdigit() else 0
 
 

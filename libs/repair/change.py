@@ -50,6 +50,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     #: What a survivor of the failing tests broke, or what was not looked at.
     note: str = ""
     seconds: float = 0.0
+    #: Processor seconds, where the tests are seen one by one.
+    cpu_s: float = 0.0
 
     @property
     def partial(self) -> bool:

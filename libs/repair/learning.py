@@ -9,13 +9,13 @@ import msgspec
 
 from libs.repair.bench import Bench, frames
 from libs.repair.suspicion import rank
-from libs.repair.trial import Job, Place, Run, Test
+from libs.repair.trial import Job, Place, Result, Run
 
 #: Processor seconds that a test may take before anything is known about it: one that must come to pass, and any other.
 _FIRST_CPU_S, _SUITE_CPU_S = 2.0, 20.0
 #: A trial's test gets this many times what the slowest test of the base takes, and at least, and at most, so many
 #: processor seconds.
-_SLACK, _LEAST_CPU_S, _MOST_CPU_S = 4.0, 0.5, 20.0
+_SLACK, _LEAST_CPU_S, _MOST_CPU_S = 4.0, 0.2, 20.0
 #: Passing tests that are covered, and the share of the search's time that covering may take.
 _PASSING, _COVER_SHARE = 300, 0.2
 #: How much slower a covered test is taken to be.
@@ -103,7 +103,7 @@ async def cover(
     bench: Bench, targets: Collection[Target], guard: Guard | None, product: tuple[str, ...], budget_s: float
 ) -> dict[Place, float]:
     """Score the lines of the product by what failing and passing tests execute."""
-    tests: list[Test] = []
+    tests: list[Result] = []
     imported: set[Place] = set()
     ways: list[tuple[Place, ...]] = []
     until = time.monotonic() + _COVER_SHARE * budget_s

@@ -14,15 +14,29 @@ from libs.verification.syntax import parse
 
 def fallback(tree: Path, sources: Mapping[str, str], targets: Collection[Target]) -> dict[Place, float]:
     """Score the lines of functions in the files that the failing tests import; of all files, if they import none."""
-    words = " ".join(target.command for target in targets).replace("::", " ").split()
-    tests = {word for word in words if word.endswith(".py")}
+    tests = named([target.command for target in targets])
     for target in targets:
         tests |= {name.partition("::")[0] for name in (*target.failing, *target.base.collect_errors)}
-    # `python -m unittest tests.test_x.Case` names a module.
-    tests |= {f"{'/'.join(word.split('.')[:n])}.py" for word in words for n in (1, 2, 3) if "/" not in word}
     names = {name for test in sorted(tests) for name in _imported(tree / test)}
     chosen = [path for path in sources if any(_is_module(path, name) for name in names)] or list(sources)
     return {(path, line): UNKNOWN for path in chosen for line in _lines(sources[path])}
+
+
+def named(commands: Collection[str]) -> set[str]:
+    """List paths that commands may name: files, and modules as in `python -m unittest tests.test_x.Case`."""
+    words = " ".join(commands).replace("::", " ").split()
+    paths = {word for word in words if word.endswith(".py")}
+    parts = [word.split(".") for word in words if "/" not in word]
+    return paths | {f"{'/'.join(part[:n])}.py" for part in parts for n in range(1, len(part) + 1)}
+
+
+def is_test(text: str) -> bool:
+    """Tell whether a module is made of tests whatever it is called: it imports a framework of tests."""
+    try:
+        module = parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return bool(_names(module) & {"pytest", "unittest"})
 
 
 def _imported(path: Path) -> set[str]:
@@ -32,6 +46,10 @@ def _imported(path: Path) -> set[str]:
         module = parse(path.read_bytes())
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return set()
+    return _names(module)
+
+
+def _names(module: ast.Module) -> set[str]:
     names: set[str] = set()
     for node in ast.walk(module):
         if isinstance(node, ast.Import):

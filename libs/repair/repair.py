@@ -12,11 +12,10 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from libs.repair import edits
+from libs.repair import edits, localisation
 from libs.repair.bench import Bench
 from libs.repair.change import Change, Tried
 from libs.repair.learning import Guard, Lesson, Target, cover, guard_of, observe, patience, target_of
-from libs.repair.localisation import fallback
 from libs.repair.search import Search
 from libs.repair.suspicion import Ranked, ordered
 from libs.repair.trial import Place, Run
@@ -137,11 +136,14 @@ async def _search(
     if guard is not None:
         collected |= {name.partition("::")[0] for name in guard.base.collected}
     layout = Layout(files, named, collected)
-    editable = [path for path in files if permitted(path) and not layout.is_protected(path)]
+    kept = localisation.named(named)
+    editable = [
+        path for path in files if permitted(path) and path not in kept and not layout.is_protected(path)
+    ]
     sources = await asyncio.to_thread(_sources, tree, editable)
     scores = await cover(benches[0], targets, guard, tuple(sources), settings.budget_s)
     if not any(score > 0.1 for score in scores.values()):
-        scores = {**await asyncio.to_thread(fallback, tree, sources, targets), **scores}
+        scores = {**await asyncio.to_thread(localisation.fallback, tree, sources, targets), **scores}
     lesson = _lesson(targets, guard, scores, modules)
     _log.info("repair_learned", failing=sum(len(one.failing) for one in targets), lines=len(scores))
     learned = time.monotonic()
@@ -211,7 +213,7 @@ def _lesson(
 
 
 def _sources(tree: Path, files: Collection[str]) -> dict[str, str]:
-    """Read the Python files among some."""
+    """Read the Python files among some that are no tests."""
     found: dict[str, str] = {}
     for path in sorted(files):
         place = tree / path
@@ -220,7 +222,9 @@ def _sources(tree: Path, files: Collection[str]) -> dict[str, str]:
         if not place.resolve().is_relative_to(tree.resolve()) or place.stat().st_size > _FILE_BYTES:
             continue
         try:
-            found[path] = place.read_bytes().decode("utf-8")
+            text = place.read_bytes().decode("utf-8")
         except UnicodeDecodeError:
             continue
+        if not localisation.is_test(text):
+            found[path] = text
     return found

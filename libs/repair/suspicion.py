@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
-from libs.repair.trial import Place, Test
+from libs.repair.trial import Place, Result
 
 #: What an exception's way adds to a line: the line that raised, and those that led to it.
 _RAISED, _PASSED_THROUGH = 0.25, 0.1
@@ -28,7 +28,7 @@ class Ranked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rank(
-    tests: Iterable[Test],
+    tests: Iterable[Result],
     imported: Collection[Place] = (),
     failures: Iterable[Collection[Place]] = (),
 ) -> dict[Place, float]:

@@ -41,7 +41,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     data_mb: int = 0
 
 
-class Test(msgspec.Struct, frozen=True, kw_only=True):
+class Result(msgspec.Struct, frozen=True, kw_only=True):
     """One test of a trial."""
 
     id: str
@@ -59,7 +59,7 @@ class Test(msgspec.Struct, frozen=True, kw_only=True):
 class Run(msgspec.Struct, kw_only=True):
     """What was seen of one trial."""
 
-    tests: dict[str, Test] = msgspec.field(default_factory=dict)
+    tests: dict[str, Result] = msgspec.field(default_factory=dict)
     #: What could not be collected, and why.
     collect_errors: dict[str, str] = msgspec.field(default_factory=dict)
     imported: dict[Place, int] = msgspec.field(default_factory=dict)
@@ -70,6 +70,8 @@ class Run(msgspec.Struct, kw_only=True):
     #: ended | wall | died: who ended the child.
     how: str = "died"
     seconds: float = 0.0
+    #: Processor seconds, of the fork itself too.
+    cpu_s: float = 0.0
     #: Ways of exceptions that were printed, where no test could be seen.
     ways: tuple[tuple[Place, ...], ...] = ()
 
@@ -86,7 +88,7 @@ class Run(msgspec.Struct, kw_only=True):
                     sign,
                     lines,
                 ]:
-                    self.tests[name] = Test(
+                    self.tests[name] = Result(
                         id=name,
                         status=status,
                         cpu_s=float(spent),
@@ -112,6 +114,7 @@ class Run(msgspec.Struct, kw_only=True):
         try:
             said = json.loads(line)
             self.how, self.seconds = str(said["how"]), float(said["seconds"])
+            self.cpu_s = float(said["cpu_s"])
         except (ValueError, TypeError, LookupError, RecursionError):
             self.how = "died"
 
