@@ -142,8 +142,10 @@ async def _search(
     ]
     sources = await asyncio.to_thread(_sources, tree, editable)
     scores = await cover(benches[0], targets, guard, tuple(sources), settings.budget_s)
-    if not any(score > 0.1 for score in scores.values()):
-        scores = {**await asyncio.to_thread(localisation.fallback, tree, sources, targets), **scores}
+    if not all(target.failing and benches[0].holds(target.command) for target in targets) or not scores:
+        # Where not every test was seen, what the tests import is suspected beside what their failures point at.
+        blind = await asyncio.to_thread(localisation.fallback, tree, sources, targets)
+        scores = {place: min(1.0, scores.get(place, 0.0) + blind.get(place, 0.0)) for place in scores | blind}
     lesson = _lesson(targets, guard, scores, modules)
     _log.info("repair_learned", failing=sum(len(one.failing) for one in targets), lines=len(scores))
     learned = time.monotonic()
