@@ -11,8 +11,8 @@ from libs.repair.trial import Job, Run
 
 #: Failing tests that may go on failing before a trial is ended; the others of them might have been mended.
 _FAILURES = 3
-#: MiB of private memory of one trial, of each MiB of the sandbox.
-_MEMORY_SHARE = 0.6
+#: MiB of private memory of one trial: a share of the sandbox's, and what pytest needs at least.
+_MEMORY_SHARE, _LEAST_MB = 0.6, 128
 #: The whole suite gets this many times the seconds that it took on the base.
 _SUITE_SLACK, _SUITE_EXTRA_S = 4.0, 5.0
 
@@ -22,7 +22,7 @@ async def attempt(
 ) -> Verdict:
     """Try a change. `patience` stretches the time that a test gets."""
     began = time.monotonic()
-    data_mb = int(memory_mb * _MEMORY_SHARE)
+    data_mb = max(_LEAST_MB, int(memory_mb * _MEMORY_SHARE))
     mended, cpu_s = 0, 0.0
     late = advanced = False
     wanted = sum(max(1, len(target.failing)) for target in lesson.targets)

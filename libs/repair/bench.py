@@ -74,9 +74,7 @@ class Bench:
         session = self._sessions.get(command)
         if session is None:
             left = max(1.0, self._deadline - time.monotonic())
-            session = await Session.open(
-                self._workshop, command, await self._place(), left + 60, min(_START_S, left)
-            )
+            session = await Session.open(self._workshop, command, await self._place(), left + 60, _START_S)
             self._sessions[command] = session
             await session.run(_warming(self._warm)) if self._warm else None
         return await session.run(job)

@@ -79,14 +79,15 @@ def target_of(command: str, base: Run, known: Collection[str] = ()) -> Target | 
     )
 
 
-def guard_of(command: str, base: Run, known: Collection[str]) -> Guard | None:
+def guard_of(command: str, base: Run, known: Collection[str], targets: Collection[Target]) -> Guard | None:
     """Say what must not change about the whole suite; None if its run did not come to its end."""
+    mended = {name for target in targets for name in target.failing}
     if base.status is None or base.how != "ended":
         return None
     return Guard(
         command=command,
         passing=tuple(name for name, test in base.tests.items() if test.status == "passed"),
-        allowed=frozenset(known) | frozenset(base.failing) | frozenset(base.collect_errors),
+        allowed=frozenset(known) | {*base.failing, *base.collect_errors} - mended,
         base=base,
     )
 

@@ -199,7 +199,7 @@ async def _observe(
     ]
     guard = None
     if request.test is not None:
-        guard = guard_of(request.test, by_command.get(request.test) or whole[0], known)
+        guard = guard_of(request.test, by_command.get(request.test) or whole[0], known, targets)
     modules = dict.fromkeys(name for run in (*runs, *whole) for name in run.modules)
     return tuple(targets), guard, tuple(modules)
 

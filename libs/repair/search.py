@@ -27,6 +27,8 @@ _BATCH = 8
 _MORE_SHARE, _MORE_S = 0.15, 1.0
 #: Share of the time after which single edits give way to second ones, if there is something to build on.
 _SINGLE_SHARE = 0.65
+#: Share of the time after which special cases get their turn, if they are known.
+_GENERAL_SHARE = 0.9
 #: Changes that second edits are tried on top of.
 _STEPS = 8
 #: How much longer tests are waited for when what was late is tried again.
@@ -70,19 +72,21 @@ class Search:
         )
 
     async def run(self) -> None:
-        """Try single edits, then those that ran out of time once more, then second edits."""
+        """Try single edits, then those that ran out of time once more, then second edits; special cases last of all."""
         left = self._until - time.monotonic()
-        singles = (Change(edits=(edit,)) for edit in self._made(self._sources, self._lesson.scores))
-        soon = time.monotonic() + _SINGLE_SHARE * left
-        singles_over = await self._try(singles, lambda: soon if steps(self.tried, 1) else self._until)
-        if self.survivors:
-            return
+        soon, end = time.monotonic() + _SINGLE_SHARE * left, time.monotonic() + _GENERAL_SHARE * left
+        singles = self._made(self._sources, self._lesson.scores)
+        special: list[Candidate] = []
+        all_tried = await self._try(_general(singles, special), lambda: soon if steps(self.tried, 1) else end)
         late = [one.change for one in self.tried.values() if one.verdict.late]
-        if singles_over and late:
+        if all_tried and late and not self.survivors:
             _log.info("repair_patience", late=len(late))
-            await self._try(iter(late), lambda: self._until, patience=_PATIENCE)
+            await self._try(iter(late), lambda: end, patience=_PATIENCE)
         if not self.survivors:
-            await self._try(self._seconds(), lambda: self._until)
+            await self._try(self._seconds(), lambda: end)
+        if special and not self.survivors:
+            rest = (Change(edits=(edit,)) for edit in itertools.chain(special, singles) if edit.special_case)
+            await self._try(rest, lambda: self._until)
 
     def _made(self, sources: Mapping[str, str], scores: Mapping[Place, float]) -> Iterator[Candidate]:
         return self._edits(sources, scores, seed=self._seed)
@@ -107,8 +111,10 @@ class Search:
             (path, line + grown if path == edit.path and line > edit.line else line): score
             for (path, line), score in self._lesson.scores.items()
         }
-        for second in self._made({**self._sources, edit.path: edit.source}, scores):
-            yield Change(edits=(edit, second))
+        yield from (
+            Change(edits=(edit, change.edits[0]))
+            for change in _general(self._made({**self._sources, edit.path: edit.source}, scores), [])
+        )
 
     async def _try(
         self, changes: Iterator[Change], until: Callable[[], float], patience: float = 1.0
@@ -147,6 +153,15 @@ class Search:
 
     async def _attempt(self, bench: Bench, change: Change, patience: float) -> Verdict:
         return await attempt(bench, self._lesson, change, self._memory_mb, patience)
+
+
+def _general(edits: Iterator[Candidate], special: list[Candidate]) -> Iterator[Change]:
+    """Take edits as long as they generalise; the first that does not is put aside, and all that follow are like it."""
+    for edit in edits:
+        if edit.special_case:
+            special.append(edit)
+            return
+        yield Change(edits=(edit,))
 
 
 class _Queue:

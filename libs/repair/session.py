@@ -21,6 +21,8 @@ _HARNESS = Path(__file__).parent / "harness"
 _PARTS = {"o": _HARNESS / "server.py", "w": _HARNESS / "trial.py"}
 #: Bytes of one line of a server; it passes on no more per trial.
 _LINE_BYTES = 32 << 20
+#: MiB that the server needs beside what a trial may.
+_OURS_MB = 64
 #: Seconds in which a server must have ended a trial beyond the trial's own time.
 _PATIENCE_S = 10.0
 
@@ -71,7 +73,9 @@ class Session:
                 Mount(source=str(handover.source), target=handover.target),
                 *interpreters,
             ),
-            limits=Limits(wall_s=wall_s, memory_mb=workshop.limits.memory_mb, output_bytes=1 << 20),
+            limits=Limits(
+                wall_s=wall_s, memory_mb=workshop.limits.memory_mb + _OURS_MB, output_bytes=1 << 20
+            ),
             cookie=workshop.cookie,
             pass_fds=(theirs.fileno(),),
         )
@@ -125,8 +129,13 @@ class Session:
 
     async def close(self) -> None:
         """End the command with all its processes."""
+        # Shielded: whoever is cancelled meanwhile must leave no process and no folder behind.
+        await asyncio.shield(self._end())
+
+    async def _end(self) -> None:
         self._writer.close()
         self._held.cancel()
-        with contextlib.suppress(BaseException):
-            await asyncio.shield(asyncio.wait({self._held}))
-        await asyncio.shield(asyncio.to_thread(shutil.rmtree, self._handover, ignore_errors=True))
+        await asyncio.wait({self._held})
+        if not self._held.cancelled():
+            self._held.exception()  # looked at, or asyncio complains; the trial that met it was told
+        await asyncio.to_thread(shutil.rmtree, self._handover, ignore_errors=True)

@@ -40,7 +40,7 @@ async def test_a_test_that_hangs_is_mended(clinic: Clinic) -> None:
         "        steps += 1\n    return steps\n"
     )
     test = "from it import halve\n\n\ndef test_eight():\n    assert halve(8) == 3\n\n\ndef test_one():\n    assert halve(1) == 0\n"
-    found = await clinic.search({"it.py": text, "test_it.py": test})
+    found = await clinic.search({"it.py": text, "test_it.py": test}, budget_s=90)
     assert found.survivors, account.log(found)
     assert found.places[0].line in (3, 4, 5), "what the hanging test was doing is known all the same"
 
@@ -51,7 +51,7 @@ async def test_what_breaks_another_test_does_not_survive(clinic: Clinic) -> None
         "test_it.py": "from it import price\n\n\ndef test_it():\n    assert price(1) == 1\n",
         "test_other.py": "from it import price\n\n\ndef test_other():\n    assert price(9) == 8\n    assert price(4) == 3\n",
     }
-    found = await clinic.search(files, budget_s=4)
+    found = await clinic.search(files, budget_s=8)
     assert not [one for one in found.survivors if not one.change.special_case]
     assert any("test_other" in one.verdict.note for one in found.tried)
 
@@ -126,3 +126,20 @@ async def test_protected_files_are_never_edited(clinic: Clinic) -> None:
     found = await clinic.search(files, test=command, fail_to_pass=(command,))
     assert found.survivors
     assert {path for one in found.tried for path in one.change.files} == {"it.py"}
+
+
+async def test_an_answer_to_the_tested_inputs_is_named_and_comes_last(clinic: Clinic) -> None:
+    files = {
+        "it.py": "def grade(points):\n    if points == 50:\n        return 'fair'\n    return 'good'\n",
+        "test_it.py": "from it import grade\n\n\ndef test_it():\n    assert grade(71) == 'fair'\n\n\n"
+        "def test_fair():\n    assert grade(50) == 'fair'\n\n\ndef test_good():\n    assert grade(90) == 'good'\n"
+        "    assert grade(3) == 'good'\n    assert grade(70) == 'good'\n    assert grade(72) == 'good'\n",
+    }
+    found = await clinic.search(files, budget_s=10)
+    special = [one for one in found.tried if one.change.special_case]
+    general = [one for one in found.tried if not one.change.special_case]
+    if special:
+        assert max(one.number for one in general) < min(one.number for one in special)
+    for one in found.survivors:
+        assert one.change.special_case
+        assert any("tested inputs alone" in remark for remark in account.remarks(found, one))
