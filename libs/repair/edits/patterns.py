@@ -17,6 +17,8 @@ _LITERAL = re.compile(r"([rRbBuU]*)('''|\"\"\"|'|\")(.*)\2", re.DOTALL)
 _TOKEN = re.compile(
     r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?[:=!]|\(\?<[=!]|\(\?P<\w+>|\{\d*,?\d*\}|.", re.DOTALL
 )
+#: Longer texts are prose, or too large to be compiled once for each variant.
+_LONG = 400
 _QUANTIFIERS = ("*", "+", "?")
 _CLASSES = {
     "\\d": ("\\w", "[\\d.]"),
@@ -40,7 +42,7 @@ def pattern(site: Site) -> Iterator[Edit]:
         if written is None or not (body := written[3]):
             continue  # several literals side by side are left alone
         likely = isinstance(parent, ast.Call) and called(parent) in _FUNCTIONS
-        if not likely and not _looks_like(body):
+        if len(body) > _LONG or (not likely and not _looks_like(body)):
             continue
         prefix, quotes = written[1], written[2]
         raw = "r" in prefix.lower()
@@ -67,7 +69,11 @@ def _literal(value: str) -> str:
 
 
 def _looks_like(body: str) -> bool:
-    return sum(mark in body for mark in ("\\", "(?", "[", "]+", ".*", "^", "$", ")?", "|", "+", "*")) >= 2
+    return (
+        body.count(" ") < 3
+        and "\n" not in body
+        and sum(mark in body for mark in ("\\", "(?", "[", "]+", ".*", "^", "$", ")?", "|", "+", "*")) >= 2
+    )
 
 
 def _valid(body: str) -> bool:
