@@ -78,6 +78,8 @@ class ChangeFacts(msgspec.Struct, frozen=True, kw_only=True):
     evasions: tuple[Problem, ...] = ()
     #: Added lines that are placeholders: `pass` bodies, `...`, NotImplementedError, TODO/FIXME markers.
     placeholders: tuple[str, ...] = ()
+    #: Places at which a constant of the tests, new to its file, decides: `path:line: constant`. No reason to refuse.
+    special_cases: tuple[str, ...] = ()
 
 
 class RepoVerification(msgspec.Struct, frozen=True, kw_only=True):

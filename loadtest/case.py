@@ -54,13 +54,18 @@ def load(root: Path, only: tuple[str, ...]) -> list[Case]:
 
 def environment(root: Path, case: Case) -> Path:
     """Return the `bin` directory of a virtual environment with the case's test packages, made if it is missing."""
-    name = hashlib.sha256("\n".join(sorted(case.test_requirements)).encode()).hexdigest()[:12]
+    return environment_with(root, case.test_requirements)
+
+
+def environment_with(root: Path, requirements: tuple[str, ...]) -> Path:
+    """Return the `bin` directory of a virtual environment with some packages, made if it is missing."""
+    name = hashlib.sha256("\n".join(sorted(requirements)).encode()).hexdigest()[:12]
     place = root.absolute() / "environments" / name
     ready = place / ".ready"
     if not ready.exists():
         venv.create(place, with_pip=True, clear=True)
         pip = [str(place / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-        subprocess.run([*pip, *case.test_requirements], check=True, timeout=INSTALL_S, stdout=sys.stderr)
+        subprocess.run([*pip, *requirements], check=True, timeout=INSTALL_S, stdout=sys.stderr)
         ready.touch()
     return place / "bin"
 

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from libs.sandbox.command import Command, Limits, Mount
+from libs.sandbox.command import Command, Limits, Mount, Outcome
 from libs.sandbox.interpreters import required_mounts
 from libs.sandbox.runner import run
 from loadtest.case import Case
@@ -24,7 +24,7 @@ async def passes(case: Case, forge: Path, number: int, tools: Path) -> bool:
         tree = Path(scratch) / "tree"
         await asyncio.to_thread(_check_out, forge, number, tree)
         for script in (case.fail_to_pass_command, case.pass_to_pass_command):
-            if not await _succeeds(case, script, tree, Path(scratch), tools):
+            if (await attempt(case, script, tree, Path(scratch), tools)).exit_code != 0:
                 return False
     return True
 
@@ -38,14 +38,30 @@ def _check_out(forge: Path, number: int, tree: Path) -> None:
         subprocess.run([*_GIT, *arguments], check=True, capture_output=True, timeout=120)
 
 
-async def _succeeds(case: Case, script: str, tree: Path, scratch: Path, tools: Path) -> bool:
-    deselect = " ".join(f"--deselect {shlex.quote(test)}" for test in case.known_failures)
+async def attempt(
+    case: Case,
+    script: str,
+    tree: Path,
+    scratch: Path,
+    tools: Path,
+    *,
+    wall_s: float = 900,
+    report: Path | None = None,
+) -> Outcome:
+    """Run one command of a case in a checkout, after its set-up and without its known failures.
+
+    With `report`, pytest writes what it saw to `report/junit.xml`. What was printed is in `scratch/output.log`.
+    """
+    options = [f"--deselect {shlex.quote(test)}" for test in case.known_failures]
+    mounts = [Mount(source=str(tree), target="/tree", writable=True), *required_mounts([str(tools)])]
+    if report is not None:
+        options.append("--junitxml=/report/junit.xml")
+        mounts.append(Mount(source=str(report), target="/report", writable=True))
     command = Command(
         script=f"( {case.setup or ':'}\n) && ( {script}\n)",
         cwd="/tree",
-        env={"PATH": f"{tools}:{os.defpath}", "PYTEST_ADDOPTS": deselect},
-        mounts=(Mount(source=str(tree), target="/tree", writable=True), *required_mounts([str(tools)])),
-        limits=Limits(wall_s=900, memory_mb=1_024),
+        env={"PATH": f"{tools}:{os.defpath}", "PYTEST_ADDOPTS": " ".join(options)},
+        mounts=tuple(mounts),
+        limits=Limits(wall_s=wall_s, memory_mb=1_024),
     )
-    outcome = await run(command, scratch / "output.log")
-    return outcome.exit_code == 0
+    return await run(command, scratch / "output.log")

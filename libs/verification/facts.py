@@ -15,6 +15,7 @@ from libs.verification.paths import Layout, is_configuration, is_documentation
 from libs.verification.protection import Contents
 from libs.verification.scrutiny import scrutinize
 from libs.verification.syntax import parse
+from libs.verification.tested import Constant, special_cases
 from libs.verification.types import Facts
 
 _MARKER = re.compile(r"\b(?:TODO|FIXME|XXX)\b")
@@ -27,11 +28,16 @@ async def measure(
     contents: Contents,
     tests: Collection[str],
     permitted: Collection[str] = (),
+    tested: frozenset[Constant] = frozenset(),
 ) -> Facts:
-    """Read both sides of every changed file; nothing is run. `permitted` files may reach where they like."""
+    """Read both sides of every changed file; nothing is run.
+
+    `permitted` files may reach where they like; `tested` are the constants of the tests that the change has to pass.
+    """
     complexity = _Complexity()
     removed: list[str] = []
     placeholders: list[str] = []
+    special: list[str] = []
     for change in changes:
         before, after = await contents(change.path)
         # Larger files are generated or data: measuring them says nothing about the change.
@@ -42,6 +48,7 @@ async def measure(
         if change.path.endswith(".py") and product:
             removed += _removed_names(change.path, before, after)
             placeholders += _placeholders(change.path, before, after)
+            special += special_cases(change.path, before, after, tested)
     return Facts(
         files=tuple(change.path for change in changes),
         added_lines=sum(change.added for change in changes),
@@ -56,6 +63,7 @@ async def measure(
         public_removed=tuple(removed),
         evasions=await scrutinize(changes, layout, contents, tests, permitted),
         placeholders=tuple(placeholders),
+        special_cases=tuple(special),
     )
 
 

@@ -163,6 +163,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     public_removed: tuple[str, ...] = ()
     evasions: tuple[Problem, ...] = ()
     placeholders: tuple[str, ...] = ()
+    special_cases: tuple[str, ...] = ()
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):

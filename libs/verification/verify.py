@@ -23,6 +23,7 @@ from libs.verification.paths import Layout, is_permitted
 from libs.verification.protection import Protection, protect
 from libs.verification.rerun import assure
 from libs.verification.side import CachedBase, Done, Runner
+from libs.verification.tested import constants
 from libs.verification.types import Code, Facts, Keep, Limits, Problem, Receipt, Request, Verification
 
 _log = structlog.get_logger(__name__)
@@ -173,7 +174,12 @@ class _Verifier:
                 names |= {file, file.rpartition("/")[2], *rest[-1:]} - {""}
         names = {name for name in names if "test" in name.lower()}
         permitted = self._request.may_change_tests
-        return await measure(changes, layout, touched, self._contents, names, permitted)
+        judging = [base.ran[command] for command in self._request.fail_to_pass if command in base.ran]
+        files = {test.id.partition("::")[0] for ran in judging for test in ran.report.tests}
+        tested = constants(
+            [await self._mirror.blob(self._request.base_commit, path) for path in sorted(files)]
+        )
+        return await measure(changes, layout, touched, self._contents, names, permitted, tested)
 
     async def _prepare(
         self, runner: Runner, layout: Layout, protection: Protection

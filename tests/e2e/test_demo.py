@@ -32,6 +32,8 @@ def test_every_task_ends_as_expected(demo: dict[str, dict[str, Any]]) -> None:
     assert {key: row["outcome"] for key, row in demo.items()} == {
         key: one["outcome"] for key, one in _EXPECTED.items()
     }
+    for key, one in _EXPECTED.items():
+        assert one.get("reason", "") in demo[key]["reason"]
 
 
 def test_only_what_is_done_has_a_pull_request(stack: Stack, demo: dict[str, dict[str, Any]]) -> None:

@@ -40,14 +40,20 @@ def find_chromium() -> str | None:
 class Page:
     """One tab."""
 
-    def __init__(self, browser: Browser, session: str) -> None:
+    def __init__(self, browser: Browser, session: str, context: str) -> None:
         self._browser, self._session = browser, session
+        #: What its cookies and permissions belong to.
+        self.context = context
         #: What went wrong in it: uncaught exceptions, console errors, refused resources.
         self.complaints: list[str] = []
 
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Call a method of the DevTools protocol."""
         return await self._browser.call(method, params, self._session)
+
+    async def close(self) -> None:
+        """Close the tab."""
+        await self.call("Page.close")
 
     async def open(self, url: str) -> None:
         """Go to an address and wait until its scripts have been loaded."""
@@ -76,9 +82,13 @@ class Page:
         """Return what a reader sees of an element."""
         return str(await self.evaluate(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''"))
 
+    async def type(self, text: str) -> None:
+        """Type a text into what has the focus."""
+        await self.call("Input.insertText", text=text)
+
     async def press(self, key: str, code: int) -> None:
         """Press a key, as a person would."""
-        text = {"text": "\r"} if key == "Enter" else {}
+        text = {"text": "\r" if key == "Enter" else key} if key == "Enter" or len(key) == 1 else {}
         for type_ in ("keyDown", "keyUp"):
             await self.call(
                 "Input.dispatchKeyEvent", type=type_, key=key, code=key, windowsVirtualKeyCode=code, **text
@@ -93,6 +103,8 @@ class Page:
             deviceScaleFactor=1,
             mobile=False,
         )
+        # They take up room here and lie above the page on a phone.
+        await self.call("Emulation.setScrollbarsHidden", hidden=True)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         await self.call("Emulation.setEmulatedMedia", features=[scheme])
 
@@ -139,7 +151,9 @@ class Browser:
             "Target.createTarget", {"url": "about:blank", "browserContextId": context["browserContextId"]}
         )
         attached = await self.call("Target.attachToTarget", {"targetId": target["targetId"], "flatten": True})
-        page = self._pages[attached["sessionId"]] = Page(self, attached["sessionId"])
+        page = self._pages[attached["sessionId"]] = Page(
+            self, attached["sessionId"], context["browserContextId"]
+        )
         for domain in ("Page", "Runtime", "Log", "Network"):
             await page.call(f"{domain}.enable")
         return page

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from tests.integration.dashboard.scenes import record_scenes
+from tests.integration.dashboard.scenes import scenes_in
 from tests.integration.dashboard.world import World
 from tests.web.chromium import Browser, Page, chromium, find_chromium
 from tests.web.server import Served
+from tests.web.winding import record_winding
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
     """A headless Chromium, if there is one on this machine."""
     executable = find_chromium()
@@ -24,7 +26,20 @@ async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bro
         yield running
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest.fixture(scope="session")
+def told(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A system in full swing with one task that took every turn, recorded and folded once."""
+
+    async def tell() -> World:
+        world = await scenes_in(tmp_path_factory.mktemp("scenes"))
+        await record_winding(world.pen, world.data)
+        await world.deliver()
+        return world
+
+    return asyncio.run(tell())
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def served(tmp_path: Path) -> AsyncIterator[Served]:
     """A dashboard that listens, with an empty record."""
     served = Served(World(tmp_path))
@@ -33,20 +48,31 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     await served.stop()
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def busy(served: Served) -> Served:
+@pytest_asyncio.fixture(loop_scope="session")
+async def busy(told: World) -> AsyncIterator[Served]:
     """The same, in full swing."""
-    await record_scenes(served.world.pen, served.world.data)
-    await served.world.deliver()
-    return served
+    served = Served(World(told.data, pen=told.pen.copy()))
+    await served.start()
+    yield served
+    await served.stop()
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def page(browser: Browser) -> Page:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def still(told: World) -> AsyncIterator[Served]:
+    """The same for all tests that only look."""
+    served = Served(World(told.data, pen=told.pen.copy()))
+    await served.start()
+    yield served
+    await served.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(browser: Browser) -> AsyncIterator[Page]:
     """A tab of a browser that nobody has logged in."""
     page = await browser.new_page()
     await page.shape(1280)
-    return page
+    yield page
+    await page.close()
 
 
 @pytest.fixture

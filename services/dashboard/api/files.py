@@ -72,15 +72,13 @@ def routes(running: Running) -> APIRouter:
     async def incident(incident_id: str) -> Response:
         """Show an incident and name its files."""
         document = await views.known(running.store, "incident", incident_id, IncidentDocument)
-        files = await asyncio.to_thread(_files, folder(incident_id))
+        files = await asyncio.to_thread(_files, _folder(running, incident_id))
         return json_response({**msgspec.structs.asdict(document), "files": files})
 
     @router.get("/incidents/{incident_id}/files/{name:path}")
-    async def incident_file(incident_id: str, name: str) -> Response:
+    async def file(incident_id: str, name: str) -> Response:
         """Return one file of an incident."""
-        path = await asyncio.to_thread(_inside, folder(incident_id), name)
-        if path is None:
-            raise Problem(404, "Not found", f"incident {incident_id[:120]!r} has no file {name[:200]!r}")
+        path = await incident_file(running, incident_id, name)
         headers = dict(_HEADERS)
         if path.suffix == ".json":
             return FileResponse(path, headers=headers, media_type="application/json")
@@ -89,13 +87,22 @@ def routes(running: Running) -> APIRouter:
         headers["Content-Disposition"] = "attachment"
         return FileResponse(path, headers=headers, media_type="application/octet-stream")
 
-    def folder(incident_id: str) -> Path:
-        if not TOKEN.match(incident_id):
-            raise Problem(404, "Not found", f"there is no incident {incident_id[:120]!r}")
-        incidents: Path = running.parts.incidents
-        return incidents / incident_id
-
     return router
+
+
+async def incident_file(running: Running, incident_id: str, name: str) -> Path:
+    """Find one file of an incident. Raises Problem 404."""
+    path = await asyncio.to_thread(_inside, _folder(running, incident_id), name)
+    if path is None:
+        raise Problem(404, "Not found", f"incident {incident_id[:120]!r} has no file {name[:200]!r}")
+    return path
+
+
+def _folder(running: Running, incident_id: str) -> Path:
+    if not TOKEN.match(incident_id):
+        raise Problem(404, "Not found", f"there is no incident {incident_id[:120]!r}")
+    incidents: Path = running.parts.incidents
+    return incidents / incident_id
 
 
 def _begin(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes] | None]:

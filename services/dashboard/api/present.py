@@ -9,8 +9,7 @@ import msgspec
 
 from contracts.message import Event, Meta, Recorded, Unknown, category_of
 from contracts.receipt import Problem
-from contracts.task import STAGES
-from services.dashboard.projections.card import pull_requests, runs_in_order
+from services.dashboard.projections.card import pull_requests, runs_in_order, stage_states
 from services.dashboard.projections.documents import Review, Run, TaskDocument
 from services.dashboard.projections.task import task_of
 
@@ -135,20 +134,16 @@ def task_view(document: TaskDocument) -> dict[str, Any]:
 def stages_of(document: TaskDocument) -> list[StageView]:
     """List the eight stages with their attempts."""
     runs = runs_in_order(document)
-    found = []
-    for stage in STAGES:
-        own = tuple(run for run in runs if run.stage == stage)
-        skipped = document.skipped.get(stage, "")
-        state = _state(own[-1]) if own else ("skipped" if skipped else "pending")
-        attempts = document.attempts.get(stage, 0)
-        found.append(StageView(stage=stage, state=state, attempts=attempts, skipped=skipped, runs=own))
-    return found
-
-
-def _state(run: Run) -> str:
-    if run.status == "completed" and run.problems:
-        return "not accepted"
-    return run.status or "requested"
+    return [
+        StageView(
+            stage=stage,
+            state=state,
+            attempts=document.attempts.get(stage, 0),
+            skipped=document.skipped.get(stage, ""),
+            runs=tuple(run for run in runs if run.stage == stage),
+        )
+        for stage, state in stage_states(document)
+    ]
 
 
 def evidence_of(document: TaskDocument) -> list[EvidenceView]:

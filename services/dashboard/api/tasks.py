@@ -20,8 +20,9 @@ from services.dashboard.api.record import Limit, Since, page_of_events
 from services.dashboard.api.secure import SecureRoute
 from services.dashboard.projections.documents import Card, Phase, TaskDocument
 
-#: Besides the phases: every task that has not ended.
-Wanted: TypeAlias = Literal[Phase, "active"]
+#: Besides the phases: every task that has not ended, and those of them that neither wait in the queue nor are parked.
+Wanted: TypeAlias = Literal[Phase, "active", "underway"]
+_ASIDE = frozenset({"queued", "parked", "unknown"})
 
 
 class PullView(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,13 +46,21 @@ def routes(running: Running) -> APIRouter:
         before: Annotated[str, Query(max_length=300)] = "",
         phase: Wanted | None = None,
         synthetic: bool | None = None,
+        text: Annotated[str, Query(max_length=200)] = "",
     ) -> Response:
-        """List tasks, newest first; `before` takes the `next` of the page before."""
+        """List tasks, newest first; `before` takes the `next` of the page before.
+
+        `text` is looked for in title, id, repositories, engine and reason, whatever its case.
+        """
+        words = text.casefold().split()
 
         def keep(card: Card) -> bool:
-            return phase in (None, "active", card.phase) and synthetic in (None, card.synthetic)
+            wanted = phase in (None, "active", card.phase) or (
+                phase == "underway" and card.phase not in _ASIDE
+            )
+            return wanted and synthetic in (None, card.synthetic) and _says(card, words)
 
-        view = "active" if phase == "active" else "card"
+        view = "active" if phase in ("active", "underway") else "card"
         found = await views.listing(store, view, Card, limit=limit, before=before, keep=keep)
         return json_response({"tasks": found.items, "next": found.next})
 
@@ -104,3 +113,10 @@ def routes(running: Running) -> APIRouter:
         return await views.known(store, "task", task_id, TaskDocument)
 
     return router
+
+
+def _says(card: Card, words: list[str]) -> bool:
+    if not words:
+        return True
+    said = "\n".join((card.title, card.id, card.engine, card.stage, card.reason, *card.repos)).casefold()
+    return all(word in said for word in words)

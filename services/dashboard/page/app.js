@@ -1,24 +1,24 @@
-// The page: which view is shown, when it is read again, and whether what it shows is current.
+// The page: which view is shown, and when it is read again. It is read when there is news, and never by the clock.
 
+import { Connection } from "./connection.js";
 import { get, Refused } from "./data.js";
 import { h, show } from "./dom.js";
 import { setServerTime, tick } from "./format.js";
+import { listen } from "./keys.js";
 import { Live } from "./live.js";
 import * as overview from "./overview.js";
 import * as task from "./task.js";
+import { visible } from "./visible.js";
 
 const main = document.getElementById("main");
 const system = document.getElementById("system");
-const notice = document.getElementById("notice");
-const link = document.getElementById("link");
-const linkText = document.getElementById("link-text");
 
 // Under load events come by the hundred: the page is read again at most this often.
 const PAUSE_MS = 600;
 // Views are folded a moment after the record: how long the page goes on asking for what it knows has happened.
 const PATIENCE_MS = 10_000;
-// However quiet it is, the page is compared with the server now and then.
-const SAFETY_MS = 30_000;
+// Tasks of which news is remembered; of more, the page is read once more anyway.
+const REMEMBERED = 500;
 
 let timer = null;
 let reading = false;
@@ -41,21 +41,26 @@ async function refresh() {
   }
   reading = true;
   const { name, view } = route();
+  const asked = location.hash;
   try {
-    const data = await view.read(name);
-    if (route().name !== name) return;
+    const [data, state] = await Promise.all([view.read(name), view === overview ? null : get("system")]);
+    if (location.hash !== asked) {
+      again = true;
+      return;
+    }
+    setServerTime((state ?? data.system).now);
     show(main, view.view(data, refresh));
-    const state = data.system ?? (await get("system"));
-    setServerTime(state.now);
-    show(system, overview.systemLine(state));
-    document.title = name ? `${data.task.title || name} – Autopilot` : "Autopilot";
+    show(system, overview.systemLine(state ?? data.system));
+    document.title = visible(view.title(data, name));
+    keys.settled();
     settle(view.reached(data));
+    connection.read();
     readAt = Date.now();
   } catch (error) {
     failed(error, name);
   } finally {
     reading = false;
-    if (again || route().name !== name) {
+    if (again) {
       again = false;
       schedule(0);
     }
@@ -66,9 +71,9 @@ function failed(error, name) {
   if (error instanceof Refused && error.status === 404 && name) {
     show(main, h("section", { "data-key": "missing" }, h("h2", {}, "No such task"), h("p", { class: "empty" }, `${error.message}. `, h("a", { href: "#/" }, "All tasks"))));
   } else if (error instanceof Refused && error.status === 401) {
-    state("ended", {});
+    connection.state("ended");
   } else {
-    say("warn", `The server could not be asked: ${error.message}. It is tried again.`);
+    connection.unread(error.message);
     schedule(3_000);
   }
 }
@@ -91,52 +96,35 @@ function schedule(wait) {
 function onNews(news) {
   const { name } = route();
   if (name && news.task_id !== name && news.category !== "mode") return;
-  if (news.task_id && (expected.size < 500 || expected.has(news.task_id))) {
+  if (news.task_id && (expected.size < REMEMBERED || expected.has(news.task_id))) {
     const since = expected.get(news.task_id)?.since ?? Date.now();
     expected.set(news.task_id, { position: news.position, since });
   }
   schedule(150);
 }
 
-let lost = null;
-
-function state(name, { since, fresh } = {}) {
-  link.dataset.state = name;
-  linkText.textContent = { live: "live", lost: "connection lost", ended: "session ended", connecting: "connecting" }[name];
-  document.body.dataset.stale = String(name !== "live");
-  lost = name === "lost" ? since : null;
-  if (name === "live") {
-    say("", "");
-    if (fresh) schedule(0);
-  } else if (name === "ended") {
-    say("bad", "Your session has ended: what you see is not updated any more. Get a new link with `autopilot status`.");
-  } else sayLost();
+function onState(name, { since, fresh } = {}) {
+  connection.state(name, since);
+  if (fresh) schedule(0);
 }
 
-function sayLost() {
-  if (lost === null) return;
-  const seconds = Math.round((Date.now() - lost) / 1000);
-  say("bad", `Connection lost: what you see is ${seconds} s old. It is being restored; is the stack up? \`autopilot status\` tells.`);
-}
-
-function say(tone, text) {
-  notice.dataset.tone = tone;
-  if (notice.textContent !== text) notice.textContent = text;
-}
+const connection = new Connection();
+const keys = listen();
 
 window.addEventListener("hashchange", () => {
   expected.clear();
-  main.focus({ preventScroll: true });
   window.scrollTo(0, 0);
-  schedule(0);
   readAt = 0;
   refresh();
 });
+document.getElementById("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
 setInterval(() => {
   tick();
-  sayLost();
+  connection.tick();
 }, 1_000);
-setInterval(() => !document.hidden && lost === null && schedule(0), SAFETY_MS);
 
 refresh();
-new Live({ onNews, onState: state }).open();
+new Live({ onNews, onState }).open();

@@ -8,22 +8,12 @@ export class Refused extends Error {
 }
 
 export async function get(path) {
-  const answer = await fetch(`/api/v1/${path}`, { headers: { Accept: "application/json" } });
-  if (answer.ok) return answer.json();
-  let detail = `${answer.status} ${answer.statusText}`;
-  try {
-    detail = (await answer.json()).detail ?? detail;
-  } catch {
-    // Not problem+json: the status line has to do.
-  }
-  throw new Refused(answer.status, detail);
+  return (await ask(path)).json();
 }
 
-// Reads the beginning of a text, without loading all of it: a log may have many megabytes.
+// Reads the beginning of a text, without loading all of it: a diff may have many megabytes.
 export async function getText(path, limit) {
-  const answer = await fetch(`/api/v1/${path}`);
-  if (!answer.ok) throw new Refused(answer.status, (await answer.json().catch(() => ({}))).detail ?? answer.statusText);
-  const reader = answer.body.getReader();
+  const reader = (await ask(path)).body.getReader();
   const decoder = new TextDecoder();
   let text = "";
   while (text.length < limit) {
@@ -33,4 +23,16 @@ export async function getText(path, limit) {
   }
   await reader.cancel();
   return { text: text.slice(0, limit), whole: false };
+}
+
+async function ask(path) {
+  const answer = await fetch(`/api/v1/${path}`);
+  if (answer.ok) return answer;
+  let detail = `${answer.status} ${answer.statusText}`;
+  try {
+    detail = (await answer.json()).detail ?? detail;
+  } catch {
+    // Not problem+json: the status line has to do.
+  }
+  throw new Refused(answer.status, detail);
 }

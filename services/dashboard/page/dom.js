@@ -1,23 +1,56 @@
 // Building and updating the page. Every text goes in as a text node: nothing here ever parses HTML.
 
+import { visible } from "./visible.js";
+
+const SVG = "http://www.w3.org/2000/svg";
+const HANDLERS = ["onclick", "ontoggle", "onchange", "oninput", "onsubmit", "onkeydown", "onfocus", "onpointerenter"];
+
 export function h(tag, attributes, ...children) {
-  const node = document.createElement(tag);
+  return fill(document.createElement(tag), attributes, children);
+}
+
+export function s(tag, attributes, ...children) {
+  return fill(document.createElementNS(SVG, tag), attributes, children);
+}
+
+function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes ?? {})) {
     if (value === undefined || value === null || value === false) continue;
     if (name.startsWith("on")) node[name] = value;
-    else node.setAttribute(name, value === true ? "" : String(value));
+    // `open` and the like are there or not; `aria-…` and `data-…` have values.
+    else node.setAttribute(name, value === true && !name.includes("-") ? "" : visible(String(value)));
   }
   for (const child of children.flat(Infinity)) {
     if (child === undefined || child === null || child === false || child === "") continue;
-    node.append(child instanceof Node ? child : document.createTextNode(String(child)));
+    node.append(child instanceof Node ? child : document.createTextNode(visible(String(child))));
   }
   return node;
 }
 
 // A link only where following it is harmless: a URL from outside may be `javascript:`.
-export function outside(url, text) {
+export function outside(url, text, attributes = {}) {
   const harmless = /^https?:\/\//i.test(url);
-  return harmless ? h("a", { href: url, rel: "noreferrer noopener", target: "_blank" }, text) : h("span", { title: url }, text);
+  return harmless
+    ? h("a", { ...attributes, href: url, rel: "noreferrer noopener", target: "_blank" }, text)
+    : h("span", { ...attributes, title: url }, text);
+}
+
+// A part that fills itself: updates leave its inside alone and hand it what it was given anew.
+export function island(tag, attributes, given, { begin, receive }) {
+  const node = h(tag, { ...attributes, "data-own": true });
+  Object.assign(node, { given, begin, receive });
+  return node;
+}
+
+// One of many equal parts: built only where its stamp, all that it is made from, has changed.
+export function lazily(tag, key, stamp, build) {
+  return Object.assign(h(tag, { "data-key": key, "data-later": true }), { stamp, build });
+}
+
+function built(node) {
+  if (node.build) return Object.assign(node.build(), { stamp: node.stamp });
+  for (const part of node.querySelectorAll?.("[data-later]") ?? []) part.replaceWith(built(part));
+  return node;
 }
 
 // Makes `target` look like `source` and keeps the nodes that are there: focus, scroll and opened parts stay.
@@ -30,12 +63,14 @@ export function morph(target, source) {
   for (const { name, value } of source.attributes) {
     if (target.getAttribute(name) !== value && !chosen(name)) target.setAttribute(name, value);
   }
-  for (const event of ["onclick", "ontoggle", "onchange"]) {
+  for (const event of HANDLERS) {
     if (target[event] !== source[event]) target[event] = source[event];
   }
-  if (target.nodeName === "SELECT") return;
-  // What the page has filled in by itself stays.
-  if (target.hasAttribute("data-own")) return;
+  if (target.hasAttribute("data-own")) {
+    target.given = source.given;
+    if (!target.begin) target.receive?.(target);
+    return;
+  }
   update(target, [...source.childNodes]);
 }
 
@@ -55,9 +90,12 @@ export function update(parent, wanted) {
       else place = place.nextSibling;
       if (match.nodeType === Node.TEXT_NODE) {
         if (match.data !== next.data) match.data = next.data;
-      } else morph(match, next);
+      } else if (next.stamp === undefined || next.stamp !== match.stamp) {
+        morph(match, built(next));
+        match.stamp = next.stamp;
+      }
     } else {
-      parent.insertBefore(next, place);
+      parent.insertBefore(built(next), place);
     }
   }
   while (place) {
@@ -69,4 +107,9 @@ export function update(parent, wanted) {
 
 export function show(parent, ...children) {
   update(parent, children.flat(Infinity).filter((child) => child instanceof Node));
+  for (const node of parent.querySelectorAll("[data-own]")) {
+    const begin = node.begin;
+    node.begin = null;
+    begin?.(node);
+  }
 }

@@ -1,38 +1,37 @@
 // A task's raw events, read from the record when somebody opens them.
 
 import { get } from "./data.js";
-import { h, show } from "./dom.js";
+import { h, island } from "./dom.js";
+import { clipped } from "./visible.js";
 
-// Characters of one event that are shown; patches travel in events.
-const LONGEST = 20_000;
+// Characters of one event that are shown: patches travel in events. Events that are kept on the page.
+const LONGEST = 20_000, MOST = 1_000;
 
 export function rawEvents(id) {
-  const box = h("div", { "data-own": true });
-  const part = h("details", {
-    "data-key": "raw",
-    class: "raw",
-    ontoggle: (event) => {
-      const own = event.currentTarget.querySelector("[data-own]");
-      if (event.currentTarget.open && !own.hasChildNodes()) more(id, own, 0);
-    },
-  }, h("summary", {}, h("h2", {}, "Events as recorded")), box);
-  return part;
+  const open = (event) => {
+    const box = event.currentTarget.querySelector("[data-own]");
+    if (event.currentTarget.open && !box.hasChildNodes()) more(id, box, 0);
+  };
+  return h("section", { "data-key": "raw", class: "part", "aria-labelledby": "raw-name" },
+    h("h2", { id: "raw-name", tabindex: "-1" }, "Events as recorded"),
+    h("details", { class: "raw", ontoggle: open }, h("summary", {}, "Show them as JSON"), island("div", {}, id, {})));
 }
 
 async function more(id, box, since) {
   try {
     const page = await get(`tasks/${id}/events?limit=100&since=${since}`);
-    box.querySelector("button")?.remove();
+    box.querySelector("button.quiet")?.remove();
     box.append(...page.events.map((event) => h("details", {},
       h("summary", { class: "mono" }, `#${event.position} ${event.type} `, h("span", { class: "dim" }, `${event.stream} v${event.version}`)),
-      h("pre", {}, clip(JSON.stringify(event, null, 2))))));
-    if (page.events.length === 0 && since === 0) show(box, h("p", { class: "empty" }, "No event is recorded."));
-    else box.append(h("button", { type: "button", class: "quiet", onclick: () => more(id, box, page.next) }, page.more ? "Show more" : "Look for newer ones"));
+      h("pre", { tabindex: "0" }, clipped(JSON.stringify(event, null, 2), LONGEST)))));
+    while (box.querySelectorAll(":scope > details").length > MOST) box.querySelector(":scope > details").remove();
+    if (page.events.length === 0 && since === 0) box.append(h("p", { class: "empty" }, "No event is recorded."));
+    else box.append(again(page.more ? "Show more" : "Look for newer ones", id, box, page.next));
   } catch (error) {
-    show(box, h("p", { class: "empty" }, `The events could not be read: ${error.message}`), h("button", { type: "button", class: "quiet", onclick: () => { box.replaceChildren(); more(id, box, since); } }, "Try again"));
+    box.replaceChildren(h("p", { class: "empty" }, `The events could not be read: ${error.message}`), again("Try again", id, box, 0));
   }
 }
 
-function clip(text) {
-  return text.length <= LONGEST ? text : `${text.slice(0, LONGEST)}\n… (${text.length - LONGEST} more characters)`;
+function again(text, id, box, since) {
+  return h("button", { type: "button", class: "quiet", onclick: () => { if (since === 0) box.replaceChildren(); more(id, box, since); } }, text);
 }

@@ -15,7 +15,7 @@ export class Live {
     this.source = null;
     setInterval(() => this.#listenForSilence(), 5_000);
     // A hidden tab would hold one of the six connections that a browser has for all of its tabs.
-    document.addEventListener("visibilitychange", () => (document.hidden ? this.#pause() : this.open()));
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.#pause() : this.#resume()));
     window.addEventListener("online", () => this.open());
   }
 
@@ -66,6 +66,12 @@ export class Live {
     if (Date.now() - this.heard < SILENCE_MS) return;
     this.lostSince ??= this.heard;
     this.onState("lost", { since: this.lostSince });
+    this.open();
+  }
+
+  #resume() {
+    if (this.source) return;
+    this.onState("connecting");
     this.open();
   }
 

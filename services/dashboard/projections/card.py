@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contracts.task import PullRequestRef
+from datetime import datetime
+
+from contracts.task import STAGES, PullRequestRef, Stage
 from services.dashboard.projections.documents import ENDS, Card, Run, TaskDocument
 
 
@@ -35,6 +37,8 @@ def card_of(document: TaskDocument) -> Card | None:
         depends_on=document.depends_on,
         pull_requests=pull_requests(document),
         holds_slot=document.holds_slot,
+        stages=tuple(state for _, state in stage_states(document)),
+        gates=document.gates,
         position=document.position,
     )
 
@@ -52,6 +56,28 @@ def card_sort(card: Card) -> str:
 def runs_in_order(document: TaskDocument) -> list[Run]:
     """List runs by their last event; requested ones that no replica has started come last."""
     return sorted(document.runs.values(), key=lambda run: (run.position == 0, run.position, run.run_id))
+
+
+def stage_states(document: TaskDocument) -> list[tuple[Stage, str]]:
+    """Tell the state of each stage: pending, skipped, requested, not accepted, or as its latest run says.
+
+    A new plan voids what came of the plan before: a stage that has not been asked for since is pending again.
+    """
+    latest = {run.stage: run for run in runs_in_order(document)}
+    plan = latest.get("plan")
+    since = plan.requested_at if plan else None
+    return [(stage, _state(document, stage, latest.get(stage), since)) for stage in STAGES]
+
+
+def _state(document: TaskDocument, stage: Stage, run: Run | None, planned_at: datetime | None) -> str:
+    if run is None:
+        return "skipped" if stage in document.skipped else "pending"
+    stale = run.requested_at and planned_at and run.requested_at < planned_at
+    if stale and STAGES.index(stage) > STAGES.index("plan"):
+        return "pending"
+    if run.status == "completed" and run.problems:
+        return "not accepted"
+    return run.status or "requested"
 
 
 def pull_requests(document: TaskDocument) -> tuple[PullRequestRef, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -79,6 +79,8 @@ class Check(_Document, frozen=True, kw_only=True):
     exit_code: int | None
     ended: str
     duration_s: float
+    #: Highest use of memory that was seen, in MB.
+    memory_mb: float = 0.0
     collected: int = 0
     passed: int = 0
     failed: int = 0
@@ -98,6 +100,8 @@ class Change(_Document, frozen=True, kw_only=True):
     files: int
     #: Digest of the stored diff.
     diff: str = ""
+    #: What the engine says that a reviewer has to know.
+    remarks: tuple[str, ...] = ()
 
 
 class RunFailure(_Document, frozen=True, kw_only=True):
@@ -257,6 +261,10 @@ class Card(_Document, frozen=True, kw_only=True):
     depends_on: tuple[str, ...] = ()
     pull_requests: tuple[PullRequestRef, ...] = ()
     holds_slot: bool = False
+    #: State of each of the eight stages under the present plan, in their order.
+    stages: tuple[str, ...] = ()
+    #: Latest verdict of each gate about the present plan.
+    gates: dict[int, str] = msgspec.field(default_factory=dict)
 
 
 class SinkState(_Document, frozen=True, kw_only=True):
@@ -303,6 +311,8 @@ class IncidentDocument(_Document, frozen=True, kw_only=True):
     filed_at: datetime | None = None
     path: str = ""
     reproducible: bool = False
+    #: What else was said when it was filed, by the names of the event's fields.
+    filed: dict[str, Any] = msgspec.field(default_factory=dict)
     synthetic: bool = False
     position: int = 0
 

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from contracts.task import PullRequestRef, RepoChange, RepoSpec
-from services.dashboard.projections.documents import Change, Repo
+from services.dashboard.projections.documents import LIST_LIMIT, REASON_LIMIT, Change, Repo
+from services.dashboard.projections.narrative import clip
 
 
 def repo_of(spec: RepoSpec) -> Repo:
@@ -23,6 +24,7 @@ def change_of(change: RepoChange) -> Change:
         tree=change.tree,
         files=len(change.files),
         diff=change.diff.digest if change.diff else "",
+        remarks=tuple(clip(remark, REASON_LIMIT) for remark in change.remarks[:LIST_LIMIT]),
     )
 
 

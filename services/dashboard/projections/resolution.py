@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Any, assert_never
 
 import msgspec
 
@@ -89,9 +89,26 @@ def fold_incident(
                 opened_at=recorded.recorded_at,
             )
         case IncidentFiled(path=path, reproducible=reproducible):
-            return replace(before, path=path, reproducible=reproducible, filed_at=recorded.recorded_at)
+            return replace(
+                before,
+                path=path,
+                reproducible=reproducible,
+                filed=_more(event),
+                filed_at=recorded.recorded_at,
+            )
         case _:
             assert_never(event)
+
+
+def _more(event: IncidentFiled) -> dict[str, Any]:
+    """Return what an event says beyond what the document has a field for; texts are shortened."""
+    named = {"type", "incident_id", "task_id", "path", "reproducible", "reason"}
+    said = msgspec.to_builtins(event)
+    return {
+        name: clip(value, REASON_LIMIT) if isinstance(value, str) else value
+        for name, value in said.items()
+        if name not in named
+    }
 
 
 def incident_sort(document: IncidentDocument) -> str:

@@ -111,6 +111,7 @@ def _check(repo: str, receipt: CommandReceipt) -> Check:
         exit_code=receipt.exit_code,
         ended=receipt.ended,
         duration_s=receipt.duration_s,
+        memory_mb=receipt.peak_memory_mb,
         collected=receipt.collected,
         passed=receipt.passed,
         failed=receipt.failed,

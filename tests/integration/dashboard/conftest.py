@@ -10,22 +10,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.dashboard.scenes import record_scenes
+from tests.integration.dashboard.scenes import scenes_in
 from tests.integration.dashboard.world import API_TOKEN, World
 
 
 @pytest.fixture(scope="session")
 def told(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A system in full swing, recorded and folded once for all tests that only read."""
-    world = World(tmp_path_factory.mktemp("scenes"))
-
-    async def tell() -> None:
-        await world.open()
-        await record_scenes(world.pen, world.data)
-        await world.deliver()
-
-    asyncio.run(tell())
-    return world
+    return asyncio.run(scenes_in(tmp_path_factory.mktemp("scenes")))
 
 
 @pytest.fixture

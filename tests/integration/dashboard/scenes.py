@@ -18,7 +18,7 @@ from contracts.task import (
 from contracts.workspace import DiskPressureCleared, DiskPressureRaised, WorkspaceRemoved
 from libs.evidence.store import EvidenceStore
 from tests.integration.dashboard.history import HOSTILE, Life
-from tests.integration.dashboard.world import Pen
+from tests.integration.dashboard.world import Pen, World
 
 BROKEN = (
     Problem(
@@ -26,6 +26,15 @@ BROKEN = (
         detail="tests/test_allocation.py::test_remainder_goes_to_the_first passed on the base and fails now",
     ),
 )
+
+
+async def scenes_in(data: Path) -> World:
+    """Make a world in full swing, recorded and folded."""
+    world = World(data)
+    await world.open()
+    await record_scenes(world.pen, data)
+    await world.deliver()
+    return world
 
 
 async def record_scenes(pen: Pen, data: Path) -> None:

@@ -168,7 +168,7 @@ async def test_every_answer_carries_the_security_headers(
     for answer in (
         await browser(told).get("/"),
         await browser(told).get("/login"),
-        await browser(told).get("/page/app.css"),
+        await browser(told).get("/page/base.css"),
         await browser(told).get("/page/nothing.js"),
         await browser(told).get("/api/v1/tasks"),
         await program(told).get("/api/v1/tasks"),
@@ -184,7 +184,7 @@ async def test_every_answer_carries_the_security_headers(
 
 async def test_the_page_needs_nothing_from_elsewhere(told: World, browser: Client) -> None:
     client = browser(told)
-    for name in ("app.js", "app.css", "dom.js", "live.js", "icon.svg"):
+    for name in ("app.js", "base.css", "dom.js", "live.js", "icon.svg"):
         answer = await client.get(f"/page/{name}")
         assert answer.status_code == 200
         assert "https://" not in answer.text

@@ -88,6 +88,18 @@ def test_no_command_breaks_out_of_its_row() -> None:
     assert "`a \\| b c`" in row
 
 
+def test_what_the_engine_and_the_verifier_find_doubtful_is_to_be_looked_at() -> None:
+    known = given()
+    (seen,) = known.verifications
+    facts = ChangeFacts(special_cases=("a.py:3: 37",))
+    known = msgspec.structs.replace(known, verifications=(msgspec.structs.replace(seen, facts=facts),))
+    change = msgspec.structs.replace(CHANGE, remarks=("made by a program",))
+    text = body_for(known, "t1", known.spec.repos[0], change)
+    assert "## To be looked at\n\n- made by a program\n- the change decides by constants" in text
+    assert "`a.py:3: 37`" in text
+    assert "To be looked at" not in body(given())
+
+
 def test_a_draft_says_that_nobody_reviewed_it() -> None:
     assert "**Not reviewed**" in body(given(draft=True))
     assert "Not reviewed" not in body(given())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contracts.receipt import CommandReceipt
+from contracts.receipt import CommandReceipt, RepoVerification
 from contracts.task import RepoChange, RepoSpec, StageInput
 
 
@@ -15,9 +15,10 @@ def body_for(given: StageInput, task_id: str, repo: RepoSpec, change: RepoChange
     if stacked:
         names = ", ".join(f"`{base.branch}` ({base.pull_request or base.task_id})" for base in stacked)
         parts.append(f"Builds on {names}; merge that first.")
-    if change.remarks:
-        parts.append("## To be looked at\n\n" + "\n".join(f"- {remark}" for remark in change.remarks))
     verification = next((seen for seen in given.verifications if seen.repo == repo.name), None)
+    remarks = [*change.remarks, *_special_cases(verification)]
+    if remarks:
+        parts.append("## To be looked at\n\n" + "\n".join(f"- {remark}" for remark in remarks))
     if verification is not None:
         rows = "\n".join(_row(receipt) for receipt in verification.commands)
         parts.append(
@@ -54,6 +55,16 @@ def evidence_for(given: StageInput, repo: RepoSpec) -> tuple[str, ...]:
                 one for receipt in seen.commands for one in (receipt.output, receipt.report)
             ]
     return tuple(f"{one.name} sha256:{one.digest}" for one in references if one is not None)
+
+
+def _special_cases(seen: RepoVerification | None) -> list[str]:
+    if seen is None or not seen.facts.special_cases:
+        return []
+    places = "; ".join(f"`{place}`" for place in seen.facts.special_cases[:5])
+    return [
+        f"the change decides by constants that the tests use and its file did not know before: {places}. "
+        "Does it answer other inputs as well?"
+    ]
 
 
 def _row(receipt: CommandReceipt) -> str:

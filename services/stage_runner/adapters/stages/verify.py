@@ -62,6 +62,7 @@ def bounded(seen: RepoVerification) -> RepoVerification:
     facts = msgspec.structs.replace(
         seen.facts,
         placeholders=tuple(place[:300] for place in seen.facts.placeholders[:MAX_LISTED]),
+        special_cases=tuple(place[:300] for place in seen.facts.special_cases[:MAX_LISTED]),
         public_removed=tuple(name[:300] for name in seen.facts.public_removed[:MAX_LISTED]),
         protected_touched=seen.facts.protected_touched[:MAX_LISTED],
         tests_added=seen.facts.tests_added[:MAX_LISTED],

@@ -1,0 +1,1 @@
+"""Bugs that a mutation tool makes in real repositories, as cases."""
