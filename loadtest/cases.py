@@ -171,7 +171,9 @@ def _report(rows: list[Row], *, json: bool) -> None:
         )
         for row in rows
     ]
-    show.table(("case", "state", "pull request", "independent check", "s", "engine s", "reason"), cells, marked=(1,))
+    show.table(
+        ("case", "state", "pull request", "independent check", "s", "engine s", "reason"), cells, marked=(1,)
+    )
 
 
 if __name__ == "__main__":
