@@ -40,7 +40,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     #: None where there is no pull request to check.
     independent_check: bool | None = None
     wall_s: float = 0.0
-    #: Of the engine alone: seconds of the stage `implement`, all attempts.
+    #: Seconds of the stage `implement`, all attempts; the wait for a place of the stage-runner is in it.
     engine_s: float = 0.0
     attempts: int = 0
     tokens: int = 0
