@@ -1,4 +1,4 @@
-"""Runs real cases through a real stack: `python -m loadtest.cases DIR [--engine patch] [--only ID] [--json]`.
+"""Runs real cases through a real stack: `python -m loadtest.cases DIR [--engine NAME] [--only ID] [--json]`.
 
 DIR is written by the case scripts (cases/*/case.json, repos/*.git). With engine `patch` a case's task carries
 `gold.patch`, or `<--patch-dir>/<id>.patch`. Exit status: 0 when every case that could be submitted ended `done` and
@@ -40,6 +40,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     #: None where there is no pull request to check.
     independent_check: bool | None = None
     wall_s: float = 0.0
+    #: Seconds of the stage `implement`, all attempts; the wait for a place of the stage-runner is in it.
+    engine_s: float = 0.0
     attempts: int = 0
     tokens: int = 0
     reason: str = ""
@@ -66,7 +68,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m loadtest.cases", description=__doc__.splitlines()[0])
     parser.add_argument("directory", type=Path, metavar="DIR")
-    parser.add_argument("--engine", default="patch", choices=["patch"])
+    parser.add_argument("--engine", default="patch", choices=["patch", "repair", "command"])
     parser.add_argument("--only", action="append", nargs="+", default=[], metavar="ID")
     parser.add_argument(
         "--patch-dir", type=Path, help="take DIR/<id>.patch instead of each case's gold.patch"
@@ -98,13 +100,18 @@ def _run(
         final = dict(zip(ids, Watch(client, list(ids.values())).run(quiet=options.json), strict=True))
         for case in cases:
             if case.id in final:
-                rows[case.id] = asyncio.run(_row(config, case, final[case.id], tools[case.id]))
+                rows[case.id] = asyncio.run(
+                    _row(config, case, final[case.id], tools[case.id], _engine_s(client, ids[case.id]))
+                )
     print(f"{len(ids)} tasks in {time.monotonic() - began:.0f} s", file=sys.stderr)
     return [rows[case.id] for case in cases]
 
 
 def _task(root: Path, case: Case, tools: Path, options: argparse.Namespace) -> TaskSpec:
-    if options.patch_dir is not None:
+    patch = None
+    if options.engine != "patch":
+        pass  # the others find their change themselves
+    elif options.patch_dir is not None:
         patch = (options.patch_dir / f"{case.id}.patch").read_text()
     elif case.multi_repo:
         patch = "".join(
@@ -115,7 +122,21 @@ def _task(root: Path, case: Case, tools: Path, options: argparse.Namespace) -> T
     return task(root, case, tools, options.engine, patch)
 
 
-async def _row(config: StackConfig, case: Case, one: dict[str, Any], tools: Path) -> Row:
+def _engine_s(client: Client, task_id: str) -> float:
+    """Add up what the stage `implement` took, from the record."""
+    seconds, since, more = 0.0, 0, True
+    while more:
+        page = client.dashboard("GET", f"/api/v1/tasks/{task_id}/events", params={"since": since})
+        since, more = page["next"], page["more"]
+        for one in page["events"]:
+            if one["type"] in ("stage_completed", "stage_failed") and one["data"]["stage"] == "implement":
+                seconds += one["data"]["duration_s"]
+    return round(seconds, 1)
+
+
+async def _row(
+    config: StackConfig, case: Case, one: dict[str, Any], tools: Path, engine_s: float = 0.0
+) -> Row:
     pulls = one.get("pull_requests", ())
     checked = None
     if pulls:
@@ -128,6 +149,7 @@ async def _row(config: StackConfig, case: Case, one: dict[str, Any], tools: Path
         tree=pulls[0]["tree"] if pulls else None,
         independent_check=checked,
         wall_s=one["seconds"],
+        engine_s=engine_s,
         attempts=max(one["attempts"].values(), default=0),
         reason=one.get("reason", ""),
     )
@@ -144,11 +166,14 @@ def _report(rows: list[Row], *, json: bool) -> None:
             row.pr or "-",
             {True: "passes", False: "FAILS", None: "-"}[row.independent_check],
             row.wall_s,
+            row.engine_s,
             row.reason,
         )
         for row in rows
     ]
-    show.table(("case", "state", "pull request", "independent check", "s", "reason"), cells, marked=(1,))
+    show.table(
+        ("case", "state", "pull request", "independent check", "s", "engine s", "reason"), cells, marked=(1,)
+    )
 
 
 if __name__ == "__main__":

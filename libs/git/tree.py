@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -95,3 +97,38 @@ def _change(path: bytes, facts: list[str], added: bytes, removed: bytes) -> Chan
         removed=0 if binary else int(removed),
         binary=binary,
     )
+
+
+def tree_with(entries: Sequence[TreeEntry], contents: Mapping[str, bytes]) -> str:
+    """Hashes the tree that a commit would have with other contents of some files; nothing is stored.
+
+    Contents are hashed as they are: filters and line endings that `.gitattributes` asks for are not applied.
+    """
+    sha256 = any(len(entry.blob) == 64 for entry in entries)
+    folders: dict[str, list[tuple[bytes, bytes]]] = {"": []}
+    for entry in entries:
+        blob = entry.blob
+        if entry.path in contents:
+            blob = _object_id(b"blob", contents[entry.path], sha256=sha256)
+        folder, _, name = entry.path.rpartition("/")
+        while folder not in folders:
+            folders[folder] = []
+            folder = folder.rpartition("/")[0]
+        folders[entry.path.rpartition("/")[0]].append(
+            (os.fsencode(name), b"%s %s\0%s" % (entry.mode.encode(), os.fsencode(name), bytes.fromhex(blob)))
+        )
+    for folder in sorted(folders, key=lambda path: -path.count("/") if path else 1):
+        # Git orders folders as if their names ended in a slash.
+        body = b"".join(record for _, record in sorted(folders[folder]))
+        made = _object_id(b"tree", body, sha256=sha256)
+        if not folder:
+            return made
+        above, _, name = folder.rpartition("/")
+        record = b"40000 %s\0%s" % (os.fsencode(name), bytes.fromhex(made))
+        folders[above].append((os.fsencode(name) + b"/", record))
+    raise AssertionError("the root is a folder")
+
+
+def _object_id(kind: bytes, content: bytes, *, sha256: bool) -> str:
+    whole = b"%s %d\0" % (kind, len(content)) + content
+    return (hashlib.sha256(whole) if sha256 else hashlib.sha1(whole, usedforsecurity=False)).hexdigest()

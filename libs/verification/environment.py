@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from string import Template
+from types import MappingProxyType
 
 import msgspec
 
@@ -21,6 +22,8 @@ TREE = "/checkout"
 _OURS = ("PYTHONPATH", "PYTEST_ADDOPTS", "PATH")
 _SHIMMED = ("python", "python3", "pytest", "py.test", "coverage")
 _PROBE = Path(__file__).parent / "probe"
+#: Files of a handed-over folder by the ending of their module's name; pytest loads the one that ends in `o`.
+OBSERVER: Mapping[str, Path] = MappingProxyType({"o": _PROBE / "observer.py", "w": _PROBE / "watch.py"})
 _SHIM = """#!/bin/sh
 here={here}
 rest=$PATH: PATH=
@@ -99,8 +102,8 @@ class Handover(msgspec.Struct, frozen=True, kw_only=True):
     module: str
 
 
-def hand_over(workdir: Path, path: str) -> Handover:
-    """Write the observer and the programs that lead to it into a folder with an unpredictable name.
+def hand_over(workdir: Path, path: str, parts: Mapping[str, Path] = OBSERVER) -> Handover:
+    """Write a plugin of pytest and the programs that lead to it into a folder with an unpredictable name.
 
     A command such as `PYTHONPATH=. python -m pytest` sets the variable that shows the way to the observer;
     hence the programs in front of `python` and `pytest`, which add it again.
@@ -109,8 +112,8 @@ def hand_over(workdir: Path, path: str) -> Handover:
     handover = Handover(source=workdir / name, target=f"/opt/{name}", module=f"{name}_o")
     programs = handover.source / "bin"
     programs.mkdir(parents=True)
-    shutil.copyfile(_PROBE / "observer.py", handover.source / f"{handover.module}.py")
-    shutil.copyfile(_PROBE / "watch.py", handover.source / f"{name}_w.py")
+    for ending, part in parts.items():
+        shutil.copyfile(part, handover.source / f"{name}_{ending}.py")
     versions = (f"python3.{minor}" for minor in range(8, 20))
     for program in (*_SHIMMED, *versions):
         if shutil.which(program, path=path):

@@ -13,7 +13,7 @@ import msgspec
 from contracts.task import Engine, TaskSpec
 
 #: Engines that this release carries.
-ENGINES = ("auto", "command", "patch", "noop")
+ENGINES = ("auto", "command", "repair", "patch", "noop")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 

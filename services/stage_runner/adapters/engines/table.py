@@ -8,9 +8,10 @@ from types import MappingProxyType
 from services.stage_runner.adapters.engines.command import command
 from services.stage_runner.adapters.engines.engine import Engine
 from services.stage_runner.adapters.engines.patch import patch
+from services.stage_runner.adapters.engines.repair import repair
 from services.stage_runner.adapters.stages.context import StageContext, fail
 
-ENGINES: Mapping[str, Engine] = MappingProxyType({"command": command, "patch": patch})
+ENGINES: Mapping[str, Engine] = MappingProxyType({"command": command, "patch": patch, "repair": repair})
 
 
 def engine_of(context: StageContext) -> Engine:

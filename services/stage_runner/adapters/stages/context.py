@@ -13,7 +13,7 @@ from typing import Literal, NoReturn
 
 import msgspec
 
-from contracts.receipt import EvidenceRef
+from contracts.receipt import EvidenceRef, Problem
 from contracts.stage import StageOutput
 from contracts.task import Failure, FailureClass, RepoSpec, StageInput, StageRequested
 from libs.evidence.store import EvidenceStore
@@ -155,9 +155,11 @@ def cookie_of(data_dir: Path, run_id: str) -> str:
     return f"{run_id}-{hashlib.sha256(str(data_dir.absolute()).encode()).hexdigest()[:12]}"
 
 
-def fail(kind: FailureClass, code: str, detail: str, repo: str = "") -> NoReturn:
+def fail(
+    kind: FailureClass, code: str, detail: str, repo: str = "", findings: tuple[Problem, ...] = ()
+) -> NoReturn:
     """End a stage with a structured failure."""
-    raise StageError(Failure(kind=kind, code=code, detail=detail, repo=repo))
+    raise StageError(Failure(kind=kind, code=code, detail=detail, repo=repo, findings=findings))
 
 
 def forge_failure(error: ForgeError, repo: str) -> StageError:
