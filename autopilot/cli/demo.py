@@ -1,4 +1,4 @@
-"""`demo`: four real tasks on the example repository, from submit to pull request or incident."""
+"""`demo`: seven real tasks on the example repository, from submit to pull request or incident."""
 
 from __future__ import annotations
 
