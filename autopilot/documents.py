@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from autopilot.wiring import topology
+from autopilot import asyncapi
+from autopilot.wiring import services, topology
 from contracts.catalogue import OWNERS, UNIONS, classes_of
 from contracts.message import SUBJECT_ROOT, Event, wire_type
 from contracts.policy import Policy
@@ -27,6 +28,7 @@ def documents() -> dict[str, str]:
     made = {
         "contracts/schemas/task.schema.json": _schema("An Autopilot task file", TaskSpec),
         "contracts/schemas/policy.schema.json": _schema("An Autopilot policy file", Policy),
+        "contracts/schemas/asyncapi.json": _formatted(asyncapi.document(services())),
         "docs/events.md": _catalogue(),
         "docs/topology.txt": render(topology()),
     }
@@ -37,8 +39,11 @@ def documents() -> dict[str, str]:
 
 
 def _schema(title: str, type_: Any) -> str:
-    schema = {"$schema": SCHEMA_DIALECT, "title": title, **msgspec.json.schema(type_)}
-    return msgspec.json.format(msgspec.json.encode(schema), indent=2).decode() + "\n"
+    return _formatted({"$schema": SCHEMA_DIALECT, "title": title, **msgspec.json.schema(type_)})
+
+
+def _formatted(document: dict[str, Any]) -> str:
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
 
 
 def _catalogue() -> str:

@@ -49,10 +49,10 @@ def demo(
     """Run real tasks on an example repository. Exits 0 only if every outcome is the expected one."""
     began = time.monotonic()
     config = StackConfig.from_arguments(data_dir, ephemeral_ports=ephemeral_ports)
-    lifecycle.require_sandbox()
     interactive = sys.stdout.isatty() and not os.environ.get("CI") and not json
     own_stack = not _running(config)
     if own_stack:
+        lifecycle.require_sandbox()
         if not ephemeral_ports and busy(config.ports):
             config = msgspec.structs.replace(config, ephemeral=True)
             if not json:
@@ -62,7 +62,8 @@ def demo(
         if interactive:
             lifecycle.announce(Client(config))
         elif not json:
-            show.line(f"Dashboard: {Client(config).status.addresses['dashboard']}")
+            status = Client(config).status
+            show.line(f"Dashboard: {status.published or status.addresses['dashboard']}")
         wrong = _run(config, began, json=json)
         if interactive and own_stack:
             # The first link may have been used.
