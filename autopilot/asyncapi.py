@@ -36,7 +36,9 @@ def document(services: Sequence[Service]) -> dict[str, Any]:
         },
         "defaultContentType": "application/json",
         "servers": {
-            "embedded": _server(f"{HOST}:{DEFAULT_PORTS[NATS]}", "The embedded stack, and the published port."),
+            "embedded": _server(
+                f"{HOST}:{DEFAULT_PORTS[NATS]}", "The embedded stack, and the published port."
+            ),
             "containers": _server(f"{NATS}:{DEFAULT_PORTS[NATS]}", "Inside the network of the compose file."),
         },
         "channels": {wire_type(event): _channel(event) for event in EVENTS},
@@ -46,7 +48,10 @@ def document(services: Sequence[Service]) -> dict[str, Any]:
             "messageTraits": {"cloudEvent": {"contentType": "application/json", "headers": headers()}},
             "schemas": schemas(),
             "securitySchemes": {
-                "user": {"type": "userPassword", "description": "One user per service; see docs/topology.txt."}
+                "user": {
+                    "type": "userPassword",
+                    "description": "One user per service; see docs/topology.txt.",
+                }
             },
         },
     }
@@ -110,7 +115,9 @@ def headers() -> dict[str, Any]:
     """Describe the headers of every message as a JSON Schema of draft 7."""
     return {
         "type": "object",
-        "properties": {name: {"type": "string", "description": text} for name, text in cloudevents.HEADERS.items()},
+        "properties": {
+            name: {"type": "string", "description": text} for name, text in cloudevents.HEADERS.items()
+        },
         "required": list(cloudevents.REQUIRED),
     }
 

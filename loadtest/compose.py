@@ -75,7 +75,11 @@ class Demo:
             rows = json.loads(said)
         except ValueError as error:
             raise RuntimeError(f"the demo ended without a result: {said[-500:]}") from error
-        return {row["key"]: (row["outcome"], row["tree"]) for row in rows}, rows, time.monotonic() - self._began
+        return (
+            {row["key"]: (row["outcome"], row["tree"]) for row in rows},
+            rows,
+            time.monotonic() - self._began,
+        )
 
 
 def main() -> int:
@@ -102,7 +106,9 @@ def main() -> int:
     if not options.json:
         print(text)
     shared = all(len(one.shares) == REPLICAS for one in rounds if not one.killed)
-    return 0 if shared and all(k.same_outcomes for k in kills) and not any(r.differences for r in rounds) else 1
+    return (
+        0 if shared and all(k.same_outcomes for k in kills) and not any(r.differences for r in rounds) else 1
+    )
 
 
 def _options() -> argparse.Namespace:
@@ -119,7 +125,12 @@ def _options() -> argparse.Namespace:
 def engine(*arguments: str) -> str:
     """Run `docker compose …` and return what it prints. Raises `subprocess.CalledProcessError`."""
     done = subprocess.run(
-        ["docker", "compose", *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, timeout=ENGINE_S
+        ["docker", "compose", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=ENGINE_S,
     )
     return done.stdout.strip()
 

@@ -86,7 +86,7 @@ def _run(config: StackConfig, began: float, *, json: bool) -> list[str]:
         ids = send(client, specs)
         final = Watch(client, ids, [spec.key for spec in specs]).run(quiet=json)
     by_key = {spec.key or "": one for spec, one in zip(specs, final, strict=True)}
-    rows = [_row(config, key, expected[key], by_key[key]) for key in expected]
+    rows = [_row(Path(client.status.data_dir), key, expected[key], by_key[key]) for key in expected]
     wrong = [row["key"] for row in rows if row["outcome"] != row["expected"]]
     if json:
         show.as_json(rows)
@@ -107,11 +107,11 @@ def _run(config: StackConfig, began: float, *, json: bool) -> list[str]:
     return wrong
 
 
-def _row(config: StackConfig, key: str, expected: dict[str, str], one: dict[str, Any]) -> dict[str, Any]:
+def _row(data_dir: Path, key: str, expected: dict[str, str], one: dict[str, Any]) -> dict[str, Any]:
     task_id = one["id"]
     pulls = one.get("pull_requests", ())
     if one.get("incident_id"):
-        read = str(config.data_dir / "incidents" / one["incident_id"])
+        read = str(data_dir / "incidents" / one["incident_id"])
     else:
         read = f"{show.program()} evidence {task_id}"
     return {

@@ -25,6 +25,8 @@ def is_young(file: str, seconds: float) -> bool:
 
 if __name__ == "__main__":
     try:
-        sys.exit(not (is_young(sys.argv[1], float(sys.argv[2])) if sys.argv[2:] else answers(int(sys.argv[1]))))
+        sys.exit(
+            not (is_young(sys.argv[1], float(sys.argv[2])) if sys.argv[2:] else answers(int(sys.argv[1])))
+        )
     except OSError as error:
         sys.exit(str(error))

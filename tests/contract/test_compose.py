@@ -76,7 +76,9 @@ def test_a_container_has_no_more_rights_than_it_needs(name: str) -> None:
 
 
 def test_only_parts_that_run_commands_of_repositories_may_make_namespaces() -> None:
-    lifted = [name for name, one in CONTAINERS.items() if any("seccomp" in rule for rule in one["security_opt"])]
+    lifted = [
+        name for name, one in CONTAINERS.items() if any("seccomp" in rule for rule in one["security_opt"])
+    ]
     assert lifted == ["stage-runner", "resolution"]
     profile = json.loads((ROOT / "infra/docker/seccomp.json").read_text())
     forbidden = set(profile["syscalls"][0]["names"])
@@ -90,7 +92,11 @@ def test_ports_are_published_on_the_loopback_alone(name: str) -> None:
 
 
 def test_ports_are_those_of_the_embedded_stack() -> None:
-    published = {int(port.split(":")[1]) for name in (*SERVICES, NATS, POSTGRES) for port in CONTAINERS[name].get("ports", ())}
+    published = {
+        int(port.split(":")[1])
+        for name in (*SERVICES, NATS, POSTGRES)
+        for port in CONTAINERS[name].get("ports", ())
+    }
     assert published == set(DEFAULT_PORTS.values()) - {DEFAULT_PORTS["stage-runner"]}
     assert DEFAULT_PORTS[NATS_MONITORING] in published
 
@@ -127,7 +133,9 @@ def test_every_volume_is_declared_and_used() -> None:
 
 
 def test_nothing_starts_before_what_it_needs() -> None:
-    assert all(CONTAINERS[name]["depends_on"] == {"admin": {"condition": "service_healthy"}} for name in SERVICES)
+    assert all(
+        CONTAINERS[name]["depends_on"] == {"admin": {"condition": "service_healthy"}} for name in SERVICES
+    )
     assert CONTAINERS["admin"]["depends_on"] == {
         POSTGRES: {"condition": "service_healthy"},
         NATS: {"condition": "service_healthy"},

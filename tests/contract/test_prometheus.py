@@ -42,7 +42,9 @@ def test_rules_speak_only_of_metrics_that_a_service_exports() -> None:
         assert set(re.findall(r"[a-z_]\w*", plain)) - WORDS <= exported, rule["alert"]
 
 
-@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed (Debian package prometheus)")
+@pytest.mark.skipif(
+    not shutil.which("promtool"), reason="promtool is not installed (Debian package prometheus)"
+)
 def test_promtool_accepts_configuration_and_rules() -> None:
     done = subprocess.run(
         ["promtool", "check", "rules", str(FOLDER / "rules.yml")], capture_output=True, text=True, timeout=30
@@ -62,6 +64,9 @@ def test_promtool_accepts_configuration_and_rules() -> None:
 )
 def test_amtool_accepts_the_configuration() -> None:
     done = subprocess.run(
-        ["amtool", "check-config", str(FOLDER / "alertmanager.yml")], capture_output=True, text=True, timeout=30
+        ["amtool", "check-config", str(FOLDER / "alertmanager.yml")],
+        capture_output=True,
+        text=True,
+        timeout=30,
     )
     assert done.returncode == 0, done.stdout + done.stderr

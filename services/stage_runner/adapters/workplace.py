@@ -39,7 +39,9 @@ class Workplace:
         """Build the surroundings of a run that was claimed. Raises NotLeaderError."""
         config, lease = self._running.config, self._running.lease
         if lease is None:
-            raise NotLeaderError(f"the lease of {config.holder} is lost; {request.run_id} is left to its holder")
+            raise NotLeaderError(
+                f"the lease of {config.holder} is lost; {request.run_id} is left to its holder"
+            )
         return StageContext(
             request=request,
             data_dir=config.data,

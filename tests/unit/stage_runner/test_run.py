@@ -83,7 +83,9 @@ def test_whoever_goes_on_with_it_is_recorded_and_the_same_holder_twice_is_once()
     made = FRESH.when(CLAIM, RESUME, RESUME)
     made.then_types(StageStarted, StageResumed)
     assert (made.state.replica, made.state.epoch, made.state.live) == ("stage-runner-2", 1, True)
-    FRESH.when(CLAIM, Resume(gone=HELD, replica="stage-runner-1", epoch=3, reason="r")).then_types(StageStarted)
+    FRESH.when(CLAIM, Resume(gone=HELD, replica="stage-runner-1", epoch=3, reason="r")).then_types(
+        StageStarted
+    )
     FRESH.when(CLAIM, Resume(gone=HELD, replica="stage-runner-1", epoch=4, reason="r")).then_types(
         StageStarted, StageResumed
     )
