@@ -1,9 +1,9 @@
 """Kills containers of the compose stack while the demo runs through it, and compares the demo's outcomes.
 
 `python -m loadtest.compose [--kill SERVICE…] [--rounds 3] [--seed 1] [--keep] [--json] [--markdown FILE]`, from the
-outside, with the docker client and nothing else. First an undisturbed run; then each container is killed once while
-the demo runs, and started again; then three stage-runners share the demo's tasks, `--rounds` times undisturbed and
-`--rounds` times with one of the three killed for good. Exit status: 0 when every outcome is that of the undisturbed
+outside, with the docker client and nothing else. First an undisturbed run; then three stage-runners share the demo's
+tasks, `--rounds` times undisturbed and `--rounds` times with one of the three killed for good; then each container is
+killed once while the demo runs, and started again. Exit status: 0 when every outcome is that of the undisturbed
 run and all three stage-runners are in the record. It starts the stack if need be, and removes it with its volumes.
 """
 
@@ -93,8 +93,8 @@ def main() -> int:
         if wrong := drill.unpromised(expected):
             print(f"the undisturbed run did not end as promised: {'; '.join(wrong)}", file=sys.stderr)
             return 1
-        kills = [_kill(part, chance, duration, expected) for part in options.kill]
         rounds = _share(options.rounds, chance, duration, expected)
+        kills = [_kill(part, chance, duration, expected) for part in options.kill]
     finally:
         if not options.keep:
             engine("--profile", "*", "down", "-v", "--timeout", "20")
