@@ -6,9 +6,8 @@ ARG OFFLINE=false
 WORKDIR /build
 COPY requirements.lock infra/docker/offline/ ./
 RUN python -m venv /opt/venv \
- && if [ "$OFFLINE" = true ]; then index="--no-index --find-links wheels"; else index=""; fi \
- && /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check $index \
-    --require-hashes -r requirements.lock
+ && if [ "$OFFLINE" = true ]; then export PIP_NO_INDEX=1 PIP_FIND_LINKS=wheels; fi \
+ && /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.lock
 COPY pyproject.toml README.md ./
 COPY autopilot autopilot
 COPY contracts contracts
