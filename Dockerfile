@@ -5,9 +5,11 @@ FROM python:3.12-slim AS packages
 ARG OFFLINE=false
 WORKDIR /build
 COPY requirements.lock infra/docker/offline/ ./
+# hadolint ignore=SC2086
 RUN python -m venv /opt/venv \
- && if [ "$OFFLINE" = true ]; then export PIP_NO_INDEX=1 PIP_FIND_LINKS=wheels; fi \
- && /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.lock
+ && if [ "$OFFLINE" = true ]; then index="--no-index --find-links wheels"; else index=""; fi \
+ && /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check $index \
+    --require-hashes -r requirements.lock
 COPY pyproject.toml README.md ./
 COPY autopilot autopilot
 COPY contracts contracts
