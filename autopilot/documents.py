@@ -11,9 +11,10 @@ from typing import Any
 
 import msgspec
 
+from autopilot import asyncapi
 from autopilot.reference import task_file
 from autopilot.schema import WRITTEN, schema, written
-from autopilot.wiring import topology
+from autopilot.wiring import services, topology
 from contracts.catalogue import OWNERS, UNIONS, classes_of
 from contracts.message import SUBJECT_ROOT, Event, wire_type
 from libs.messaging.topology import render
@@ -24,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def documents() -> dict[str, str]:
     """Return every derived file: path below the repository, and its text."""
     made = {
+        "contracts/schemas/asyncapi.json": _json(asyncapi.document(services())),
         "docs/events.md": _catalogue(),
         "docs/task-file.md": task_file(),
         "docs/topology.txt": render(topology()),

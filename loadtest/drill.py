@@ -196,7 +196,7 @@ async def _kill(config: StackConfig, part: str, ids: list[str], after_s: float) 
         deadline = time.monotonic() + WORK_S
         in_hand = ""
         while not in_hand and time.monotonic() < deadline:
-            events = await _events(store, ids)
+            events = await events_of(store, ids)
             in_hand = await _in_hand(store, part, events)
             if not in_hand:
                 if _all_ended(events, ids):
@@ -230,9 +230,15 @@ async def _afterwards(
     """Measure the recovery, and look for what must never be there twice."""
     store = await _record(config)
     try:
-        events = await _events(store, ids)
+        return afterwards(await events_of(store, ids), part, ids, killed_at)
     finally:
         await store.close()
+
+
+def afterwards(
+    events: Sequence[Recorded], part: str, ids: Sequence[str], killed_at: float
+) -> tuple[float | None, list[str]]:
+    """Tell after how many seconds the part was at work again, and what is in the record that must not be."""
     mine = [
         event
         for event in events
@@ -254,7 +260,7 @@ async def _afterwards(
     return recovered, wrong
 
 
-async def _events(store: PostgresStore, ids: list[str]) -> list[Recorded]:
+async def events_of(store: PostgresStore, ids: Sequence[str]) -> list[Recorded]:
     """Read everything recorded about some tasks, in reading order."""
     found: list[Recorded] = []
     after = Cursor()

@@ -49,10 +49,10 @@ def demo(
     """Run real tasks on an example repository. Exits 0 only if every outcome is the expected one."""
     began = time.monotonic()
     config = StackConfig.from_arguments(data_dir, ephemeral_ports=ephemeral_ports)
-    lifecycle.require_sandbox()
     interactive = sys.stdout.isatty() and not os.environ.get("CI") and not json
     own_stack = not _running(config)
     if own_stack:
+        lifecycle.require_sandbox()
         if not ephemeral_ports and busy(config.ports):
             config = msgspec.structs.replace(config, ephemeral=True)
             if not json:
@@ -62,7 +62,8 @@ def demo(
         if interactive:
             lifecycle.announce(Client(config))
         elif not json:
-            show.line(f"Dashboard: {Client(config).status.addresses['dashboard']}")
+            status = Client(config).status
+            show.line(f"Dashboard: {status.published or status.addresses['dashboard']}")
         wrong = _run(config, began, json=json)
         if interactive and own_stack:
             # The first link may have been used.
@@ -85,7 +86,7 @@ def _run(config: StackConfig, began: float, *, json: bool) -> list[str]:
         ids = send(client, specs)
         final = Watch(client, ids, [spec.key for spec in specs]).run(quiet=json)
     by_key = {spec.key or "": one for spec, one in zip(specs, final, strict=True)}
-    rows = [_row(config, key, expected[key], by_key[key]) for key in expected]
+    rows = [_row(Path(client.status.data_dir), key, expected[key], by_key[key]) for key in expected]
     wrong = [row["key"] for row in rows if not row["as_expected"]]
     if json:
         show.as_json(rows)
@@ -107,11 +108,11 @@ def _run(config: StackConfig, began: float, *, json: bool) -> list[str]:
     return wrong
 
 
-def _row(config: StackConfig, key: str, expected: dict[str, str], one: dict[str, Any]) -> dict[str, Any]:
+def _row(data_dir: Path, key: str, expected: dict[str, str], one: dict[str, Any]) -> dict[str, Any]:
     task_id = one["id"]
     pulls = one.get("pull_requests", ())
     if one.get("incident_id"):
-        read = str(config.data_dir / "incidents" / one["incident_id"])
+        read = str(data_dir / "incidents" / one["incident_id"])
     else:
         read = f"{show.program()} evidence {task_id}"
     return {

@@ -20,6 +20,7 @@ from autopilot.stack import detach
 from autopilot.stack.config import StackConfig
 from autopilot.stack.nats import program
 from autopilot.stack.progress import WHOLE, Progress, Report
+from autopilot.stack.status import read
 from libs.sandbox.capability import probe
 
 
@@ -60,13 +61,18 @@ def progress_lines(event: Progress) -> None:
 
 def announce(client: Client) -> None:
     """Say where the dashboard is, with a link that logs a browser in once."""
-    link = client.dashboard("POST", "/api/v1/session-links")
-    show.line(f"Dashboard: {link['url']}  (valid once)")
+    url: str = client.dashboard("POST", "/api/v1/session-links")["url"]
+    if client.status.published:
+        url = url.replace(client.status.addresses["dashboard"], client.status.published, 1)
+    show.line(f"Dashboard: {url}  (valid once)")
 
 
 def down(data_dir: DataDir = None) -> None:
     """Stop the stack."""
     config = StackConfig.from_arguments(data_dir)
+    found = read(config.stack_file)
+    if found is not None and found.contained:
+        raise CliError("this stack runs in containers: `docker compose down` stops it")
     if detach.stop_running(config):
         show.line("Stopped.")
     else:

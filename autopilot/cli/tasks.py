@@ -105,7 +105,7 @@ def _incident(connected: Client, one: dict[str, Any]) -> str:
     """Name the text about an incident; empty for a task without one."""
     if not one.get("incident_id"):
         return ""
-    return show.path(connected.config.data_dir / "incidents" / one["incident_id"] / "README.md")
+    return show.path(Path(connected.status.data_dir) / "incidents" / one["incident_id"] / "README.md")
 
 
 def cancel(

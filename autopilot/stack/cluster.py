@@ -28,9 +28,8 @@ _INITDB_TIMEOUT_S = 60.0
 #: Bytes of a Unix socket's path: 104 on macOS, 108 on Linux, less the name `.s.PGSQL.<port>`.
 _SOCKET_DIR_LIMIT = 85
 
-#: For two cores and eight processes with a few connections each.
-_SETTINGS: Mapping[str, str] = {
-    "listen_addresses": HOST,
+#: For two cores and eight processes with a few connections each; the compose file repeats them.
+TUNING: Mapping[str, str] = {
     "max_connections": "120",
     "shared_buffers": "128MB",
     "wal_buffers": "16MB",
@@ -48,7 +47,6 @@ _SETTINGS: Mapping[str, str] = {
     "autovacuum_naptime": "15s",
     # A query whose client was killed ends within a second instead of running on with its locks.
     "client_connection_check_interval": "1s",
-    "logging_collector": "off",
     "log_checkpoints": "off",
     "log_lock_waits": "on",
     "log_line_prefix": "%m [%p] %q%u@%d ",
@@ -56,6 +54,7 @@ _SETTINGS: Mapping[str, str] = {
     "log_timezone": "UTC",
     "lc_messages": "C",
 }
+_SETTINGS: Mapping[str, str] = {"listen_addresses": HOST, **TUNING, "logging_collector": "off"}
 
 _ACCESS = f"""\
 # type  database  user  address  method

@@ -54,6 +54,8 @@ class StackConfig(msgspec.Struct, frozen=True, kw_only=True):
     ports: Mapping[str, int] = DEFAULT_PORTS
     #: Take free ports at every start instead of the ones above.
     ephemeral: bool = False
+    #: Whether each part answers under its own name, as containers of one network do, and not all on `HOST`.
+    apart: bool = False
 
     @classmethod
     def from_arguments(
@@ -103,15 +105,20 @@ class StackConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     def addresses(self) -> dict[str, str]:
         """Tell where each part answers; never with a credential."""
-        known = {name: f"http://{HOST}:{self.ports[name]}" for name in SERVICES}
-        known[NATS] = f"nats://{HOST}:{self.ports[NATS]}"
-        known[NATS_MONITORING] = f"http://{HOST}:{self.ports[NATS_MONITORING]}"
-        known[POSTGRES] = f"postgresql://{HOST}:{self.ports[POSTGRES]}/{DATABASE}"
+        known = {name: f"http://{self.host(name)}:{self.ports[name]}" for name in SERVICES}
+        known[NATS] = f"nats://{self.host(NATS)}:{self.ports[NATS]}"
+        known[NATS_MONITORING] = f"http://{self.host(NATS)}:{self.ports[NATS_MONITORING]}"
+        known[POSTGRES] = f"postgresql://{self.host(POSTGRES)}:{self.ports[POSTGRES]}/{DATABASE}"
         return known
+
+    def host(self, part: str) -> str:
+        """Name the host on which a part answers."""
+        return part if self.apart else HOST
 
     def dsn(self, role: str, password: str, database: str = DATABASE) -> str:
         """Build the connection string of one role; it carries the password."""
-        return f"postgresql://{role}:{quote(password, safe='')}@{HOST}:{self.ports[POSTGRES]}/{database}"
+        place = f"{self.host(POSTGRES)}:{self.ports[POSTGRES]}"
+        return f"postgresql://{role}:{quote(password, safe='')}@{place}/{database}"
 
 
 def module_of(service: str) -> str:

@@ -46,11 +46,12 @@ def program() -> Path:
 
 def configuration(config: StackConfig, users: Sequence[NatsUser]) -> str:
     """Write the server's configuration; it is JSON, which the server reads and which escapes every value."""
+    listen = "0.0.0.0" if config.apart else HOST  # noqa: S104 - a container's own network
     settings = {
         "server_name": "autopilot",
-        "host": HOST,
+        "host": listen,
         "port": config.ports[NATS],
-        "http": f"{HOST}:{config.ports[NATS_MONITORING]}",
+        "http": f"{listen}:{config.ports[NATS_MONITORING]}",
         "max_payload": _MAX_PAYLOAD,
         "max_connections": 256,
         # Finds a vanished client in 20 s instead of minutes; a killed one closes its socket by itself.

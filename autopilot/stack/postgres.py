@@ -10,7 +10,7 @@ import asyncpg
 
 from autopilot.stack import cluster
 from autopilot.stack.child import Child
-from autopilot.stack.config import DATABASE, HOST, OWNER_ROLE, POSTGRES, SERVICE_ROLE, StackConfig
+from autopilot.stack.config import DATABASE, OWNER_ROLE, POSTGRES, SERVICE_ROLE, StackConfig
 from autopilot.stack.errors import PartFailedError
 from autopilot.stack.secrets import Secrets
 
@@ -24,12 +24,12 @@ def child(config: StackConfig, secrets: Secrets, env: Mapping[str, str], sockets
 
     async def ready() -> bool:
         nonlocal roles_are_set
-        connection = await _connect(config, secrets)
+        connection = await connect(config, secrets)
         if connection is None:
             return False
         try:
             if not roles_are_set:
-                await _set_up(connection, secrets)
+                await set_up(connection, secrets)
                 roles_are_set = True
             return True
         except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
@@ -57,11 +57,11 @@ def child(config: StackConfig, secrets: Secrets, env: Mapping[str, str], sockets
     )
 
 
-async def _connect(config: StackConfig, secrets: Secrets) -> asyncpg.Connection | None:
+async def connect(config: StackConfig, secrets: Secrets) -> asyncpg.Connection | None:
     """Log in as superuser; None while the server is not there yet or recovers. Raises `PartFailedError`."""
     try:
         return await asyncpg.connect(
-            host=HOST,
+            host=config.host(POSTGRES),
             port=config.ports[POSTGRES],
             user=cluster.SUPERUSER,
             password=secrets.postgres_superuser,
@@ -79,7 +79,7 @@ async def _connect(config: StackConfig, secrets: Secrets) -> asyncpg.Connection 
         return None
 
 
-async def _set_up(connection: asyncpg.Connection, secrets: Secrets) -> None:
+async def set_up(connection: asyncpg.Connection, secrets: Secrets) -> None:
     """Make the database and its two roles if they are missing, and set their passwords; twice is once."""
     # A failing statement is logged with its text, and these hold passwords.
     await connection.execute("SET log_min_error_statement = 'panic'")

@@ -44,6 +44,7 @@ class StackStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A running stack: addresses without credentials, and process ids."""
 
     version: Literal[1] = 1
+    #: The supervisor's; 0 where a container engine keeps the processes.
     pid: int
     identity: str
     #: Marks every process of this run, see `processes.MARK`.
@@ -52,15 +53,22 @@ class StackStatus(msgspec.Struct, frozen=True, kw_only=True):
     started_at: dt.datetime
     data_dir: str
     addresses: Mapping[str, str]
+    #: Where a browser on the machine finds the dashboard, if not at its address above.
+    published: str | None = None
     ports: Mapping[str, int]
     watchdog_pid: int | None = None
     processes: Mapping[str, ProcessStatus]
     topology: TopologyStatus | None = None
 
     @property
+    def contained(self) -> bool:
+        """Whether a container engine keeps the processes."""
+        return self.pid == 0
+
+    @property
     def alive(self) -> bool:
-        """Whether the supervisor that wrote this is still running."""
-        return processes.is_running(self.pid, self.identity)
+        """Whether the supervisor that wrote this is still running; containers have none that could be asked."""
+        return self.contained or processes.is_running(self.pid, self.identity)
 
 
 def now() -> dt.datetime:

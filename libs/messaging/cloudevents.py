@@ -34,6 +34,32 @@ _META = {
     "lease": "ce-lease",
 }
 
+#: What every header says; a message has those that are not empty.
+HEADERS = {
+    MESSAGE_ID: "The event's id again, by which the server recognises a repetition.",
+    "content-type": "application/json.",
+    "ce-specversion": "1.0.",
+    "ce-id": "The event's id.",
+    "ce-type": "`autopilot.v1.` and the wire type.",
+    "ce-source": "`/autopilot/` and the service that wrote it.",
+    "ce-subject": "The stream.",
+    "ce-time": "When it was recorded, RFC 3339 in UTC.",
+    "ce-streamversion": "Its number in the stream, from 1 without a gap.",
+    "ce-schemaversion": "Version of the payload's schema.",
+    "ce-position": "With `ce-xid` the reading order of the record.",
+    "ce-xid": "The transaction that wrote it.",
+    "ce-prevhash": "Hash of the event before it in the stream.",
+    "ce-hash": "Its own hash; the chain makes tampering visible.",
+    "ce-causationid": "Id of the event that led to it.",
+    "ce-correlationid": "The task.",
+    "ce-actor": "Who asked for it, percent-encoded.",
+    "ce-lease": "`name:epoch` of the lease under which it was written.",
+    "ce-synthetic": "`true` for simulated work.",
+    "traceparent": "W3C trace context.",
+}
+#: Headers without which a message cannot be read.
+REQUIRED = ("ce-id", "ce-type", "ce-source", "ce-subject", "ce-time", "ce-streamversion", "ce-schemaversion")
+
 
 class Message(NamedTuple):
     """What goes over the wire."""

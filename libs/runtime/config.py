@@ -1,4 +1,9 @@
-"""What a process is told by its environment; read once, every missing name reported at once."""
+"""What a process is told by its environment; read once, every missing name reported at once.
+
+Any setting may be given as the name of a file that holds it: `AUTOPILOT_API_TOKEN_FILE` instead of
+`AUTOPILOT_API_TOKEN`. White space around the content does not count. An environment is shown by many tools; a file
+has a mode.
+"""
 
 from __future__ import annotations
 
@@ -78,13 +83,14 @@ def read(environment: Mapping[str, str]) -> Config:
     malformed: list[str] = []
     for field in msgspec.structs.fields(Config):
         variable = f"AUTOPILOT_{field.name.upper()}"
-        if variable not in environment:
-            if field.required:
-                missing.append(variable)
-            continue
         try:
-            values[field.name] = msgspec.convert(environment[variable], field.type, strict=False)
-        except msgspec.ValidationError as error:
+            text = _value(environment, variable)
+            if text is None:
+                if field.required:
+                    missing.append(variable)
+                continue
+            values[field.name] = msgspec.convert(text, field.type, strict=False)
+        except (ValueError, OSError) as error:
             malformed.append(f"{variable} ({error})")
     faults = [
         f"{what} in the environment: {', '.join(names)}"
@@ -94,3 +100,16 @@ def read(environment: Mapping[str, str]) -> Config:
     if faults:
         raise ConfigError("; ".join(faults))
     return Config(**values)
+
+
+def _value(environment: Mapping[str, str], variable: str) -> str | None:
+    """Find a setting or the content of its file. Raises OSError, and ValueError for both or an empty file."""
+    plain, named = environment.get(variable), environment.get(f"{variable}_FILE")
+    if named is None:
+        return plain
+    if plain is not None:
+        raise ValueError(f"given twice: {variable}_FILE is set too")
+    content = Path(named).read_text(encoding="utf-8").strip()
+    if not content:
+        raise ValueError(f"{named} is empty")
+    return content

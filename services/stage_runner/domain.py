@@ -54,6 +54,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 class Resume(msgspec.Struct, frozen=True, kw_only=True):
     """A replica goes on with a run whose holder is gone."""
 
+    #: The holder that was seen to be gone, and its epoch: whoever has taken the run over since then keeps it.
+    gone: tuple[str, int]
     replica: str
     epoch: int
     reason: str
@@ -138,8 +140,8 @@ def decide(command: RunCommand, state: Run) -> Iterator[StageEvent]:
                 yield StageCancelled(**_names(which), reason=reason)
         case _ if state.which is None:
             return
-        case Resume(replica=replica, epoch=epoch, reason=reason):
-            if (replica, epoch) == (state.replica, state.epoch):
+        case Resume(gone=gone, replica=replica, epoch=epoch, reason=reason):
+            if gone != (state.replica, state.epoch) or gone == (replica, epoch):
                 return
             if state.resumptions >= MAX_RESUMPTIONS:
                 yield StageFailed(**_names(state.which), failure=_kills_its_runner(state), duration_s=0.0)

@@ -64,6 +64,9 @@ class BackgroundExecutor:
         task = self._runs.get(run_id)
         if task is None:
             return False
+        if run_id in self._stopping:
+            # A second cancellation would cut short what the first one has set going: the clean-up.
+            return True
         self._stopping[run_id] = reason
         # A task that is cancelled before its first step never enters its own `try`: it looks at `_stopping` itself.
         if run_id in self._begun:
@@ -83,6 +86,7 @@ class BackgroundExecutor:
 
     def _forget(self, run_id: str) -> None:
         self._runs.pop(run_id, None)
+        self._stopping.pop(run_id, None)
         self._begun.discard(run_id)
 
     async def _run(self, request: StageRequested) -> None:
@@ -95,7 +99,7 @@ class BackgroundExecutor:
                 raise asyncio.CancelledError
             end = await self._carried(context, began)
         except asyncio.CancelledError:
-            reason = self._stopping.pop(request.run_id, None)
+            reason = self._stopping.get(request.run_id)
             if reason is None:
                 raise
             # Uncancelled on purpose: what follows is the orderly end that was asked for.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 
 import structlog
 
@@ -14,7 +15,7 @@ from libs.runtime.running import Running
 from libs.runtime.work import Work
 from libs.sandbox.orphans import sweep
 from services.stage_runner.adapters.executor import BackgroundExecutor
-from services.stage_runner.adapters.stages.context import cookie_of
+from services.stage_runner.adapters.stages.context import cookie_of, directory_of, holder_of
 from services.stage_runner.domain import Resume, Run, Which, run
 
 log = structlog.get_logger(__name__)
@@ -34,7 +35,10 @@ async def resume_orphaned_runs(running: Running) -> None:
 
 
 async def look(running: Running) -> None:
-    """Go on with every run whose holder is gone now."""
+    """Go on with every run whose holder is gone now, and stop what somebody wants stopped.
+
+    A stop is delivered to any one replica, which need not be the one that works on the run: that one finds it here.
+    """
     executor: BackgroundExecutor = running.parts
     live = {lease.name for lease in await running.store.leases() if lease.until > running.clock.now()}
     after = ""
@@ -42,9 +46,10 @@ async def look(running: Running) -> None:
         after = heads[-1].stream
         for head in heads:
             run_id = key_of(head.stream)
-            if executor.working_on(run_id):
-                continue
             state = await _state(running, run_id)
+            if executor.working_on(run_id):
+                await _heed_stop(running, executor, state)
+                continue
             if state.live and (state.replica == running.config.holder or state.replica not in live):
                 await _take(running, executor, state)
 
@@ -60,15 +65,21 @@ async def _take(running: Running, executor: BackgroundExecutor, state: Run) -> N
     if state.replica != mine and await running.store.acquire(state.replica, mine, LEASE_S) is None:
         return  # it came back
     # What the old sandbox left must be dead before the work is done again.
-    await asyncio.to_thread(sweep, cookie_of(running.config.data, which.run_id))
+    data = running.config.data
+    await asyncio.to_thread(sweep, cookie_of(data, which.run_id))
+    if state.replica == mine:
+        # Another's directory is left to the clean-up after the task: a sandbox in another container may still be in it.
+        left = directory_of(data, which.task_id, which.run_id, holder_of(mine, state.epoch))
+        await asyncio.to_thread(shutil.rmtree, left, ignore_errors=True)
     request, _ = await _asked(running, which)
     if request is None:
         log.error("run_without_request", run_id=which.run_id)
         return
     reason = "its replica was restarted" if state.replica == mine else f"the lease of {state.replica} lapsed"
+    taking = Resume(gone=(state.replica, state.epoch), replica=mine, epoch=epoch, reason=reason)
 
     async def resume(work: Work) -> bool:
-        await work.decide(run, which.run_id, Resume(replica=mine, epoch=epoch, reason=reason))
+        await work.decide(run, which.run_id, taking)
         present = await work.load(run, which.run_id)
         # It may have ended, or been begun here, since it was looked at.
         return present.live and (present.replica, present.epoch) == (mine, epoch)
@@ -78,9 +89,15 @@ async def _take(running: Running, executor: BackgroundExecutor, state: Run) -> N
     log.info("run_resumed", run_id=which.run_id)
     executor.start(request)
     # Only now: a stop that was handled before this found nothing to stop.
-    _, stopped = await _asked(running, which)
+    await _heed_stop(running, executor, state)
+
+
+async def _heed_stop(running: Running, executor: BackgroundExecutor, state: Run) -> None:
+    if state.which is None:
+        return
+    _, stopped = await _asked(running, state.which)
     if stopped is not None:
-        executor.stop(which.run_id, stopped.reason)
+        executor.stop(state.which.run_id, stopped.reason)
 
 
 async def _asked(running: Running, which: Which) -> tuple[StageRequested | None, StageCancelRequested | None]:

@@ -12,7 +12,7 @@ from libs.forge.hosting import hosting
 from libs.git.broker import Broker
 from libs.runtime.leadership import LEASE_S
 from libs.runtime.running import NotLeaderError, Running
-from services.stage_runner.adapters.stages.context import Effects, Ledger, Outcome, StageContext
+from services.stage_runner.adapters.stages.context import Effects, Ledger, Outcome, StageContext, holder_of
 from services.stage_runner.domain import EffectKind, Intend, Run, SettleEffect, run
 
 
@@ -28,18 +28,24 @@ class Workplace:
         self._evidence = EvidenceStore(config.data / "evidence", self._redactor)
 
     def context(self, request: StageRequested) -> StageContext:
-        """Build a run's surroundings."""
+        """Build the surroundings of a run that was claimed. Raises NotLeaderError."""
+        config, lease = self._running.config, self._running.lease
+        if lease is None:
+            raise NotLeaderError(
+                f"the lease of {config.holder} is lost; {request.run_id} is left to its holder"
+            )
         return StageContext(
             request=request,
-            data_dir=self._running.config.data,
+            data_dir=config.data,
             broker=self._broker,
             evidence=self._evidence,
             forge_for=self.hosting.forge_for,
             redact=self._redactor.redact,
             ledger=self._ledger(request),
             now=self._running.clock.now,
-            cache_dir=self._running.config.data / "cache" / "bases",
-            agent_command=self._running.config.config_agent_command,
+            cache_dir=config.data / "cache" / "bases",
+            holder=holder_of(config.holder, lease.epoch),
+            agent_command=config.config_agent_command,
         )
 
     def _ledger(self, request: StageRequested) -> Ledger:

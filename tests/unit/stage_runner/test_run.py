@@ -34,7 +34,8 @@ from services.stage_runner.domain import (
 
 WHICH = Which(run_id="t1-pr-1", task_id="t1", stage="pr", attempt=1)
 CLAIM = Claim(which=WHICH, replica="stage-runner-1", epoch=3)
-RESUME = Resume(replica="stage-runner-2", epoch=1, reason="the lease lapsed")
+HELD = ("stage-runner-1", 3)
+RESUME = Resume(gone=HELD, replica="stage-runner-2", epoch=1, reason="the lease lapsed")
 COMPLETE = Complete(output=StageOutput(thoughts=("hm",)), evidence=(), duration_s=1.5)
 FAILURE = Failure(kind="transient", code="forge_failed", detail="away")
 FAIL = Fail(failure=FAILURE, output=StageOutput(), evidence=(), duration_s=1.5)
@@ -82,10 +83,19 @@ def test_whoever_goes_on_with_it_is_recorded_and_the_same_holder_twice_is_once()
     made = FRESH.when(CLAIM, RESUME, RESUME)
     made.then_types(StageStarted, StageResumed)
     assert (made.state.replica, made.state.epoch, made.state.live) == ("stage-runner-2", 1, True)
-    FRESH.when(CLAIM, Resume(replica="stage-runner-1", epoch=3, reason="r")).then_types(StageStarted)
-    FRESH.when(CLAIM, Resume(replica="stage-runner-1", epoch=4, reason="r")).then_types(
+    FRESH.when(CLAIM, Resume(gone=HELD, replica="stage-runner-1", epoch=3, reason="r")).then_types(
+        StageStarted
+    )
+    FRESH.when(CLAIM, Resume(gone=HELD, replica="stage-runner-1", epoch=4, reason="r")).then_types(
         StageStarted, StageResumed
     )
+
+
+def test_who_saw_an_earlier_holder_gone_takes_nothing_from_the_one_that_came_after_it() -> None:
+    back = Resume(gone=HELD, replica="stage-runner-1", epoch=4, reason="its replica was restarted")
+    made = FRESH.when(CLAIM, back, RESUME)
+    made.then_types(StageStarted, StageResumed)
+    assert (made.state.replica, made.state.epoch) == ("stage-runner-1", 4)
 
 
 def test_an_effect_is_intended_once_and_its_outcome_recorded_once() -> None:

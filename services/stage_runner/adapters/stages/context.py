@@ -79,6 +79,8 @@ class StageContext:
     now: Callable[[], datetime]
     #: Where the verifier keeps results of bases.
     cache_dir: Path
+    #: Who works on the run, as `holder_of` names it.
+    holder: str
     #: The installation's program for engine `command`; a repository's policy may name another.
     agent_command: str = ""
     #: Evidence stored so far.
@@ -92,8 +94,8 @@ class StageContext:
 
     @property
     def directory(self) -> Path:
-        """Return this run's own directory; it is gone after the run."""
-        return self.data_dir / "work" / self.request.task_id / self.request.run_id
+        """Return this holder's own directory for the run; it is gone after it."""
+        return directory_of(self.data_dir, self.request.task_id, self.request.run_id, self.holder)
 
     @property
     def cookie(self) -> str:
@@ -145,6 +147,20 @@ class StageContext:
         await self.tidy()
         if self.request.stage == "pr":
             await pr.reconcile(self)
+
+
+def holder_of(replica: str, epoch: int) -> str:
+    """Name one claim of a replica."""
+    return f"{replica}.{epoch}"
+
+
+def directory_of(data_dir: Path, task_id: str, run_id: str, holder: str) -> Path:
+    """Name the directory in which a holder works on a run.
+
+    Each has its own: one that has lost the run without knowing it yet, in another container perhaps, where `sweep`
+    does not see it, must neither write nor clear away what its successor works on.
+    """
+    return data_dir / "work" / task_id / run_id / holder
 
 
 def cookie_of(data_dir: Path, run_id: str) -> str:
