@@ -34,6 +34,8 @@ class CommandReceipt(msgspec.Struct, frozen=True, kw_only=True):
     #: exited | wall | memory | cancelled
     ended: str
     duration_s: float
+    #: Seconds of processor time of all its processes; 0 where it was not measured.
+    cpu_s: float = 0.0
     peak_memory_mb: float
     output: EvidenceRef | None = None
     #: Evidence of per-test results; None for commands that are not tests.

@@ -91,6 +91,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     #: the signal behind an exit code of 128 + n
     signal: int | None
     duration_s: float
+    #: seconds of processor time of all its processes; what other work on the machine slows hardly changes it
+    cpu_s: float
     #: MiB; the highest of samples 10 to 100 ms apart
     peak_memory_mb: float
     #: all that was printed, kept or not

@@ -155,7 +155,7 @@ def read_report(report: bytes) -> Outcome:
     match words:
         case ["error", stage, cause]:
             raise SandboxError(stage, cause)
-        case ["ended", reason, status, duration, peak, printed, kept] if (
+        case ["ended", reason, status, duration, cpu, peak, printed, kept] if (
             reason == "exited"
         ) == status.isdigit():
             ended = Ended(reason)
@@ -173,6 +173,7 @@ def read_report(report: bytes) -> Outcome:
         exit_code=exit_code,
         signal=number,
         duration_s=float(duration),
+        cpu_s=round(float(cpu), 3),
         peak_memory_mb=round(int(peak) / 2**20, 1),
         output_bytes=int(printed),
         truncated=int(printed) > int(kept),

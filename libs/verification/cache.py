@@ -25,7 +25,7 @@ from libs.verification.types import Limits
 
 _log = structlog.get_logger(__name__)
 #: Raised when entries of an earlier release must not be read.
-_GENERATION = 2
+_GENERATION = 3
 _OUTPUT_LIMIT = 64 << 20
 
 

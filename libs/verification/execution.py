@@ -32,6 +32,7 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int | None
     ended: str
     duration_s: float
+    cpu_s: float = 0.0
     peak_memory_mb: float
     report: Report = msgspec.field(default_factory=Report)
     #: Protected files that were not the same after the run.
@@ -141,6 +142,7 @@ async def _run(
         exit_code=outcome.exit_code,
         ended=str(outcome.ended),
         duration_s=round(outcome.duration_s, 3),
+        cpu_s=outcome.cpu_s,
         peak_memory_mb=round(outcome.peak_memory_mb, 1),
     )
 

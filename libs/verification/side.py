@@ -125,6 +125,7 @@ class Runner:
             exit_code=ran.exit_code,
             ended=ran.ended,
             duration_s=ran.duration_s,
+            cpu_s=ran.cpu_s,
             peak_memory_mb=ran.peak_memory_mb,
             output=text,
             report=report,

@@ -139,6 +139,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     #: exited | wall | memory | cancelled
     ended: str
     duration_s: float
+    cpu_s: float = 0.0
     peak_memory_mb: float
     output: Evidence | None = None
     report: Evidence | None = None

@@ -92,12 +92,11 @@ class BackgroundExecutor:
     async def _run(self, request: StageRequested) -> None:
         which = which_of(request)
         context = self._make(request)
-        began = time.monotonic()
         self._begun.add(request.run_id)
         try:
             if request.run_id in self._stopping:
                 raise asyncio.CancelledError
-            end = await self._carried(context, began)
+            end = await self._carried(context)
         except asyncio.CancelledError:
             reason = self._stopping.get(request.run_id)
             if reason is None:
@@ -115,10 +114,13 @@ class BackgroundExecutor:
             end = Stop(which=which, reason=reason, gone=True)
         await self._record(which, end, synthetic=request.input.spec.synthetic)
 
-    async def _carried(self, context: StageContext, began: float) -> RunCommand:
+    async def _carried(self, context: StageContext) -> RunCommand:
         output = StageOutput()
+        began = time.monotonic()
         try:
             async with self._heavy if executes(context.request) else contextlib.nullcontext():
+                # Waiting for one of the few places is no work of the stage.
+                began = time.monotonic()
                 output, failure = await self._carry(context), None
         except StageError as error:
             output, failure = error.output, error.failure

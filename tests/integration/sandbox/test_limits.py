@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from libs.sandbox.command import Ended, Limits, Mount, Outcome
 
 Shell = Callable[..., Coroutine[Any, Any, tuple[Outcome, str]]]
@@ -140,3 +142,18 @@ def _high_water_kib(pid: int) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
+
+
+@pytest.mark.parametrize("background", ["", "& wait"], ids=["itself", "a child"])
+async def test_processor_time_is_that_of_all_its_processes(shell: Shell, background: str) -> None:
+    busy = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done"
+    idle, _ = await shell("sleep 0.3")
+    worked, _ = await shell(f"sh -c '{busy}' {background}")
+    assert idle.cpu_s < worked.cpu_s
+    assert worked.cpu_s > 0.05
+
+
+async def test_processor_time_of_what_nobody_waits_for_counts(shell: Shell) -> None:
+    busy = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; echo done > /tmp/done"
+    outcome, _ = await shell(f"(sh -c '{busy}' &) ; until test -e /tmp/done; do sleep 0.05; done")
+    assert outcome.cpu_s > 0.05

@@ -12,7 +12,9 @@ from libs.sandbox.launch import read_report
 
 
 def report(ended: str, status: object) -> bytes:
-    return "\0".join(["\0\0" + "ended", ended, str(status), "1.5", str(3 * 2**20), "100", "60"]).encode()
+    return "\0".join(
+        ["\0\0" + "ended", ended, str(status), "1.5", "0.75", str(3 * 2**20), "100", "60"]
+    ).encode()
 
 
 @pytest.mark.parametrize(
@@ -30,7 +32,7 @@ def test_exit_codes_and_signals(status: int, code: int, number: int | None) -> N
     outcome = read_report(report("exited", status))
 
     assert (outcome.exit_code, outcome.signal) == (code, number)
-    assert (outcome.duration_s, outcome.peak_memory_mb) == (1.5, 3.0)
+    assert (outcome.duration_s, outcome.cpu_s, outcome.peak_memory_mb) == (1.5, 0.75, 3.0)
     assert (outcome.output_bytes, outcome.truncated) == (100, True)
 
 

@@ -19,7 +19,7 @@ from services.stage_runner.adapters.stages.review import (
 )
 
 
-def receipt(purpose: str, side: Any = "change", duration: float = 1.0, **values: Any) -> CommandReceipt:
+def receipt(purpose: str, side: Any = "change", cpu_s: float = 1.0, **values: Any) -> CommandReceipt:
     """A receipt."""
     given: dict[str, Any] = {
         "command": purpose,
@@ -27,8 +27,9 @@ def receipt(purpose: str, side: Any = "change", duration: float = 1.0, **values:
         "exit_code": 0,
         "ended": "exited",
         "peak_memory_mb": 1,
+        "duration_s": 1.0,
     }
-    return CommandReceipt(purpose=purpose, side=side, duration_s=duration, **{**given, **values})
+    return CommandReceipt(purpose=purpose, side=side, cpu_s=cpu_s, **{**given, **values})
 
 
 def seen(*commands: CommandReceipt, facts: Any = None, **values: Any) -> list[RepoVerification]:
@@ -80,9 +81,9 @@ def test_design(delta: int | None, score: int | None) -> None:
     ("before", "after", "score"),
     [
         (10, 10, 3),
-        # As seen beside other work: no slower, only waiting.
-        (8.5, 20.2, 3),
-        (10, 39.9, 3),
+        # A few seconds say nothing.
+        (0.5, 10.4, 3),
+        (10, 19.9, 3),
         (100, 150, 4),
         (10, 50, 3),
         (10, 50.1, 2),
@@ -93,6 +94,15 @@ def test_design(delta: int | None, score: int | None) -> None:
 def test_performance(before: float, after: float, score: int) -> None:
     both = (receipt("test", "base", before), receipt("test", "change", after))
     assert performance_and_security(seen(*both)).score == score
+
+
+def test_waiting_for_a_busy_machine_is_not_slower() -> None:
+    # As seen: 30.5 s by the clock on the base, 156.6 s on the change, beside other work.
+    both = (
+        receipt("test", "base", 9.0, duration_s=30.5),
+        receipt("test", "change", 10.2, duration_s=156.6),
+    )
+    assert performance_and_security(seen(*both)).score == 3
 
 
 def test_an_audit_that_passed_is_worth_a_point_where_time_says_nothing() -> None:
@@ -109,6 +119,7 @@ def test_an_audit_that_passed_is_worth_a_point_where_time_says_nothing() -> None
         (receipt("test", "base"), receipt("test", ended="wall", exit_code=None)),
         (receipt("test", "base"), receipt("test", command="another")),
         (receipt("build", "base"), receipt("build")),
+        (receipt("test", "base", 0.0), receipt("test")),
     ],
 )
 def test_time_that_was_not_measured_on_both_sides_abstains(commands: tuple[CommandReceipt, ...]) -> None:

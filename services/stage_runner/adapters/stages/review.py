@@ -12,11 +12,10 @@ from services.stage_runner.adapters.stages.context import StageContext, fail
 #: Upper bounds (inclusive) of a fact for the scores 4, 3 and 2; beyond the last it scores 1.
 COMPLEXITY_BOUNDS = (10, 30, 80)
 SIZE_BOUNDS = (200, 800, 2_000)
-#: Run time of the tests, change over base. It is wall-clock time on a machine that does other work as well: the same
-#: suite was seen to take 2.4 times as long beside others. So a difference of fewer than NOISE_S seconds says nothing, and
-#: only what others cannot explain scores below 3.
+#: Processor time of the tests, change over base: beside other work the same suite was seen to take five times as long by
+#: the clock. A difference of fewer than NOISE_S seconds says nothing.
 SLOWER_BOUNDS = (1.5, 5.0, 10.0)
-NOISE_S = 30.0
+NOISE_S = 10.0
 
 
 async def carry(context: StageContext) -> StageOutput:
@@ -60,18 +59,20 @@ def design(seen: Sequence[RepoVerification]) -> AxisScore:
 
 
 def performance_and_security(seen: Sequence[RepoVerification]) -> AxisScore:
-    """Score run time against the base, and whether an audit passed; signs of evasion score 0."""
+    """Score processor time against the base, and whether an audit passed; signs of evasion score 0."""
     name = "performance and security"
     evasions = [evasion for one in seen for evasion in one.facts.evasions]
     if evasions:
         return AxisScore(axis=name, score=0, fact=evasions[0].detail)
     before, after = _seconds(seen, "base"), _seconds(seen, "change")
     if before is None or after is None:
-        return AxisScore(axis=name, score=None, fact="run time was not measured on both sides")
+        return AxisScore(axis=name, score=None, fact="processor time was not measured on both sides")
     audited = [
         one for repo in seen for one in repo.commands if one.purpose == "audit" and one.side == "change"
     ]
-    fact = f"tests take {after:.1f} s, on the base {before:.1f} s" + ("; the audit passed" if audited else "")
+    fact = f"tests take {after:.1f} s of processor time, on the base {before:.1f} s" + (
+        "; the audit passed" if audited else ""
+    )
     if after - before < NOISE_S:
         return AxisScore(axis=name, score=4 if audited else 3, fact=fact)
     return AxisScore(axis=name, score=_bounded(after / before, SLOWER_BOUNDS), fact=fact)
@@ -110,14 +111,16 @@ def _bounded(value: float, bounds: tuple[float, float, float]) -> int:
 
 
 def _seconds(seen: Sequence[RepoVerification], side: str) -> float | None:
-    """Sum the run time of the test commands that ran on both sides to their own end."""
+    """Sum the processor time of the test commands that ran on both sides to their own end."""
     total, found = 0.0, False
     for one in seen:
         tests = [receipt for receipt in one.commands if receipt.purpose in ("test", "fail_to_pass")]
         for receipt in tests:
             other = _counterpart(receipt, tests)
-            if receipt.side == side and other is not None and "exited" == receipt.ended == other.ended:
-                total, found = total + receipt.duration_s, True
+            if other is None or receipt.side != side or not "exited" == receipt.ended == other.ended:
+                continue
+            if receipt.cpu_s and other.cpu_s:
+                total, found = total + receipt.cpu_s, True
     return total if found else None
 
 
