@@ -49,10 +49,10 @@ async def test_what_breaks_another_test_does_not_survive(clinic: Clinic) -> None
     files = {
         "it.py": "def price(total):\n    return total - 1\n",
         "test_it.py": "from it import price\n\n\ndef test_it():\n    assert price(1) == 1\n",
-        "test_other.py": "from it import price\n\n\ndef test_other():\n    assert price(9) == 8\n    assert price(4) == 3\n",
+        "test_other.py": "from it import price\n\n\ndef test_other():\n    assert price(1) == 0\n",
     }
-    found = await clinic.search(files, budget_s=8)
-    assert not [one for one in found.survivors if not one.change.special_case]
+    found = await clinic.search(files, budget_s=5)
+    assert found.survivors == (), "no edit can satisfy both"
     assert any("test_other" in one.verdict.note for one in found.tried)
 
 
