@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -37,9 +38,13 @@ def test_equal():
 """
 #: Without the plugins of this environment a run takes a third of the time.
 COMMAND = "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -q -p no:cacheprovider"
-#: Speaks the part of cosmic-ray's command line that is used; its operators replace text.
+#: Speaks the part of cosmic-ray's command line that is used; its operators replace text. A shell starts it, since the
+#: first line of a script cannot name an interpreter whose path has a space.
 STAND_IN = f"""\
-#!{sys.executable}
+#!/bin/sh
+''':'
+exec {shlex.quote(sys.executable)} "$0" "$@"
+'''
 import json, pathlib, sys
 texts = {{
     "Less": ("a > b", "a < b"),
