@@ -80,7 +80,7 @@ class ChangeFacts(msgspec.Struct, frozen=True, kw_only=True):
     evasions: tuple[Problem, ...] = ()
     #: Added lines that are placeholders: `pass` bodies, `...`, NotImplementedError, TODO/FIXME markers.
     placeholders: tuple[str, ...] = ()
-    #: Places at which a constant of the tests, new to its file, decides: `path:line: constant`. No reason to refuse.
+    #: Places that hold a constant of the tests which was new to the file: `path:line: constant`. No reason to refuse.
     special_cases: tuple[str, ...] = ()
 
 

@@ -95,7 +95,7 @@ def test_what_the_engine_and_the_verifier_find_doubtful_is_to_be_looked_at() -> 
     known = msgspec.structs.replace(known, verifications=(msgspec.structs.replace(seen, facts=facts),))
     change = msgspec.structs.replace(CHANGE, remarks=("made by a program",))
     text = body_for(known, "t1", known.spec.repos[0], change)
-    assert "## To be looked at\n\n- made by a program\n- the change decides by constants" in text
+    assert "## To be looked at\n\n- made by a program\n- the change holds constants of the tests" in text
     assert "`a.py:3: 37`" in text
     assert "To be looked at" not in body(given())
 

@@ -1,4 +1,4 @@
-"""Which decisions of a change are made by the constants of its tests."""
+"""Which constants of a change are those of its tests."""
 
 from __future__ import annotations
 
@@ -38,9 +38,11 @@ def found(body: str) -> list[str]:
         ("if x.startswith('user-id'): return 1", "'user-id'"),
         ("if x == b'bytes': return 1", "b'bytes'"),
         ("return {37: 1}.get(x, x)", "37"),
+        ("if x < 37: return 'n'", "37"),
+        ("return 'seventeen'", "'seventeen'"),
     ],
 )
-def test_a_constant_of_the_tests_that_decides_is_named(body: str, constant: str) -> None:
+def test_a_constant_of_the_tests_that_is_new_is_named(body: str, constant: str) -> None:
     assert found(body) == [constant]
 
 
@@ -50,12 +52,12 @@ def test_a_constant_of_the_tests_that_decides_is_named(body: str, constant: str)
         "if x == 2: return 'n'",
         "if x == 100: return 'n'",
         "if x == 38: return 'n'",
-        "if x < 37: return 'n'",
-        "return 'seventeen'",
+        "raise ValueError('seventeen')",
+        "'seventeen'",
         "if x == '': return 1",
         "if x is True: return 1",
     ],
-    ids=["small", "known before", "not tested", "an order", "no decision", "empty", "a truth value"],
+    ids=["small", "known before", "not tested", "an error", "a docstring", "empty", "a truth value"],
 )
 def test_what_says_nothing_is_not_named(body: str) -> None:
     assert found(body) == []

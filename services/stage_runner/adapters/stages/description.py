@@ -99,7 +99,7 @@ def _special_cases(seen: RepoVerification | None) -> list[str]:
         return []
     places = "; ".join(f"`{place}`" for place in seen.facts.special_cases[:5])
     return [
-        f"the change decides by constants that the tests use and its file did not know before: {places}. "
+        f"the change holds constants of the tests that its files did not know before: {places}. "
         "Does it answer other inputs as well?"
     ]
 
