@@ -124,7 +124,7 @@ class Search:
         What was begun is finished, so that everything before the last one tried was tried: which worker is faster
         decides nothing about the choice.
         """
-        queue = _Queue(changes, len(self.tried))
+        queue = _Queue(changes, len(self.tried), self._until)
         found: list[float] = []
 
         async def work(bench: Bench) -> bool:
@@ -167,8 +167,8 @@ def _general(edits: Iterator[Candidate], special: list[Candidate]) -> Iterator[C
 class _Queue:
     """Hands changes out in their order; they are made in a thread, some ahead."""
 
-    def __init__(self, changes: Iterator[Change], number: int) -> None:
-        self._changes = changes
+    def __init__(self, changes: Iterator[Change], number: int, until: float) -> None:
+        self._changes, self._until = changes, until
         self._numbers = itertools.count(number)
         self._ready: deque[Change] = deque()
         self._lock = asyncio.Lock()
@@ -176,7 +176,12 @@ class _Queue:
     async def take(self) -> tuple[int, Change | None]:
         async with self._lock:
             if not self._ready:
-                self._ready.extend(await asyncio.to_thread(self._make))
+                try:
+                    async with asyncio.timeout(max(0.0, self._until - time.monotonic())):
+                        self._ready.extend(await asyncio.to_thread(self._make))
+                except TimeoutError:
+                    # Making the next ones takes longer than there is time: the search ends all the same.
+                    _log.warning("repair_out_of_time_for_edits")
             if not self._ready:
                 return -1, None
             return next(self._numbers), self._ready.popleft()

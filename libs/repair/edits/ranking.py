@@ -29,6 +29,8 @@ SUSPICION = 1.5
 CROWDING = 0.4
 #: Suspicions below this count as this: a line that failing tests execute is never out of reach.
 FLOOR = 0.02
+#: Edits of one kind on one statement.
+MOST = 2_000
 #: What an answer to the tested inputs costs more than anything else.
 SPECIAL = 1000.0
 
@@ -68,7 +70,7 @@ class _Statement:
             crowded = cost + CROWDING * math.log1p(self.given)
             self.given += 1
             return _Proposal(crowded, self.site, kind, edit)
-        for found in OPERATORS[kind](self.site):
+        for found in itertools.islice(OPERATORS[kind](self.site), MOST):
             reason = found.special_case or special_case(self.site, found)
             found = found._replace(special_case=reason)
             self._push(COST[kind] + found.surprise + (SPECIAL if reason else 0.0), kind, found)

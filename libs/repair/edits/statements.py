@@ -116,16 +116,19 @@ def nest(site: Site) -> Iterator[Edit]:
 
 
 def _blocks(statement: ast.stmt) -> list[list[ast.stmt]]:
-    """The blocks that end a compound statement."""
-    if isinstance(statement, (*_LOOPS, ast.If, ast.With)):
-        orelse = getattr(statement, "orelse", [])
-        found = [statement.body]
-        while orelse:
+    """The blocks that end a compound statement; those of an `elif` chain are looked at once each."""
+    found: list[list[ast.stmt]] = []
+    link: ast.stmt | None = statement
+    while isinstance(link, (*_LOOPS, ast.If, ast.With)):
+        found.append(link.body)
+        orelse = getattr(link, "orelse", [])
+        link = next(
+            (one for one in orelse if isinstance(one, ast.If) and one.col_offset == link.col_offset), None
+        )
+        if orelse and link is None:
             found.append(orelse)
-            orelse = orelse[0].orelse if len(orelse) == 1 and isinstance(orelse[0], ast.If) else []
-        deeper = [block for block in found for block in _blocks(block[-1])]
-        return [*reversed(found), *deeper]
-    return []
+    deeper = [block for block in found for block in _blocks(block[-1])]
+    return [*reversed(found), *deeper]
 
 
 def loop(site: Site) -> Iterator[Edit]:

@@ -166,3 +166,13 @@ def test_every_statement_of_a_file_is_a_site_once() -> None:
     source = "class A:\n    x = 1\n    def f(self):\n        try:\n            pass\n        except E:\n            y = 1\n        else:\n            z = 1\n"
     statements = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.stmt)]
     assert len([*sites(Module("m.py", source))]) == len(statements)
+
+
+def test_a_long_chain_of_branches_has_edits_in_proportion() -> None:
+    # Each branch once looked at all that follow it, and again at all that follow those: 2 to the power of 40.
+    chain = "".join(
+        f"    {'elif' if number else 'if'} x == {number}:\n        y = {number}\n" for number in range(40)
+    )
+    text = f"def f(x, y):\n{chain}    y = x\n    return y\n"
+    last = text.count("\n") - 1
+    assert 0 < len(list(candidates({"m.py": text}, {("m.py", last): 1.0}))) < 5_000
