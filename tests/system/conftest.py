@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from libs.runtime.service import Service
 from libs.testing.world import World
+from tests.system.shop import Shop, require_sandbox
 from tests.system.twin import Script, scripted
 from tests.system.walking import CORE, SERVICES
 
@@ -60,3 +61,10 @@ def acted(make: Make) -> Callable[[Script], Awaitable[World]]:
         return await make(scripted(script))
 
     return one
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    """A user's repository; skips, with the reason, where commands cannot be shut in."""
+    require_sandbox()
+    return Shop(tmp_path / "the user's shop")

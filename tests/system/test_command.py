@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -13,25 +12,17 @@ import pytest
 from contracts.task import TaskSpec
 from libs.forge.local import LocalForge
 from libs.testing.world import World
-from tests.system.shop import Shop, require_sandbox
-from tests.system.walking import CORE, end, facts_of, sound, stages, submit, verdicts, wait_out
+from tests.system.conftest import Make
+from tests.system.shop import Shop
+from tests.system.walking import end, facts_of, sound, stages, submit, verdicts, wait_out
 
 AGENTS = Path(__file__).parents[1] / "integration" / "stage_runner" / "agents"
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    require_sandbox()
-    return Shop(tmp_path / "the user's shop")
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    made = World(CORE, str(tmp_path / "data"))
-    await made.start_all()
-    yield made
-    for name in list(made.running):
-        await made.crash(name)
+async def world(make: Make) -> World:
+    """The four services that carry a task."""
+    return await make()
 
 
 def task(shop: Shop, *words: str) -> TaskSpec:

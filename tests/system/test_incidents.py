@@ -16,16 +16,10 @@ from loadtest import incidents
 from services.resolution.adapters.branch import Branches
 from services.resolution.adapters.reporter import Reporter
 from services.scheduler.domain.commands import Retry
-from tests.system.shop import WRONG, Shop, require_sandbox
+from tests.system.shop import WRONG, Shop
 from tests.system.walking import CORE, end, facts_of, restart, sound, stages, submit, tell, wait_out
 
 STALE = "--- a/wide.py\n+++ b/wide.py\n@@ -1,2 +1,2 @@\n-def gone():\n+def here():\n     return text\n"
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    require_sandbox()
-    return Shop(tmp_path / "the user's shop")
 
 
 @pytest.fixture

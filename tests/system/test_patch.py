@@ -17,7 +17,7 @@ from libs.forge.local import LocalForge
 from libs.testing.world import World
 from services.scheduler.domain.commands import Cancel
 from services.stage_runner.adapters.stages.context import cookie_of
-from tests.system.shop import PYTEST, RIGHT, WRONG, Shop, marked, require_sandbox
+from tests.system.shop import PYTEST, RIGHT, WRONG, Shop, marked
 from tests.system.walking import (
     SERVICES,
     end,
@@ -33,12 +33,6 @@ from tests.system.walking import (
 
 #: Seconds after which something that should have happened will not.
 PATIENCE_S = 60
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    require_sandbox()
-    return Shop(tmp_path / "the user's shop")
 
 
 @pytest.fixture

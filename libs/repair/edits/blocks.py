@@ -10,6 +10,19 @@ from libs.repair.edits.source import Change
 
 _STEP = "    "
 
+#: Statements that run their block again.
+LOOPS = (ast.For, ast.AsyncFor, ast.While)
+#: Statements that bind names and are not moved or wrapped.
+DEFINITIONS = (
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.ClassDef,
+    ast.Import,
+    ast.ImportFrom,
+    ast.Global,
+    ast.Nonlocal,
+)
+
 
 def movable(site: Site, statement: ast.stmt | None = None) -> bool:
     """Whether a statement has its lines for itself, in a function's body."""

@@ -5,26 +5,25 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from libs.repair.edits.blocks import before, indented, is_docstring, movable, span, step, title
+from libs.repair.edits.blocks import (
+    DEFINITIONS,
+    LOOPS,
+    before,
+    indented,
+    is_docstring,
+    movable,
+    span,
+    step,
+    title,
+)
 from libs.repair.edits.conditions import atoms
 from libs.repair.edits.site import Edit, Site
 from libs.repair.edits.source import Change, Piece
 
-_LOOPS = (ast.For, ast.AsyncFor, ast.While)
-_DEFINITIONS = (
-    ast.FunctionDef,
-    ast.AsyncFunctionDef,
-    ast.ClassDef,
-    ast.Import,
-    ast.ImportFrom,
-    ast.Global,
-    ast.Nonlocal,
-)
-
 
 def guard(site: Site) -> Iterator[Edit]:
     """`if …: return …` before the statement; the value is one that the function returns, or nothing."""
-    if not movable(site) or isinstance(site.statement, _DEFINITIONS) or is_docstring(site.statement):
+    if not movable(site) or isinstance(site.statement, DEFINITIONS) or is_docstring(site.statement):
         return
     inner = step(site)
     leaves = _leaves(site)
@@ -104,7 +103,7 @@ def _literal(node: ast.expr) -> bool:
 def in_loop(site: Site) -> bool:
     """Whether `break` means something at the statement."""
     for node in ast.walk(site.scope.node):
-        if isinstance(node, _LOOPS) and any(
+        if isinstance(node, LOOPS) and any(
             each is site.statement for part in node.body for each in ast.walk(part)
         ):
             return True
@@ -115,7 +114,7 @@ def wrap_if(site: Site) -> Iterator[Edit]:
     """The statement happens under a condition only."""
     if (
         not movable(site)
-        or isinstance(site.statement, (*_DEFINITIONS, ast.Pass))
+        or isinstance(site.statement, (*DEFINITIONS, ast.Pass))
         or is_docstring(site.statement)
     ):
         return

@@ -5,20 +5,22 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from libs.repair.edits.blocks import after, before, indented, is_docstring, lines, movable, only, span, title
+from libs.repair.edits.blocks import (
+    DEFINITIONS,
+    LOOPS,
+    after,
+    before,
+    indented,
+    is_docstring,
+    lines,
+    movable,
+    only,
+    span,
+    title,
+)
 from libs.repair.edits.site import Edit, Site
 from libs.repair.edits.source import Change
 
-_LOOPS = (ast.For, ast.AsyncFor, ast.While)
-_DEFINITIONS = (
-    ast.FunctionDef,
-    ast.AsyncFunctionDef,
-    ast.ClassDef,
-    ast.Import,
-    ast.ImportFrom,
-    ast.Global,
-    ast.Nonlocal,
-)
 _ENDS = (ast.Return, ast.Raise, ast.Break, ast.Continue)
 
 
@@ -26,12 +28,12 @@ def delete(site: Site) -> Iterator[Edit]:
     if (
         not movable(site)
         or is_docstring(site.statement)
-        or isinstance(site.statement, (*_DEFINITIONS, ast.Pass))
+        or isinstance(site.statement, (*DEFINITIONS, ast.Pass))
     ):
         return
     start, end = span(site, site.statement)
     text = f"{site.source.indent(site.statement.lineno)}pass{site.source.newline}" if only(site) else ""
-    large = isinstance(site.statement, (ast.If, *_LOOPS, ast.With, ast.Try))
+    large = isinstance(site.statement, (ast.If, *LOOPS, ast.With, ast.Try))
     yield Edit(
         (Change(start, end, text),), f"`{title(site, site.statement)}` is deleted", 1.5 if large else 0.0
     )
@@ -64,7 +66,7 @@ def move(site: Site) -> Iterator[Edit]:
 
 def nest(site: Site) -> Iterator[Edit]:
     """The statement moves into the block before it, or behind the block that it ends."""
-    if not movable(site) or is_docstring(site.statement) or isinstance(site.statement, _DEFINITIONS):
+    if not movable(site) or is_docstring(site.statement) or isinstance(site.statement, DEFINITIONS):
         return
     start, end = span(site, site.statement)
     own = site.source.indent(site.statement.lineno)
@@ -83,13 +85,13 @@ def nest(site: Site) -> Iterator[Edit]:
                 yield Edit(changes, f"`{title(site, site.statement)}` moves into the block before it", 0.0)
     if site.index + 1 < len(site.block):
         following = site.block[site.index + 1]
-        if isinstance(following, (*_LOOPS, ast.If, ast.With)) and movable(site, following.body[0]):
+        if isinstance(following, (*LOOPS, ast.If, ast.With)) and movable(site, following.body[0]):
             inner = site.source.indent(following.body[0].lineno)
             at = span(site, following.body[0])[0]
             changes = (Change(start, end, ""), Change(at, at, indented(site, site.statement, own, inner)))
             yield Edit(changes, f"`{title(site, site.statement)}` moves into the block behind it", 0.4)
     outer = site.owner
-    if isinstance(outer, (*_LOOPS, ast.If, ast.With)) and not only(site) and movable(site, outer):
+    if isinstance(outer, (*LOOPS, ast.If, ast.With)) and not only(site) and movable(site, outer):
         indent = site.source.indent(outer.lineno)
         text = indented(site, site.statement, own, indent)
         if site.index == len(site.block) - 1 and outer.end_lineno is not None:
@@ -119,7 +121,7 @@ def _blocks(statement: ast.stmt) -> list[list[ast.stmt]]:
     """The blocks that end a compound statement; those of an `elif` chain are looked at once each."""
     found: list[list[ast.stmt]] = []
     link: ast.stmt | None = statement
-    while isinstance(link, (*_LOOPS, ast.If, ast.With)):
+    while isinstance(link, (*LOOPS, ast.If, ast.With)):
         found.append(link.body)
         orelse = getattr(link, "orelse", [])
         link = next(
