@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -12,10 +11,11 @@ from functools import partial
 import structlog
 
 from contracts.stage import StageOutput
-from contracts.task import Engine, Failure, StageRequested
+from contracts.task import Failure, StageRequested
 from libs.eventstore.store import StaleLeaseError, StoreUnavailableError, UnrecordableError
 from libs.runtime.running import NotLeaderError, Running
 from libs.runtime.work import Work
+from services.stage_runner.adapters.places import Places
 from services.stage_runner.adapters.stages.context import StageContext, StageError
 from services.stage_runner.domain import Complete, Fail, RunCommand, Stop, Which, run, which_of
 
@@ -23,9 +23,6 @@ log = structlog.get_logger(__name__)
 
 #: Seconds a cancelled run gets to remove its worktree and look its effects up.
 CLEAN_UP_S = 4.0
-
-#: Engines whose `implement` executes commands of a repository.
-EXECUTING: frozenset[Engine] = frozenset({"repair", "command"})
 
 Carry = Callable[[StageContext], Awaitable[StageOutput]]
 Make = Callable[[StageRequested], StageContext]
@@ -39,7 +36,7 @@ class BackgroundExecutor:
         config = running.config
         self._places = config.config_places
         # Without this, a few long suites would keep the short stages of every other task waiting.
-        self._heavy = asyncio.Semaphore(config.config_heavy_places or os.cpu_count() or 1)
+        self._heavy = Places(config.config_heavy_places or os.cpu_count() or 1)
         self._runs: dict[str, asyncio.Task[None]] = {}
         self._stopping: dict[str, str] = {}
         self._begun: set[str] = set()
@@ -118,7 +115,7 @@ class BackgroundExecutor:
         output = StageOutput()
         began = time.monotonic()
         try:
-            async with self._heavy if executes(context.request) else contextlib.nullcontext():
+            async with self._heavy.held(context.request):
                 # Waiting for one of the few places is no work of the stage.
                 began = time.monotonic()
                 output, failure = await self._carry(context), None
@@ -153,20 +150,6 @@ class BackgroundExecutor:
                 detail = "the result holds text that cannot be recorded (NUL or a lone surrogate)"
                 failure = Failure(kind="persistent", code="unrecordable_result", detail=detail)
                 end = Fail(failure=failure, output=StageOutput(), evidence=(), duration_s=0.0)
-
-
-def executes(request: StageRequested) -> bool:
-    """Tell whether a run executes commands of a repository, of which only a few may do so at once."""
-    spec = request.input.spec
-    match request.stage:
-        case "verify":
-            return True
-        case "implement":
-            return spec.engine in EXECUTING
-        case "monitor":
-            return any(repo.monitor.smoke for repo in spec.repos)
-        case _:
-            return False
 
 
 async def _end(which: Which, end: RunCommand, work: Work) -> None:

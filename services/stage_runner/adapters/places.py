@@ -1,0 +1,51 @@
+"""The few places in which runs execute commands of a repository."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from contracts.task import Engine, StageRequested
+
+#: Engines whose `implement` executes commands of a repository.
+EXECUTING: frozenset[Engine] = frozenset({"repair", "command"})
+
+
+class Places:
+    """Hands out `count` places, first come, first served, and keeps the last free one from engines.
+
+    An engine may hold its place for minutes: were all places with engines, every finished change of every other task
+    would wait to be verified. With a single place there is nothing to keep.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._all = asyncio.Semaphore(count)
+        self._engines = asyncio.Semaphore(max(1, count - 1))
+
+    @asynccontextmanager
+    async def held(self, request: StageRequested) -> AsyncIterator[None]:
+        """Hold the place that a run needs, if it needs one; waits until it is free."""
+        if not executes(request):
+            yield
+        elif request.stage == "implement":
+            # In this order always: who waits for a place of all holds none that a verification could use.
+            async with self._engines, self._all:
+                yield
+        else:
+            async with self._all:
+                yield
+
+
+def executes(request: StageRequested) -> bool:
+    """Tell whether a run executes commands of a repository, of which only a few may do so at once."""
+    spec = request.input.spec
+    match request.stage:
+        case "verify":
+            return True
+        case "implement":
+            return spec.engine in EXECUTING
+        case "monitor":
+            return any(repo.monitor.smoke for repo in spec.repos)
+        case _:
+            return False
