@@ -218,14 +218,17 @@ def _as_before(earlier: Collection[str]) -> str:
 
 
 def _held(base: Report, change: Report, known: Collection[str], sides: Sides) -> tuple[int, int]:
+    """Count the base's tests, and those that hold; a test that both sides leave out says nothing and is not counted."""
     after = change.by_id()
-    held = 0
-    before = base.by_id()
-    for test, seen in before.items():
-        fine = not list(_outcome(test, seen, after.get(test, [])))
-        excused = _is_known(test, known) or sides.free(_file_of(test))
-        held += excused or (len(after.get(test, [])) >= len(seen) and fine)
-    return len(before), held
+    total = held = 0
+    for test, seen in base.by_id().items():
+        later = after.get(test, [])
+        fine = len(later) >= len(seen) and not list(_outcome(test, seen, later))
+        if fine and all(one.omitted for one in (*seen, *later)):
+            continue
+        total += 1
+        held += fine or _is_known(test, known) or sides.free(_file_of(test))
+    return total, held
 
 
 def _replaced(before: Sequence[Seen], seen: Sequence[Seen], sides: Sides) -> Iterator[Problem]:

@@ -216,7 +216,7 @@ async def test_a_task_without_runs_is_shown_all_the_same(page: Page, still: Serv
 
 async def test_the_command_for_a_local_pull_request_can_be_copied(page: Page, still: Served) -> None:
     await look_at(page, still, TASK)
-    command = "git -C /data/forge/ledgerline.git log -p -1 refs/pull/7/head"
+    command = "git -C '/data/the forge/ledgerline.git' log -p -1 refs/pull/7/head"
     await page.until(says(command, ".part-pulls"))
     await page.call(
         "Browser.grantPermissions",

@@ -57,7 +57,7 @@ export function pulls(task) {
 function gitCommand(pull) {
   const place = pull.url.split("#")[0];
   if (/^https?:/i.test(place)) return null;
-  const forge = place.replace(/^file:\/\//, "");
+  const forge = decodeURIComponent(place.replace(/^file:\/\//, ""));
   return h("p", {}, command(`git -C ${quoted(forge)} log -p -1 refs/pull/${pull.number}/head`));
 }
 

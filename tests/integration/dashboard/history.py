@@ -69,7 +69,7 @@ class Life:
             base="main",
             commit=tree(f"{task_id} commit"),
             tree=tree(f"{task_id} tree"),
-            url="file:///data/forge/ledgerline.git#7",
+            url="file:///data/the%20forge/ledgerline.git#7",
         )
 
     async def write(self, event: Any, after: float = 1.0) -> None:

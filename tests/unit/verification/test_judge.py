@@ -69,6 +69,15 @@ def test_all_evidence_accepts() -> None:
     assert (judgement.base_tests, judgement.base_tests_held) == (3, 3)
 
 
+@pytest.mark.parametrize("omitted", ["skipped", "xfailed"])
+def test_a_test_that_both_sides_leave_out_is_not_counted_as_holding(omitted: str) -> None:
+    base = ran(SUITE, 0, seen(OLD), seen(NEW, "failed"), seen(OTHER, omitted))
+    for status, held in ((omitted, (2, 2)), ("passed", (3, 3)), ("failed", (3, 2))):
+        change = ran(SUITE, 0, seen(OLD), seen(NEW), seen(OTHER, status))
+        judgement = judge(REQUEST, sides(base_suite=base, suite=change))
+        assert (judgement.base_tests, judgement.base_tests_held) == held, status
+
+
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
