@@ -1,9 +1,10 @@
 """Kills one part of a real stack with -9 while it has work in hand, and compares the demo's outcomes.
 
-`python -m loadtest.drill [--target PART…] [--times 5] [--seed 1] [--json] [--markdown FILE]`. For each part it starts
-a stack of its own, and for each time submits the demo's tasks, waits a random while, sees in the record that the part
-has work in hand, kills it, and waits for the end. A part that answers within milliseconds is stopped (SIGSTOP) first,
-so that work piles up before it. Exit status: 0 when every outcome equals that of the undisturbed run.
+`python -m loadtest.drill [--target PART…] [--tasks KEY…] [--times 5] [--seed 1] [--json] [--markdown FILE]`. For each
+part it starts a stack of its own, and for each time submits the demo's tasks, or those named, waits a random while, sees
+in the record that the part has work in hand, kills it, and waits for the end. A part that answers within milliseconds is
+stopped (SIGSTOP) first, so that work piles up before it. Exit status: 0 when every outcome equals that of the
+undisturbed run.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ def main() -> int:
     """Run the drill and report."""
     options = _options()
     chance = random.Random(options.seed)  # noqa: S311 - a seed makes a drill repeatable
-    expected, duration = told(options.against) if options.against else undisturbed()
+    keys: list[str] = options.tasks
+    expected, duration = told(options.against, keys) if options.against else undisturbed(keys)
     print(f"undisturbed: {duration:.0f} s, {expected}", file=sys.stderr)
     if wrong := unpromised(expected):
         print(f"the undisturbed run itself did not end as promised: {'; '.join(wrong)}", file=sys.stderr)
@@ -93,6 +95,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m loadtest.drill", description=__doc__.splitlines()[0])
     parser.add_argument("--target", nargs="+", choices=PARTS, default=[])
+    parser.add_argument("--tasks", nargs="+", choices=demo.promised(), default=list(demo.promised()))
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--against", type=Path, help="What an undisturbed `autopilot demo --json` printed.")
     parser.add_argument("--seed", type=int, default=1)
@@ -101,12 +104,12 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def undisturbed() -> tuple[Outcomes, float]:
-    """Run the demo's tasks once without a kill; return their outcomes and how long it took."""
+def undisturbed(keys: Sequence[str]) -> tuple[Outcomes, float]:
+    """Run these of the demo's tasks once without a kill; return their outcomes and how long it took."""
     with own_stack() as config, tempfile.TemporaryDirectory(prefix="autopilot-drill-") as scratch:
         client = Client(config)
         began = time.monotonic()
-        keys, ids = _submit(client, Path(scratch))
+        ids = _submit(client, keys, Path(scratch))
         final = Watch(client, ids).run(quiet=True)
         duration = time.monotonic() - began
         for one in final:
@@ -114,9 +117,9 @@ def undisturbed() -> tuple[Outcomes, float]:
         return _outcomes(keys, final), duration
 
 
-def told(file: Path) -> tuple[Outcomes, float]:
-    """Read outcomes and duration of an undisturbed run from the output of `autopilot demo --json`."""
-    rows = json.loads(file.read_text())
+def told(file: Path, keys: Sequence[str]) -> tuple[Outcomes, float]:
+    """Read outcomes and duration of an undisturbed run of these tasks from the output of `autopilot demo --json`."""
+    rows = [row for row in json.loads(file.read_text()) if row["key"] in keys]
     outcomes = {row["key"]: (row["outcome"], row["tree"]) for row in rows}
     return outcomes, max(row["seconds"] for row in rows)
 
@@ -126,13 +129,12 @@ def unpromised(outcomes: Outcomes) -> list[str]:
     return [
         f"{key} is {outcomes[key][0]}, not {one['outcome']}"
         for key, one in demo.promised().items()
-        if outcomes[key][0] != one["outcome"]
+        if key in outcomes and outcomes[key][0] != one["outcome"]
     ]
 
 
-def _submit(client: Client, scratch: Path) -> tuple[list[str], list[str]]:
-    specs = demo.tasks(demo.promised(), scratch)
-    return [spec.key or "" for spec in specs], send(client, specs)
+def _submit(client: Client, keys: Sequence[str], scratch: Path) -> list[str]:
+    return send(client, demo.tasks(keys, scratch))
 
 
 def _outcomes(keys: Sequence[str], final: Sequence[dict[str, Any]]) -> Outcomes:
@@ -164,7 +166,8 @@ def _one(
 
 def _round(config: StackConfig, client: Client, part: str, after_s: float, expected: Outcomes) -> Kill:
     with tempfile.TemporaryDirectory(prefix="autopilot-drill-") as scratch:
-        keys, ids = _submit(client, Path(scratch))
+        keys = list(expected)
+        ids = _submit(client, keys, Path(scratch))
         in_hand, killed_at = asyncio.run(_kill(config, part, ids, after_s))
         final = Watch(client, ids).run(quiet=True)
     outcomes = _outcomes(keys, final)

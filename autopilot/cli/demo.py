@@ -154,11 +154,15 @@ def make_repository(scratch: Path) -> Path:
 
 
 def placed(spec: TaskSpec, repository: Path) -> TaskSpec:
-    """Point a demo task at the repository, and at the test runner of this installation."""
+    """Point a demo task at the repository, and at the test runner of this installation.
+
+    Its plug-ins stay out: the library needs none of them, and they take two thirds of each run of its tests (1.9 s
+    of processor time, 0.6 s without).
+    """
     tools = str(Path(sys.executable).parent)
+    env = {"PATH": f"{tools}:$PATH", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     repos = tuple(
-        msgspec.structs.replace(repo, url=str(repository), env={"PATH": f"{tools}:$PATH", **repo.env})
-        for repo in spec.repos
+        msgspec.structs.replace(repo, url=str(repository), env=env | repo.env) for repo in spec.repos
     )
     return msgspec.structs.replace(spec, repos=repos)
 

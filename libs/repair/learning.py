@@ -11,8 +11,8 @@ from libs.repair.bench import Bench, frames
 from libs.repair.suspicion import rank
 from libs.repair.trial import Job, Place, Result, Run
 
-#: Processor seconds that a test may take before anything is known about it: one that must come to pass, and any other.
-_FIRST_CPU_S, _SUITE_CPU_S = 2.0, 20.0
+#: Processor seconds that a test that must come to pass may take before anything is known about it.
+_FIRST_CPU_S = 2.0
 #: A trial's test gets this many times what the slowest test of the base takes, and at least, and at most, so many
 #: processor seconds.
 _SLACK, _LEAST_CPU_S, _MOST_CPU_S = 4.0, 0.2, 20.0
@@ -57,9 +57,8 @@ class Lesson(msgspec.Struct, frozen=True, kw_only=True):
     modules: tuple[str, ...]
 
 
-async def observe(bench: Bench, command: str, wall_s: float, *, suite: bool = False) -> Run:
-    """Run a command on the base."""
-    cpu_s = _SUITE_CPU_S if suite else _FIRST_CPU_S
+async def observe(bench: Bench, command: str, wall_s: float, cpu_s: float = _FIRST_CPU_S) -> Run:
+    """Run a command on the base; each test may take `cpu_s` processor seconds."""
     return await bench.run(command, Job(cpu_s=cpu_s, wall_s=max(5.0, wall_s), list=True, bytecode=True))
 
 

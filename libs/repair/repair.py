@@ -44,6 +44,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     budget_s: float = 60.0
     workers: int = 2
     seed: int = 0
+    #: Changes that are tried at most in each round of the search: single edits, second edits, special cases; None for as
+    #: many as there is time for.
+    trials: int | None = None
+    #: Processor seconds that a test of the whole suite may take on the base before anything is known about it.
+    suite_cpu_s: float = 20.0
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,6 +164,7 @@ async def _search(
         until=until,
         memory_mb=request.limits.memory_mb,
         refused=refused,
+        trials=settings.trials,
     )
     await search.run()
     return Found(
@@ -187,7 +193,7 @@ async def _observe(
     async def suite() -> list[Run]:
         if request.test is None or request.test in commands:
             return []
-        return [await observe(benches[1], request.test, wall_s, suite=True)]
+        return [await observe(benches[1], request.test, wall_s, settings.suite_cpu_s)]
 
     runs, whole = await together([wanted(), suite()])
     by_command = dict(zip(commands, runs, strict=True))

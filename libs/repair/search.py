@@ -51,6 +51,7 @@ class Search:
         until: float,
         memory_mb: int,
         refused: Callable[[Change], bool],
+        trials: int | None = None,
     ) -> None:
         self._benches = benches
         self._lesson = lesson
@@ -61,6 +62,7 @@ class Search:
         self._until = until
         self._memory_mb = memory_mb
         self._refused = refused
+        self._trials = trials
         self._began = time.monotonic()
         self.tried: dict[int, Tried] = {}
 
@@ -124,7 +126,7 @@ class Search:
         What was begun is finished, so that everything before the last one tried was tried: which worker is faster
         decides nothing about the choice.
         """
-        queue = _Queue(changes, len(self.tried), self._until)
+        queue = _Queue(itertools.islice(changes, self._trials), len(self.tried), self._until)
         found: list[float] = []
 
         async def work(bench: Bench) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
+
+from tests.e2e import till
 
 
 class Latch:
@@ -21,7 +22,7 @@ class Latch:
     def repo(self) -> dict[str, Any]:
         """What a task's repository needs to be held."""
         return {
-            "env": {"PATH": f"{Path(sys.executable).parent}:{self._file.parent}:$PATH"},
+            "env": till.ENV | {"LATCH": str(self._file.parent)},
             "setup": f"until [ -e '{self.name}' ]; do sleep 0.1; done",
         }
 

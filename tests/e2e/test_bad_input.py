@@ -145,7 +145,7 @@ def world(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> World:
         "odd": _with_hooks(_with_links(_with_spaces(place), place), canary),
     }
     hangs = {"fail_to_pass": ["python -m pytest -q; sleep 86399"]}
-    loud = {"fail_to_pass": ["head -c 100000000 /dev/zero | tr '\\0' x; python -m pytest -q"]}
+    loud = {"fail_to_pass": ["head -c 30000000 /dev/zero | tr '\\0' x; python -m pytest -q"]}
     suite = {"verify": {"test": "python -m pytest -q"}}
     tasks = {
         "well": till.task(repositories["well"], repo=suite, priority="low"),
@@ -220,7 +220,7 @@ def test_a_task_is_given_up_with_its_cause(stack: Stack, world: World, fault: st
 
 
 def test_what_is_only_odd_is_done(stack: Stack, world: World) -> None:
-    """Spaces in names, links that lead out, hooks that want to be run, and 100 MB of output."""
+    """Spaces in names, links that lead out, hooks that want to be run, and 30 MB of output."""
     ended = stack.ended(world.ids["odd"])
     assert ended["phase"] == "done", ended
     assert not world.canary.exists()

@@ -12,6 +12,10 @@ import pytest
 
 from tests.e2e.stack import environment
 
+#: One that is done, one stacked on it, one refused by a gate, one that engine repair searches for. (The demo's long search
+#: for what is not to be found keeps two processors busy for most of its time, and is killed in the long drill.)
+TASKS = ("right", "builds-on", "breaks-another", "wrong-bound")
+
 
 def drill(*arguments: str, timeout_s: float) -> list[dict[str, Any]]:
     """Run the drill; every kill must have met work in hand and changed no outcome."""
@@ -35,7 +39,7 @@ def test_a_killed_stage_runner_loses_and_repeats_nothing(
 ) -> None:
     undisturbed = tmp_path / "undisturbed.json"
     undisturbed.write_text(json.dumps(demo_rows))
-    options = ("--target", "stage-runner", "--times", "1", "--against", str(undisturbed))
+    options = ("--target", "stage-runner", "--times", "1", "--against", str(undisturbed), "--tasks", *TASKS)
     assert len(drill(*options, timeout_s=600)) == 1
 
 

@@ -16,6 +16,7 @@ from libs.verification.types import Limits, Request
 from tests.system.shop import PYTEST, Shop, require_sandbox
 
 ENV = {"PATH": f"{Path(sys.executable).parent}:$PATH", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+SETTINGS = Settings(budget_s=20)
 
 
 class Clinic:
@@ -25,7 +26,7 @@ class Clinic:
         self.root = root
         self.shop = Shop(root / "shop")
 
-    async def search(self, files: Mapping[str, str], budget_s: float = 20, **request: Any) -> Found:
+    async def search(self, files: Mapping[str, str], settings: Settings = SETTINGS, **request: Any) -> Found:
         """Commit the files and search; the shop's own fault is mended with them."""
         self.shop.git("rm", "-q", "--ignore-unmatch", "wide.py", "test_wide.py")
         self.shop.commit(files)
@@ -44,7 +45,7 @@ class Clinic:
         asked = msgspec.structs.replace(asked, **request)
         workdir = self.root / "work"
         try:
-            return await repair(asked, mirror, workdir=workdir, settings=Settings(budget_s=budget_s))
+            return await repair(asked, mirror, workdir=workdir, settings=settings)
         finally:
             assert not workdir.exists(), "nothing is left behind"
 

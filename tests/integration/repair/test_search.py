@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from libs.repair import account
+from libs.repair.repair import Settings
 from tests.integration.repair.conftest import Clinic
 from tests.system.shop import PYTEST
 
@@ -40,7 +41,7 @@ async def test_a_test_that_hangs_is_mended(clinic: Clinic) -> None:
         "        steps += 1\n    return steps\n"
     )
     test = "from it import halve\n\n\ndef test_eight():\n    assert halve(8) == 3\n\n\ndef test_one():\n    assert halve(1) == 0\n"
-    found = await clinic.search({"it.py": text, "test_it.py": test}, budget_s=90)
+    found = await clinic.search({"it.py": text, "test_it.py": test}, Settings(budget_s=90, suite_cpu_s=2))
     assert found.survivors, account.log(found)
     assert found.places[0].line in (3, 4, 5), "what the hanging test was doing is known all the same"
 
@@ -51,8 +52,9 @@ async def test_what_breaks_another_test_does_not_survive(clinic: Clinic) -> None
         "test_it.py": "from it import price\n\n\ndef test_it():\n    assert price(1) == 1\n",
         "test_other.py": "from it import price\n\n\ndef test_other():\n    assert price(1) == 0\n",
     }
-    found = await clinic.search(files, budget_s=5)
+    found = await clinic.search(files, Settings(budget_s=60, trials=10))
     assert found.survivors == (), "no edit can satisfy both"
+    assert [sum(len(one.change.edits) == edits for one in found.tried) for edits in (1, 2)] == [10, 10]
     assert any("test_other" in one.verdict.note for one in found.tried)
 
 
@@ -62,7 +64,7 @@ async def test_where_nothing_is_found_the_places_and_the_nearest_are_named(clini
         "test_it.py": "from it import digest\n\n\ndef test_none():\n    assert digest('') == 5381\n\n\ndef test_some():\n"
         "    assert digest('abc') == 193485963\n\n\ndef test_more():\n    assert digest('xyz') == 193511454\n",
     }
-    found = await clinic.search(files, budget_s=4)
+    found = await clinic.search(files, Settings(budget_s=60, trials=10))
     assert not found.survivors
     assert account.suspicious(found)[0].startswith("it.py:")
     assert account.log(found)["tried"] == len(found.tried) > 0
@@ -111,7 +113,7 @@ async def test_what_a_trial_writes_into_the_channel_mends_nothing(clinic: Clinic
         "        except OSError:\n            pass\n    return 1\n"
     )
     test = "from it import answer\n\n\ndef test_it():\n    assert answer() == 'never ' + 'to be ' + 'found'\n"
-    found = await clinic.search({"it.py": liar, "test_it.py": test}, budget_s=4)
+    found = await clinic.search({"it.py": liar, "test_it.py": test}, Settings(budget_s=60, trials=10))
     assert not [one for one in found.survivors if not one.change.special_case]
 
 
@@ -130,16 +132,15 @@ async def test_protected_files_are_never_edited(clinic: Clinic) -> None:
 
 async def test_an_answer_to_the_tested_inputs_is_named_and_comes_last(clinic: Clinic) -> None:
     files = {
-        "it.py": "def grade(points):\n    if points == 50:\n        return 'fair'\n    return 'good'\n",
-        "test_it.py": "from it import grade\n\n\ndef test_it():\n    assert grade(71) == 'fair'\n\n\n"
-        "def test_fair():\n    assert grade(50) == 'fair'\n\n\ndef test_good():\n    assert grade(90) == 'good'\n"
-        "    assert grade(3) == 'good'\n    assert grade(70) == 'good'\n    assert grade(72) == 'good'\n",
+        "it.py": "def grade(points):\n    return 'good'\n",
+        "test_it.py": "from it import grade\n\n\ndef test_it():\n    assert [grade(points) for points in (-1, 0, 2, 7, 1)]"
+        " == ['good', 'good', 'good', 'good', None]\n",
     }
-    found = await clinic.search(files, budget_s=10)
-    special = [one for one in found.tried if one.change.special_case]
-    general = [one for one in found.tried if not one.change.special_case]
-    if special:
-        assert max(one.number for one in general) < min(one.number for one in special)
+    found = await clinic.search(files, Settings(budget_s=60))
+    special = [one.number for one in found.tried if one.change.special_case]
+    general = [one.number for one in found.tried if not one.change.special_case]
+    assert max(general) < min(special)
     for one in found.survivors:
         assert one.change.special_case
         assert any("tested inputs alone" in remark for remark in account.remarks(found, one))
+    assert found.survivors

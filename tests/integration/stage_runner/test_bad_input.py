@@ -124,7 +124,7 @@ async def test_a_verification_that_prints_without_end_is_capped_and_judged_all_t
     world: World, shop: Shop, tmp_path: Path
 ) -> None:
     require_sandbox()
-    loud = f"head -c 100000000 /dev/zero | tr '\\\\0' 'x'; {PYTEST}"
+    loud = f"head -c 30000000 /dev/zero | tr '\\\\0' 'x'; {PYTEST}"
     await submit(world, "t1", shop.task(shop.patch({"wide.py": RIGHT}), verify={"test": loud}))
     await world.settle()
     await wait_out(world)

@@ -130,6 +130,9 @@ PATHS: dict[str, Attack] = {
     "adds a link that leaves the tree": ({"pricing/data": Link("/etc")}, {"link_leaves_tree"}),
 }
 
+#: Those of PATHS after which product or tests are not where they were: each is a change of its own.
+ALONE = ("does nothing about it", "replaces the folder of tests by a link", "hides compiled code")
+
 
 def _at_import(code: str) -> Edits:
     return {_PRODUCT: f"{code}\n\n\n{MONEY}"}

@@ -31,7 +31,7 @@ async def test_a_right_change_is_accepted_with_receipts_for_both_sides(court: Co
 
     assert verification.problems == ()
     assert (verification.fail_to_pass_passed, verification.fail_to_pass_selected) == (1, 1)
-    assert verification.base_tests == verification.base_tests_held == 9
+    assert verification.base_tests == verification.base_tests_held == 7
     purposes = ("setup", "build", "test", "audit", "fail_to_pass")
     assert [(r.side, r.purpose) for r in verification.commands] == [
         (side, purpose) for side in ("base", "change") for purpose in purposes
