@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from contracts.message import Recorded, Registry, category_of
+from contracts.message import CARRIER, Recorded, Registry, category_of
 from libs.eventstore.row import Row, Sealed, decode_row, seal, verify_chain, verify_end
 from libs.eventstore.store import (
     Append,
@@ -146,6 +146,17 @@ class MemoryStore:
                 found.append(event)
         return found
 
+    async def scan(
+        self, after: Cursor, *, categories: Sequence[str] = (), upto: Cursor | None = None
+    ) -> AsyncIterator[Recorded]:
+        """Read events of all streams, of any length."""
+        while page := await self.read_all(after, categories=categories):
+            for event in page:
+                after = Cursor(xid=event.xid, position=event.position)
+                if upto is not None and after > upto:
+                    return
+                yield event
+
     async def cursor_of(self, position: int) -> Cursor:
         """Find the place of a public position."""
         known = min(position, len(self._recorded))
@@ -182,12 +193,12 @@ class MemoryStore:
         return self._inbox.get((consumer, stream), 0)
 
     async def pending_outbox(self, service: str, *, older_than_s: float, limit: int = 500) -> list[Recorded]:
-        """Read events that were committed but not confirmed as published."""
+        """Read events that were committed but not confirmed as published, to be passed on as they are."""
         latest = self._clock.now() - timedelta(seconds=older_than_s)
         positions = sorted(
             at for at, (owner, since) in self._outbox.items() if owner == service and since <= latest
         )
-        return [self._recorded[position - 1] for position in positions[:limit]]
+        return [decode_row(self._rows[position - 1], CARRIER) for position in positions[:limit]]
 
     async def published(self, positions: Sequence[int]) -> None:
         """Forget outbox rows."""

@@ -10,12 +10,13 @@ from datetime import datetime
 
 import asyncpg
 
-from contracts.message import Recorded, Registry
+from contracts.message import CARRIER, Recorded, Registry
 from libs.eventstore import codec
 from libs.eventstore.connections import Connections
 from libs.eventstore.group import GroupCommit
 from libs.eventstore.hint import Hints
 from libs.eventstore.row import decode_row, seal, verify_chain, verify_end
+from libs.eventstore.scan import scan
 from libs.eventstore.sql import queries
 from libs.eventstore.store import (
     Append,
@@ -106,6 +107,12 @@ class PostgresStore:
         """Read events of finished transactions in order."""
         return self._decode(await self._fetch("read_all", after.xid, after.position, limit, list(categories)))
 
+    def scan(
+        self, after: Cursor, *, categories: Sequence[str] = (), upto: Cursor | None = None
+    ) -> AsyncIterator[Recorded]:
+        """Read events of finished transactions in order, of any length."""
+        return scan(self._fetch, self._registry, after, categories, upto)
+
     async def cursor_of(self, position: int) -> Cursor:
         """Find the place of a public position."""
         rows = await self._fetch("cursor_of", position)
@@ -146,8 +153,9 @@ class PostgresStore:
         return int(rows[0]["version"]) if rows else 0
 
     async def pending_outbox(self, service: str, *, older_than_s: float, limit: int = 500) -> list[Recorded]:
-        """Read events that were committed but not confirmed as published."""
-        return self._decode(await self._fetch("pending_outbox", service, float(older_than_s), limit))
+        """Read events that were committed but not confirmed as published, to be passed on as they are."""
+        rows = await self._fetch("pending_outbox", service, float(older_than_s), limit)
+        return [decode_row(codec.row(row), CARRIER) for row in rows]
 
     async def published(self, positions: Sequence[int]) -> None:
         """Forget outbox rows."""

@@ -29,6 +29,26 @@ where (xid, position) > ($1::bigint, $2::bigint)
 order by xid, position
 limit $3
 
+-- scan --
+-- As read_all, up to a place. Text as the reader takes it: hex and uuid would be made of bytes one by one.
+select
+    id::text, stream, version, type, schema_version, data::text, meta::text, recorded_at,
+    encode(prev_hash, 'hex') as prev_hash, encode(hash, 'hex') as hash, position, xid
+from events
+where (xid, position) > ($1::bigint, $2::bigint) and (xid, position) <= ($5::bigint, $6::bigint)
+    and xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+    and (cardinality($4::text[]) = 0 or category = any ($4))
+order by xid, position
+limit $3
+
+-- place_ahead --
+-- So many events ahead: a scan for what is rare looks at so many at a time.
+select xid, position from events
+where (xid, position) > ($1::bigint, $2::bigint)
+    and xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+order by xid, position
+offset $3 limit 1
+
 -- cursor_of --
 -- A position that was never committed stands for the one before it.
 select xid, position from events where position <= $1 order by position desc limit 1

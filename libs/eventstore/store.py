@@ -206,6 +206,17 @@ class Store(Protocol):
         """Read events of finished transactions in (xid, position) order; none can appear before the last one later."""
         ...
 
+    def scan(
+        self, after: Cursor, *, categories: Sequence[str] = (), upto: Cursor | None = None
+    ) -> AsyncIterator[Recorded]:
+        """Read what `read_all` reads, of any length, and end where the record ends or with the event at `upto`.
+
+        Memory stays flat and no transaction stays open, however slowly the events are taken. Events that are appended
+        meanwhile may or may not be among them. Raises StoreUnavailableError from the iteration; the cursor of the last
+        event is where to go on.
+        """
+        ...
+
     async def cursor_of(self, position: int) -> Cursor:
         """Find the place of a public position; 0 is the beginning."""
         ...
@@ -234,7 +245,11 @@ class Store(Protocol):
         ...
 
     async def pending_outbox(self, service: str, *, older_than_s: float, limit: int = 500) -> list[Recorded]:
-        """Read events that were committed but not confirmed as published, per stream in order."""
+        """Read events that were committed but not confirmed as published, per stream in order.
+
+        They are there to be passed on as they were written, so each is an `Unknown` with its stored JSON: a class would
+        leave out what only a newer release knows.
+        """
         ...
 
     async def published(self, positions: Sequence[int]) -> None:
