@@ -50,6 +50,8 @@ def request(sealed: Sealed) -> bytes:
             }
             for row in sealed.rows
         ]
+    if append.generation is not None:
+        body["generation"] = append.generation
     if append.clear_timers:
         body["clear_timers"] = append.clear_timers
     if append.timers:

@@ -55,6 +55,10 @@ class Consumption:
             # Nothing is fetched that could not be decided: every delivery counts towards a message's last.
             await self._running.store.ping()
             self._record_away = False
+        rebuilder = self._running.rebuilder
+        if self._consumer.everything and rebuilder is not None and rebuilder.paused:
+            await asyncio.sleep(0.02)
+            return 0
         room = BATCH if self._consumer.room is None else self._consumer.room(self._running.parts)
         if room <= 0:
             await asyncio.sleep(0.05)

@@ -15,6 +15,7 @@ from libs.eventsourcing.decider import Decider
 from libs.eventstore.store import (
     Append,
     DocumentWrite,
+    Generation,
     InboxMark,
     LeaseClaim,
     NewEvent,
@@ -83,6 +84,7 @@ class Work:
         actor: str = "",
         synthetic: bool = False,
         lease: LeaseClaim | None = None,
+        generation: Generation | None = None,
         running: Any = None,
     ) -> None:
         #: The running service: its configuration and assembled parts.
@@ -92,6 +94,7 @@ class Work:
         self.now: datetime = clock.now()
         self.lease = lease
         self._store, self._ids, self._cache = store, ids, cache
+        self._generation = generation
         self._actor = actor
         self._synthetic = synthetic or bool(cause and cause.meta.synthetic)
         self._streams: dict[str, _Loaded] = {}
@@ -198,6 +201,7 @@ class Work:
                     clear_timers=tuple(self._cleared.values()),
                     lease=self.lease,
                     documents=tuple(self._documents.values()),
+                    generation=self._generation,
                 )
             )
         except BaseException:

@@ -22,15 +22,11 @@ from libs.eventstore.store import (
     TimerClear,
 )
 from libs.testing.appendcase import NOON, AppendCase, Elapse
+from libs.testing.generationcase import GenerationCase, place
 from libs.testing.samples import META, Aside, Closed, Noted, Novel, behind, first, fresh, head_of, new, plain
 
 #: Changes the stored data of one version of a stream, past all protection.
 Tamper: TypeAlias = Callable[[str, int], Awaitable[None]]
-
-
-def place(event: Recorded) -> Cursor:
-    """Return where an event stands in the reading order."""
-    return Cursor(xid=event.xid, position=event.position)
 
 
 async def take(store: Store, after: Cursor, count: int) -> list[Recorded]:
@@ -312,7 +308,7 @@ class BookkeepingCase:
         assert await store.documents(fresh()) == []
 
 
-class StoreCase(AppendCase, ReadingCase, BookkeepingCase):
+class StoreCase(AppendCase, ReadingCase, BookkeepingCase, GenerationCase):
     """All of it."""
 
     async def test_it_answers(self, store: Store) -> None:
