@@ -40,6 +40,8 @@ Kind: TypeAlias = Literal["rebuild", "check"]
 FEW = 100
 #: Times that a switch, or a comparison, is tried while the consumer stands still, and seconds between them.
 ROUNDS, ROUND_S = 100, 0.05
+#: Times that documents are looked at again which are not alike, for what the consumer was in the middle of.
+LOOKS = 10
 #: Seconds in which the consumer must have handled what a comparison is about.
 HANDLED_S = 30.0
 #: Seconds before a rebuild at start that failed is tried again, doubled each time up to the maximum.
@@ -200,7 +202,7 @@ class Rebuilder:
             # What came since is folded now, as far as the consumer has handled it: both then tell of the same events.
             self.paused = True
             waiting: list[Recorded] = []
-            for _ in range(ROUNDS):
+            for _ in range(LOOKS):
                 async for recorded in self._running.store.scan(upto):
                     waiting.append(recorded)
                     upto = Cursor(xid=recorded.xid, position=recorded.position)

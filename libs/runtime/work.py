@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -25,6 +26,7 @@ from libs.eventstore.store import (
     Timer,
     TimerClear,
 )
+from libs.runtime import snapshots
 from libs.runtime.clock import Clock, Ids
 
 State = TypeVar("State")
@@ -216,6 +218,9 @@ class Work:
             known = self._cache.get(stream)
             if known is None or known[0].version <= loaded.head.version:
                 self._cache.put(stream, loaded.head, loaded.state)
+            if snapshots.is_due(loaded.head.version, len(loaded.events)):
+                save = partial(snapshots.save, self._store, loaded.decider, loaded.head, loaded.state)
+                self._after.append(save)
         return recorded
 
     async def committed(self) -> None:
@@ -228,13 +233,7 @@ class Work:
         loaded = self._streams.get(stream)
         if loaded is None:
             known = self._cache.get(stream)
-            head, state = known or (StreamHead(stream=stream), decider.initial)
-            if known is None:
-                events = await self._store.read_stream(stream)
-                if events:
-                    last = events[-1]
-                    head = StreamHead(stream=stream, version=last.version, hash=last.hash)
-                    state = decider.fold(event.event for event in events)
+            head, state = known or await snapshots.load(self._store, decider, stream)
             loaded = self._streams[stream] = _Loaded(head=head, state=state, decider=decider)
         return loaded
 
