@@ -7,14 +7,20 @@ by hand. `Recorded` is an event as the record holds it: the fact plus the bookke
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar, TypeAlias
 
 import msgspec
 
 SUBJECT_ROOT = "autopilot.v1"
 #: ADR-6 of the NATS project, `restricted-term`: what a subject token may consist of.
 TOKEN = re.compile(r"^[A-Za-z0-9_-]{1,120}$")
+
+
+#: Turns the JSON of one schema version into that of the next; pure.
+Upcast: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def snake_case(name: str) -> str:
@@ -29,14 +35,16 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag=snake_case, tag_field
     stream: ClassVar[str]
     #: Name of the field whose value is the stream's key.
     key: ClassVar[str] = "task_id"
-    #: Raised when the meaning of a field changes; an upcast in the same file brings old data forward.
+    #: Raised when the meaning of a field changes; a field that is new and has a default needs no new version.
     schema_version: ClassVar[int] = 1
+    #: From each earlier version to the one after it. What is stored, and its hash, stay as they were written.
+    upcasts: ClassVar[Mapping[int, Upcast]] = MappingProxyType({})
     #: Whether the stream ends with this event.
     ends: ClassVar[bool] = False
 
 
 class Unknown(msgspec.Struct, frozen=True, kw_only=True):
-    """An event whose type this release does not know: it is carried, never dropped."""
+    """An event whose type, or schema version, this release does not know: it is carried, never dropped."""
 
     type: str
     data: dict[str, Any]
@@ -123,16 +131,45 @@ def cloud_event_type(type_: str) -> str:
 
 
 class Registry:
-    """Decodes events by wire type; built once from the catalogue's classes."""
+    """Decodes events by wire type and schema version; built once from the catalogue's classes."""
 
     def __init__(self, classes: tuple[type[Event], ...]) -> None:
         self.classes: dict[str, type[Event]] = {wire_type(cls): cls for cls in classes}
         if len(self.classes) != len(classes):
             raise ValueError("two event classes share a wire type")
+        for cls in classes:
+            if set(cls.upcasts) != set(range(1, cls.schema_version)):
+                raise ValueError(
+                    f"{cls.__name__} needs an upcast from each version before {cls.schema_version}"
+                )
+        self._decode = {type_: msgspec.json.Decoder(cls).decode for type_, cls in self.classes.items()}
 
-    def decode(self, type_: str, data: bytes) -> Event | Unknown:
-        """Decode an event's JSON. Raises `msgspec.ValidationError` where known data does not fit its class."""
+    def decode(self, type_: str, data: bytes | str, schema_version: int) -> Event | Unknown:
+        """Decode an event's JSON as the class reads today.
+
+        A type or schema version of a newer release is carried as it is: to read it as what it was before would be a
+        guess. Raises `msgspec.ValidationError` where known data does not fit its class or cannot be brought forward.
+        """
         cls = self.classes.get(type_)
-        if cls is None:
+        if cls is None or schema_version > cls.schema_version:
             return Unknown(type=type_, data=msgspec.json.decode(data, type=dict[str, Any]))
-        return msgspec.json.decode(data, type=cls)
+        if schema_version < cls.schema_version:
+            data = _brought_forward(cls, data, schema_version)
+        return self._decode[type_](data)
+
+
+#: Knows no class: whoever only passes events on takes them as they are, with fields that only a newer release knows.
+CARRIER = Registry(())
+
+
+def _brought_forward(cls: type[Event], data: bytes | str, schema_version: int) -> bytes:
+    value = msgspec.json.decode(data, type=dict[str, Any])
+    try:
+        for version in range(schema_version, cls.schema_version):
+            value = cls.upcasts[version](value)
+    except Exception as error:
+        raise msgspec.ValidationError(
+            f"{cls.__name__} of schema version {schema_version} cannot be brought forward:"
+            f" {type(error).__name__}: {error}"
+        ) from error
+    return msgspec.json.encode(value)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from autopilot.cli import demo, init, lifecycle, record, show, submit, system, tasks
+from autopilot.cli import demo, init, lifecycle, rebuild, record, show, submit, system, tasks
 from autopilot.cli.failure import CliError
 from autopilot.stack.errors import StackError
 
@@ -55,6 +55,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     submit.schema,
     record.events,
     record.evidence,
+    rebuild.rebuild,
     system.alerts,
     system.mode,
 )

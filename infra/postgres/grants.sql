@@ -3,5 +3,9 @@ grant usage on schema public to :"service_role";
 grant select, insert on events to :"service_role";
 grant select, insert, update on streams, inbox, lease to :"service_role";
 grant select, insert, update, delete on timer, view_document to :"service_role";
+grant select, update on projection to :"service_role";
+grant select, insert, update, delete on snapshot to :"service_role";
+grant execute on function switch_projection(jsonb), register_projection(jsonb),
+    discard_documents(text[], bigint, integer) to :"service_role";
 grant select, insert, delete on outbox to :"service_role";
 grant execute on function append_events(jsonb), forget_published(bigint[]), announce() to :"service_role";

@@ -7,9 +7,11 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from contracts.message import category_of
+from contracts.message import Meta, Recorded, Registry, category_of
 from libs.eventstore.row import Row, Sealed
 from libs.eventstore.store import Document, Lease, StreamHead, Timer
+
+_meta = msgspec.json.Decoder(Meta).decode
 
 
 def request(sealed: Sealed) -> bytes:
@@ -48,6 +50,8 @@ def request(sealed: Sealed) -> bytes:
             }
             for row in sealed.rows
         ]
+    if append.generation is not None:
+        body["generation"] = append.generation
     if append.clear_timers:
         body["clear_timers"] = append.clear_timers
     if append.timers:
@@ -82,6 +86,30 @@ def row(record: asyncpg.Record) -> Row:
         hash=record["hash"].hex(),
         position=record["position"],
         xid=record["xid"],
+    )
+
+
+def recorded(record: asyncpg.Record, registry: Registry) -> Recorded:
+    """Read an event as `scan` selects it; a rebuild reads millions. Raises `msgspec.ValidationError`."""
+    id_, stream, version, type_, schema_version, data, meta, at, prev_hash, hash_, position, xid = record
+    try:
+        event = registry.decode(type_, data, schema_version)
+    except msgspec.ValidationError as error:
+        error.add_note(f"{stream} version {version} ({type_}, {id_})")
+        raise
+    return Recorded(
+        id=id_,
+        stream=stream,
+        version=version,
+        type=type_,
+        schema_version=schema_version,
+        event=event,
+        meta=_meta(meta),
+        recorded_at=at,
+        prev_hash=prev_hash,
+        hash=hash_,
+        position=position,
+        xid=xid,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from contracts.message import Recorded, Registry, category_of
+from contracts.message import CARRIER, Recorded, Registry, category_of
 from libs.eventstore.row import Row, Sealed, decode_row, seal, verify_chain, verify_end
 from libs.eventstore.store import (
     Append,
@@ -18,11 +18,17 @@ from libs.eventstore.store import (
     Document,
     DocumentWrite,
     DuplicateDeliveryError,
+    EventStoreError,
     Lease,
+    Projection,
+    Snapshot,
     StaleLeaseError,
     StreamHead,
+    Switch,
     Timer,
 )
+
+_json = msgspec.json.decode
 
 
 class Clock(Protocol):
@@ -48,7 +54,10 @@ class MemoryStore:
         self._outbox: dict[int, tuple[str, datetime]] = {}
         self._timers: dict[tuple[str, str], Timer] = {}
         self._leases: dict[str, Lease] = {}
-        self._documents: dict[tuple[str, str], Document] = {}
+        #: By view, generation and key.
+        self._documents: dict[tuple[str, int, str], Document] = {}
+        self._projections: dict[str, Projection] = {}
+        self._snapshots: dict[str, Snapshot] = {}
         self._xid = 0
         self._appended = asyncio.Event()
 
@@ -66,6 +75,11 @@ class MemoryStore:
             held = self._leases.get(append.lease.name)
             if held is None or held.epoch != append.lease.epoch:
                 raise StaleLeaseError(append.lease.name, append.lease.epoch)
+        number = append.generation.number if append.generation else 0
+        if append.generation is not None and not append.generation.building:
+            read = self._projections.get(append.generation.projection)
+            if read is None or read.generation != number:
+                raise ConflictError(f"projection {append.generation.projection}", number)
         mark = append.inbox
         if mark is not None and self._inbox.get((mark.consumer, mark.stream), 0) != mark.before:
             raise DuplicateDeliveryError(mark.consumer, mark.stream)
@@ -79,7 +93,7 @@ class MemoryStore:
             first = sealed.heads[0][0]
             raise ConflictError(first.stream, first.version)
         for write in sorted(append.documents, key=lambda write: (write.view, write.key)):
-            document = self._documents.get((write.view, write.key))
+            document = self._documents.get((write.view, number, write.key))
             if (document.version if document else 0) != write.before:
                 raise ConflictError(f"{write.view}/{write.key}", write.before)
 
@@ -105,16 +119,17 @@ class MemoryStore:
         for timer in append.timers:
             self._timers[(timer.service, timer.key)] = timer
         for write in append.documents:
-            self._write_document(write)
+            self._write_document(write, append.generation.number if append.generation else 0)
         self._appended.set()
         self._appended = asyncio.Event()
         return recorded
 
-    def _write_document(self, write: DocumentWrite) -> None:
+    def _write_document(self, write: DocumentWrite, generation: int) -> None:
+        place = (write.view, generation, write.key)
         if write.data is None:
-            self._documents.pop((write.view, write.key), None)
+            self._documents.pop(place, None)
             return
-        self._documents[(write.view, write.key)] = Document(
+        self._documents[place] = Document(
             view=write.view,
             key=write.key,
             data=write.data,
@@ -145,6 +160,17 @@ class MemoryStore:
             if not categories or category_of(event.stream) in categories:
                 found.append(event)
         return found
+
+    async def scan(
+        self, after: Cursor, *, categories: Sequence[str] = (), upto: Cursor | None = None
+    ) -> AsyncIterator[Recorded]:
+        """Read events of all streams, of any length."""
+        while page := await self.read_all(after, categories=categories):
+            for event in page:
+                after = Cursor(xid=event.xid, position=event.position)
+                if upto is not None and after > upto:
+                    return
+                yield event
 
     async def cursor_of(self, position: int) -> Cursor:
         """Find the place of a public position."""
@@ -182,12 +208,12 @@ class MemoryStore:
         return self._inbox.get((consumer, stream), 0)
 
     async def pending_outbox(self, service: str, *, older_than_s: float, limit: int = 500) -> list[Recorded]:
-        """Read events that were committed but not confirmed as published."""
+        """Read events that were committed but not confirmed as published, to be passed on as they are."""
         latest = self._clock.now() - timedelta(seconds=older_than_s)
         positions = sorted(
             at for at, (owner, since) in self._outbox.items() if owner == service and since <= latest
         )
-        return [self._recorded[position - 1] for position in positions[:limit]]
+        return [decode_row(self._rows[position - 1], CARRIER) for position in positions[:limit]]
 
     async def published(self, positions: Sequence[int]) -> None:
         """Forget outbox rows."""
@@ -235,18 +261,97 @@ class MemoryStore:
         """List all leases by name."""
         return [self._leases[name] for name in sorted(self._leases)]
 
-    async def document(self, view: str, key: str) -> Document | None:
+    async def document(self, view: str, key: str, *, generation: int | None = None) -> Document | None:
         """Read one document."""
-        return self._documents.get((view, key))
+        number = self._read_generation(view) if generation is None else generation
+        return self._documents.get((view, number, key))
 
-    async def documents(self, view: str, *, limit: int = 100, before: str = "") -> list[Document]:
+    async def documents(
+        self, view: str, *, limit: int = 100, before: str = "", generation: int | None = None
+    ) -> list[Document]:
         """List a read model, greatest `sort` first."""
+        number = self._read_generation(view) if generation is None else generation
         found = [
             item
-            for item in self._documents.values()
-            if item.view == view and (not before or item.sort < before)
+            for (of, of_number, _), item in self._documents.items()
+            if (of, of_number) == (view, number) and (not before or item.sort < before)
         ]
         return sorted(found, key=lambda item: (item.sort, item.key), reverse=True)[:limit]
+
+    def _read_generation(self, view: str) -> int:
+        return next((one.generation for one in self._projections.values() if view in one.views), 0)
+
+    async def register(self, name: str, views: Sequence[str]) -> Projection:
+        """Make a projection known and return what is read of it."""
+        first = Projection(name=name, generation=0, version=1, views=tuple(views))
+        return self._projections.setdefault(name, first)
+
+    async def switch(self, switch: Switch) -> bool:
+        """Have another generation read."""
+        held, read = self._leases.get(switch.lease.name), self._projections.get(switch.name)
+        if held is None or held.epoch != switch.lease.epoch:
+            raise StaleLeaseError(switch.lease.name, switch.lease.epoch)
+        if read is None or read.generation != switch.generation:
+            raise ConflictError(f"projection {switch.name}", switch.generation)
+        inside: dict[str, int] = {}
+        for event in self._recorded:
+            if Cursor(xid=event.xid, position=event.position) <= switch.upto:
+                inside[event.stream] = event.version
+            elif event.version <= self._inbox.get((switch.consumer, event.stream), 0):
+                return False
+        self._projections[switch.name] = Projection(
+            name=switch.name, generation=switch.to, version=switch.version, views=switch.views
+        )
+        for stream in switch.streams:
+            place = (switch.consumer, stream)
+            self._inbox[place] = max(self._inbox.get(place, 0), inside.get(stream, 0))
+        return True
+
+    async def unhandled(self, consumer: str, upto: Cursor) -> list[str]:
+        """List streams of which a consumer has not handled everything up to a place."""
+        return sorted(
+            {
+                event.stream
+                for event in self._recorded
+                if Cursor(xid=event.xid, position=event.position) <= upto
+                and event.version > self._inbox.get((consumer, event.stream), 0)
+            }
+        )
+
+    async def generations(self, views: Sequence[str]) -> list[int]:
+        """List the generations of which there are documents."""
+        return sorted({generation for view, generation, _ in self._documents if view in views})
+
+    async def discard(self, views: Sequence[str], generation: int, *, most: int = 200) -> int:
+        """Remove some documents of a generation that is not read."""
+        if any(self._read_generation(view) == generation for view in views):
+            raise EventStoreError(f"generation {generation} is the one that is read")
+        gone = [place for place in self._documents if place[0] in views and place[1] == generation][:most]
+        for place in gone:
+            del self._documents[place]
+        return len(gone)
+
+    async def compare(
+        self, view: str, generations: tuple[int, int], after: str, *, limit: int = 100
+    ) -> list[tuple[str, bool]]:
+        """Compare two generations of a view, key by key."""
+        keys = {key for of, number, key in self._documents if of == view and number in generations}
+        found: list[tuple[str, bool]] = []
+        for key in sorted(key for key in keys if key > after)[:limit]:
+            one, other = (self._documents.get((view, number, key)) for number in generations)
+            alike = one and other and one.sort == other.sort and _json(one.data) == _json(other.data)
+            found.append((key, bool(alike)))
+        return found
+
+    async def snapshot(self, stream: str) -> Snapshot | None:
+        """Read a stream's snapshot."""
+        return self._snapshots.get(stream)
+
+    async def save_snapshot(self, snapshot: Snapshot) -> None:
+        """Keep a snapshot."""
+        known = self._snapshots.get(snapshot.stream)
+        if known is None or known.version < snapshot.version or known.fingerprint != snapshot.fingerprint:
+            self._snapshots[snapshot.stream] = snapshot
 
     async def tail(self, after: Cursor) -> AsyncIterator[Recorded]:
         """Follow the record from a place on."""

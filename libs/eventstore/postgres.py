@@ -9,13 +9,15 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 
 import asyncpg
+import msgspec
 
-from contracts.message import Recorded, Registry
+from contracts.message import CARRIER, Recorded, Registry
 from libs.eventstore import codec
 from libs.eventstore.connections import Connections
 from libs.eventstore.group import GroupCommit
 from libs.eventstore.hint import Hints
 from libs.eventstore.row import decode_row, seal, verify_chain, verify_end
+from libs.eventstore.scan import scan
 from libs.eventstore.sql import queries
 from libs.eventstore.store import (
     Append,
@@ -25,9 +27,12 @@ from libs.eventstore.store import (
     DuplicateDeliveryError,
     EventStoreError,
     Lease,
+    Projection,
+    Snapshot,
     StaleLeaseError,
     StoreUnavailableError,
     StreamHead,
+    Switch,
     Timer,
 )
 
@@ -106,6 +111,12 @@ class PostgresStore:
         """Read events of finished transactions in order."""
         return self._decode(await self._fetch("read_all", after.xid, after.position, limit, list(categories)))
 
+    def scan(
+        self, after: Cursor, *, categories: Sequence[str] = (), upto: Cursor | None = None
+    ) -> AsyncIterator[Recorded]:
+        """Read events of finished transactions in order, of any length."""
+        return scan(self._fetch, self._registry, after, categories, upto)
+
     async def cursor_of(self, position: int) -> Cursor:
         """Find the place of a public position."""
         rows = await self._fetch("cursor_of", position)
@@ -146,8 +157,9 @@ class PostgresStore:
         return int(rows[0]["version"]) if rows else 0
 
     async def pending_outbox(self, service: str, *, older_than_s: float, limit: int = 500) -> list[Recorded]:
-        """Read events that were committed but not confirmed as published."""
-        return self._decode(await self._fetch("pending_outbox", service, float(older_than_s), limit))
+        """Read events that were committed but not confirmed as published, to be passed on as they are."""
+        rows = await self._fetch("pending_outbox", service, float(older_than_s), limit)
+        return [decode_row(codec.row(row), CARRIER) for row in rows]
 
     async def published(self, positions: Sequence[int]) -> None:
         """Forget outbox rows."""
@@ -179,14 +191,72 @@ class PostgresStore:
         """List all leases by name."""
         return [codec.lease(row) for row in await self._fetch("leases")]
 
-    async def document(self, view: str, key: str) -> Document | None:
+    async def document(self, view: str, key: str, *, generation: int | None = None) -> Document | None:
         """Read one document."""
-        rows = await self._fetch("document", view, key)
+        rows = await self._fetch("document", view, key, generation)
         return codec.document(rows[0]) if rows else None
 
-    async def documents(self, view: str, *, limit: int = 100, before: str = "") -> list[Document]:
+    async def documents(
+        self, view: str, *, limit: int = 100, before: str = "", generation: int | None = None
+    ) -> list[Document]:
         """List a read model, greatest `sort` first."""
-        return [codec.document(row) for row in await self._fetch("documents", view, before, limit)]
+        rows = await self._fetch("documents", view, before, limit, generation)
+        return [codec.document(row) for row in rows]
+
+    async def register(self, name: str, views: Sequence[str]) -> Projection:
+        """Make a projection known and return what is read of it."""
+        request = msgspec.json.encode({"name": name, "views": tuple(views)})
+        (row,) = await self._fetch("register_projection", request)
+        return Projection(
+            name=row["name"],
+            generation=row["generation"],
+            version=row["version"],
+            views=tuple(row["views"]),
+        )
+
+    async def switch(self, switch: Switch) -> bool:
+        """Have another generation read."""
+        request = {
+            **msgspec.structs.asdict(switch),
+            "xid": switch.upto.xid,
+            "position": switch.upto.position,
+        }
+        refusal = (await self._fetch("switch_projection", msgspec.json.encode(request)))[0]["refusal"]
+        if refusal == "stale_lease":
+            raise StaleLeaseError(switch.lease.name, switch.lease.epoch)
+        if refusal == "conflict":
+            raise ConflictError(f"projection {switch.name}", switch.generation)
+        return refusal is None
+
+    async def unhandled(self, consumer: str, upto: Cursor) -> list[str]:
+        """List streams of which a consumer has not handled everything up to a place."""
+        rows = await self._fetch("unhandled", consumer, upto.xid, upto.position)
+        return [row["stream"] for row in rows]
+
+    async def generations(self, views: Sequence[str]) -> list[int]:
+        """List the generations of which there are documents."""
+        return [row["generation"] for row in await self._fetch("generations", list(views))]
+
+    async def discard(self, views: Sequence[str], generation: int, *, most: int = 200) -> int:
+        """Remove some documents of a generation that is not read."""
+        rows = await self._fetch("discard_documents", list(views), generation, most)
+        return int(rows[0]["removed"])
+
+    async def compare(
+        self, view: str, generations: tuple[int, int], after: str, *, limit: int = 100
+    ) -> list[tuple[str, bool]]:
+        """Compare two generations of a view, key by key."""
+        rows = await self._fetch("compare_documents", view, *generations, after, limit)
+        return [(row["key"], row["alike"]) for row in rows]
+
+    async def snapshot(self, stream: str) -> Snapshot | None:
+        """Read a stream's snapshot."""
+        rows = await self._fetch("snapshot", stream)
+        return Snapshot(**rows[0]) if rows else None
+
+    async def save_snapshot(self, snapshot: Snapshot) -> None:
+        """Keep a snapshot."""
+        await self._fetch("save_snapshot", *msgspec.structs.astuple(snapshot))
 
     async def tail(self, after: Cursor) -> AsyncIterator[Recorded]:
         """Follow the record from a place on; an outage only delays it."""

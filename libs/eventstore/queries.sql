@@ -29,6 +29,26 @@ where (xid, position) > ($1::bigint, $2::bigint)
 order by xid, position
 limit $3
 
+-- scan --
+-- As read_all, up to a place. Text as the reader takes it: hex and uuid would be made of bytes one by one.
+select
+    id::text, stream, version, type, schema_version, data::text, meta::text, recorded_at,
+    encode(prev_hash, 'hex') as prev_hash, encode(hash, 'hex') as hash, position, xid
+from events
+where (xid, position) > ($1::bigint, $2::bigint) and (xid, position) <= ($5::bigint, $6::bigint)
+    and xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+    and (cardinality($4::text[]) = 0 or category = any ($4))
+order by xid, position
+limit $3
+
+-- place_ahead --
+-- So many events ahead: a scan for what is rare looks at so many at a time.
+select xid, position from events
+where (xid, position) > ($1::bigint, $2::bigint)
+    and xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+order by xid, position
+offset $3 limit 1
+
 -- cursor_of --
 -- A position that was never committed stands for the one before it.
 select xid, position from events where position <= $1 order by position desc limit 1
@@ -94,13 +114,62 @@ update lease set until = clock_timestamp() where name = $1 and epoch = $2
 select name, holder, epoch, until from lease order by name
 
 -- document --
-select view, key, data, version, sort from view_document where view = $1 and key = $2
+select view, key, data, version, sort from view_document
+where view = $1 and key = $2
+    and generation = coalesce($3::bigint, (select p.generation from projection p where $1 = any (p.views)), 0)
 
 -- documents --
 select view, key, data, version, sort from view_document
 where view = $1 and ($2 = '' or sort < $2)
+    and generation = coalesce($4::bigint, (select p.generation from projection p where $1 = any (p.views)), 0)
 order by sort desc, key desc
 limit $3
+
+-- register_projection --
+select name, generation, version, views from register_projection($1::jsonb)
+
+-- switch_projection --
+select switch_projection($1::jsonb) as refusal
+
+-- unhandled --
+-- Events that were recorded up to a place and that a consumer of everything has not handled yet.
+select s.stream
+from streams s left join inbox i on i.consumer = $1 and i.stream = s.stream
+where s.version > coalesce(i.version, 0) and exists (
+    select from events e
+    where e.stream = s.stream and e.version > coalesce(i.version, 0)
+        and (e.xid, e.position) <= ($2::bigint, $3::bigint)
+)
+order by s.stream
+
+-- generations --
+select distinct generation from view_document where view = any ($1::text[]) order by generation
+
+-- discard_documents --
+select discard_documents($1::text[], $2, $3) as removed
+
+-- compare_documents --
+with keys as (
+    (select key from view_document where view = $1 and generation = $2 and key > $4 order by key limit $5)
+    union
+    (select key from view_document where view = $1 and generation = $3 and key > $4 order by key limit $5)
+    order by key limit $5
+)
+select key, (one.data::jsonb is not distinct from other.data::jsonb and one.sort is not distinct from other.sort) as alike
+from keys
+    left join (select * from view_document where view = $1 and generation = $2) one using (key)
+    left join (select * from view_document where view = $1 and generation = $3) other using (key)
+order by key
+
+-- snapshot --
+select stream, fingerprint, version, hash, state, digest from snapshot where stream = $1
+
+-- save_snapshot --
+insert into snapshot as known (stream, fingerprint, version, hash, state, digest) values ($1, $2, $3, $4, $5, $6)
+on conflict (stream) do update
+    set fingerprint = excluded.fingerprint, version = excluded.version, hash = excluded.hash,
+        state = excluded.state, digest = excluded.digest
+    where known.version < excluded.version or known.fingerprint <> excluded.fingerprint
 
 -- announce --
 select announce()

@@ -101,7 +101,7 @@ def seal(append: Append, registry: Registry) -> Sealed:
 def decode_row(row: Row, registry: Registry) -> Recorded:
     """Decode a stored event. Raises `msgspec.ValidationError`, naming the event, where known data does not fit."""
     try:
-        event = registry.decode(row.type, row.data)
+        event = registry.decode(row.type, row.data, row.schema_version)
     except msgspec.ValidationError as error:
         error.add_note(f"{row.stream} version {row.version} ({row.type}, {row.id})")
         raise
@@ -164,7 +164,7 @@ def _row(head: StreamHead, new: NewEvent, registry: Registry) -> Row:
                 f"it has {len(row.data)} bytes, more than {MAX_BYTES}: the bus would refuse it for ever"
             )
         # What cannot be read back would stop every reader of the record for good: better to refuse it here.
-        registry.decode(row.type, row.data)
+        registry.decode(row.type, row.data, row.schema_version)
         data, meta = _parsed(row.data), _parsed(row.meta)
         for json, value in ((row.data, data), (row.meta, meta)):
             if b"\\u0000" in json and holds(value, "\0"):

@@ -162,6 +162,63 @@ class DocumentWrite(msgspec.Struct, frozen=True, kw_only=True):
     sort: str = ""
 
 
+class Cursor(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """A place in the reading order."""
+
+    xid: int = 0
+    position: int = 0
+
+
+class Generation(msgspec.Struct, frozen=True, kw_only=True):
+    """Documents of one projection that were written from the beginning of the record on, by one version of its code."""
+
+    projection: str
+    number: int
+    #: Whether it is made beside the one that is read; otherwise an append to it is refused once another one is read.
+    building: bool = False
+
+
+class Projection(msgspec.Struct, frozen=True, kw_only=True):
+    """Which generation of a projection's documents is read."""
+
+    name: str
+    generation: int
+    #: Version of the code that wrote it.
+    version: int
+    views: tuple[str, ...]
+
+
+class Switch(msgspec.Struct, frozen=True, kw_only=True):
+    """Has another generation of a projection read, once it holds whatever the consumer has handled."""
+
+    lease: LeaseClaim
+    name: str
+    #: From which generation to which.
+    generation: int
+    to: int
+    version: int
+    views: tuple[str, ...]
+    consumer: str
+    #: Streams of which the new generation may hold more than the consumer has handled: it goes on behind that.
+    streams: tuple[str, ...]
+    #: Everything up to here is in the new generation, and nothing else.
+    upto: Cursor
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """A stream's folded state: derived, disposable, and trusted only by the code that made it."""
+
+    stream: str
+    fingerprint: str
+    #: Version and hash of the last event in it.
+    version: int
+    hash: str
+    #: JSON.
+    state: str
+    #: SHA-256 over all of the above.
+    digest: str
+
+
 class Append(msgspec.Struct, frozen=True, kw_only=True):
     """All that becomes true at once, or not at all."""
 
@@ -174,13 +231,8 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     lease: LeaseClaim | None = None
     #: Documents of read models written in the same transaction.
     documents: tuple[DocumentWrite, ...] = ()
-
-
-class Cursor(msgspec.Struct, frozen=True, kw_only=True, order=True):
-    """A place in the reading order."""
-
-    xid: int = 0
-    position: int = 0
+    #: The generation that the documents belong to; none for the first one, whichever is read.
+    generation: Generation | None = None
 
 
 class Store(Protocol):
@@ -204,6 +256,17 @@ class Store(Protocol):
         self, after: Cursor, *, limit: int = 500, categories: Sequence[str] = ()
     ) -> list[Recorded]:
         """Read events of finished transactions in (xid, position) order; none can appear before the last one later."""
+        ...
+
+    def scan(
+        self, after: Cursor, *, categories: Sequence[str] = (), upto: Cursor | None = None
+    ) -> AsyncIterator[Recorded]:
+        """Read what `read_all` reads, of any length, and end where the record ends or with the event at `upto`.
+
+        Memory stays flat and no transaction stays open, however slowly the events are taken. Events that are appended
+        meanwhile may or may not be among them. Raises StoreUnavailableError from the iteration; the cursor of the last
+        event is where to go on.
+        """
         ...
 
     async def cursor_of(self, position: int) -> Cursor:
@@ -234,7 +297,11 @@ class Store(Protocol):
         ...
 
     async def pending_outbox(self, service: str, *, older_than_s: float, limit: int = 500) -> list[Recorded]:
-        """Read events that were committed but not confirmed as published, per stream in order."""
+        """Read events that were committed but not confirmed as published, per stream in order.
+
+        They are there to be passed on as they were written, so each is an `Unknown` with its stored JSON: a class would
+        leave out what only a newer release knows.
+        """
         ...
 
     async def published(self, positions: Sequence[int]) -> None:
@@ -268,12 +335,51 @@ class Store(Protocol):
         """List all leases with their state by the record's clock."""
         ...
 
-    async def document(self, view: str, key: str) -> Document | None:
-        """Read one document of a read model."""
+    async def document(self, view: str, key: str, *, generation: int | None = None) -> Document | None:
+        """Read one document of a read model, of the generation in use unless another one is named."""
         ...
 
-    async def documents(self, view: str, *, limit: int = 100, before: str = "") -> list[Document]:
+    async def documents(
+        self, view: str, *, limit: int = 100, before: str = "", generation: int | None = None
+    ) -> list[Document]:
         """List a read model, greatest `sort` first, `before` a sort value to page on."""
+        ...
+
+    async def register(self, name: str, views: Sequence[str]) -> Projection:
+        """Make a projection known and return what is read of it: at first, generation 0 of version 1."""
+        ...
+
+    async def switch(self, switch: Switch) -> bool:
+        """Have another generation read; False, and nothing is done, if the consumer has handled what it does not hold.
+
+        Raises StaleLeaseError, ConflictError (another generation is read than the one to be left).
+        """
+        ...
+
+    async def unhandled(self, consumer: str, upto: Cursor) -> list[str]:
+        """List streams with an event up to a place that a consumer of all events has not handled."""
+        ...
+
+    async def generations(self, views: Sequence[str]) -> list[int]:
+        """List the generations of which there are documents."""
+        ...
+
+    async def discard(self, views: Sequence[str], generation: int, *, most: int = 200) -> int:
+        """Remove some documents of a generation that is not read and return how many; 0 when all are gone."""
+        ...
+
+    async def compare(
+        self, view: str, generations: tuple[int, int], after: str, *, limit: int = 100
+    ) -> list[tuple[str, bool]]:
+        """Tell of the keys behind one whether two generations say the same of them, in the order of keys."""
+        ...
+
+    async def snapshot(self, stream: str) -> Snapshot | None:
+        """Read a stream's snapshot, whoever made it."""
+        ...
+
+    async def save_snapshot(self, snapshot: Snapshot) -> None:
+        """Keep a snapshot instead of an older one, or of one that other code has made."""
         ...
 
     def tail(self, after: Cursor) -> AsyncIterator[Recorded]:

@@ -71,6 +71,9 @@ class Message(NamedTuple):
 
 def encode(recorded: Recorded) -> Message:
     """Write an event as a message."""
+    event = recorded.event
+    # The version of what is sent: an event that was brought forward must not be brought forward again.
+    schema_version = recorded.schema_version if isinstance(event, Unknown) else event.schema_version
     headers = {
         MESSAGE_ID: recorded.id,
         "content-type": "application/json",
@@ -81,7 +84,7 @@ def encode(recorded: Recorded) -> Message:
         "ce-subject": recorded.stream,
         "ce-time": recorded.recorded_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         "ce-streamversion": str(recorded.version),
-        "ce-schemaversion": str(recorded.schema_version),
+        "ce-schemaversion": str(schema_version),
         "ce-position": str(recorded.position),
         "ce-xid": str(recorded.xid),
         "ce-prevhash": recorded.prev_hash,
@@ -91,7 +94,6 @@ def encode(recorded: Recorded) -> Message:
         headers[header] = _escape(getattr(recorded.meta, field))
     if recorded.meta.synthetic:
         headers["ce-synthetic"] = "true"
-    event = recorded.event
     payload = msgspec.json.encode(event.data if isinstance(event, Unknown) else event)
     subject = subject_of(recorded.stream, recorded.type)
     return Message(subject, {name: value for name, value in headers.items() if value}, payload)
@@ -100,14 +102,14 @@ def encode(recorded: Recorded) -> Message:
 def decode(registry: Registry, headers: Mapping[str, str], payload: bytes) -> Recorded:
     """Read a message as the event it was; an unknown type is carried. Raises UndecodableError."""
     try:
-        type_ = _after(_TYPE, headers["ce-type"])
+        type_, schema_version = _after(_TYPE, headers["ce-type"]), int(headers["ce-schemaversion"])
         return Recorded(
             id=headers["ce-id"],
             stream=headers["ce-subject"],
             version=int(headers["ce-streamversion"]),
             type=type_,
-            schema_version=int(headers["ce-schemaversion"]),
-            event=registry.decode(type_, payload),
+            schema_version=schema_version,
+            event=registry.decode(type_, payload, schema_version),
             meta=Meta(
                 service=unquote(_after(_SOURCE, headers["ce-source"])),
                 synthetic=headers.get("ce-synthetic") == "true",

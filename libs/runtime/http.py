@@ -5,16 +5,17 @@ from __future__ import annotations
 import hmac
 from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
-from fastapi import Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
 from libs.eventstore.store import ConflictError, StaleLeaseError, StoreUnavailableError, UnrecordableError
+from libs.runtime.rebuild import Rebuilder
 from libs.runtime.running import NotLeaderError, Running
 
 #: Largest request body that is read.
@@ -109,10 +110,42 @@ def build(running: Running, ready: Callable[[], Awaitable[dict[str, str]]]) -> F
     async def openapi() -> JSONResponse:
         return JSONResponse(app.openapi())
 
+    if running.rebuilder is not None:
+        app.include_router(projection_routes(running, running.rebuilder))
     if service.routes is not None:
         app.include_router(service.routes(running))
     _handle_errors(app)
     return app
+
+
+def projection_routes(running: Running, rebuilder: Rebuilder) -> APIRouter:
+    """Build the routes of a service with a read model; only the process that leads builds it anew."""
+    router = APIRouter(dependencies=[Depends(bearer(running.config.api_token))])
+
+    @router.get("/v1/projection")
+    async def projection() -> Response:
+        """Tell which generation is read, and of the last rebuild or comparison of this process."""
+        generation = rebuilder.generation
+        return json_response(
+            {
+                "name": running.service.name,
+                "generation": generation.number if generation else None,
+                "outdated": rebuilder.outdated,
+                "job": rebuilder.job,
+            }
+        )
+
+    @router.post("/v1/projection/{kind}")
+    async def ask(kind: Literal["rebuild", "check"]) -> Response:
+        """Have the read model built anew and switched to, or built anew and compared."""
+        if running.lease is None:
+            raise NotLeaderError(f"{running.config.holder} does not hold the lease of {running.service.name}")
+        job = rebuilder.ask(kind)
+        if job is None:
+            raise Problem(409, "Under way", "a rebuild or a comparison is under way; wait for it to end")
+        return json_response(job, 202)
+
+    return router
 
 
 def _handle_errors(app: FastAPI) -> None:

@@ -74,7 +74,7 @@ class Runner:
     async def _serve(self, running: Running, store: Store, bus: Bus, relay: Relay) -> int:
         name = self._config.holder if self._service.lease_per_replica else self._service.name
         leadership = Leadership(store, name, self._config.holder, time.monotonic)
-        server = _Server(running, lambda: self._not_ready(store, bus, leadership), self._config)
+        server = _Server(running, lambda: self._not_ready(running, bus, leadership), self._config)
         jobs = [
             asyncio.create_task(server.serve(), name="http"),
             asyncio.create_task(relay.run(), name="relay"),
@@ -106,6 +106,9 @@ class Runner:
         claim = await leadership.acquire()
         # Folded state is read after the takeover has committed, never before.
         running.lead(claim)
+        rebuilder = running.rebuilder
+        if rebuilder is not None:
+            await rebuilder.open()
         self._leading = True
         timekeeping = Timekeeping(running)
         consumptions = [Consumption(running, consumer) for consumer in self._service.consumes]
@@ -117,6 +120,8 @@ class Runner:
                 group.create_task(timekeeping.run())
                 for consumption in consumptions:
                     group.create_task(_persistent(consumption))
+                if rebuilder is not None:
+                    group.create_task(rebuilder.run())
                 for worker in self._service.workers:
                     group.create_task(worker(running))
         except BaseExceptionGroup as errors:
@@ -124,10 +129,12 @@ class Runner:
         finally:
             self._leading = False
 
-    async def _not_ready(self, store: Store, bus: Bus, leadership: Leadership) -> dict[str, str]:
+    async def _not_ready(self, running: Running, bus: Bus, leadership: Leadership) -> dict[str, str]:
         wrong: dict[str, str] = {}
+        if running.rebuilder is not None and (reason := running.rebuilder.failure):
+            wrong["projection"] = f"cannot be built anew, the old one is shown: {reason}"
         try:
-            await store.ping()
+            await running.store.ping()
         except StoreUnavailableError as error:
             wrong["record"] = str(error)
         if not bus.healthy:

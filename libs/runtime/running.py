@@ -12,6 +12,7 @@ from libs.eventstore.store import ConflictError, InboxMark, LeaseClaim, Store
 from libs.messaging.bus import Bus
 from libs.runtime.clock import Clock, Ids
 from libs.runtime.config import Config
+from libs.runtime.rebuild import Rebuilder
 from libs.runtime.service import Service
 from libs.runtime.work import StateCache, Work
 
@@ -43,6 +44,8 @@ class Running:
         self.service, self.config = service, config
         self.store, self.bus, self.clock, self.ids = store, bus, clock, ids
         self.lease: LeaseClaim | None = None
+        #: Keeps the service's read model, if it has one.
+        self.rebuilder = Rebuilder(self, service.projection) if service.projection else None
         #: What `Service.assemble` built.
         self.parts: Any = None
         #: Called when a commit has set timers, so that a sooner one is not slept through.
@@ -95,6 +98,7 @@ class Running:
                 actor=actor,
                 synthetic=synthetic,
                 lease=self.lease,
+                generation=self.rebuilder.generation if self.rebuilder else None,
                 running=self,
             )
             result = await act(work)

@@ -13,6 +13,7 @@ from libs.eventsourcing.decider import Decider
 from libs.messaging.bus import ConsumerSpec
 from libs.messaging.outcome import Outcome
 from libs.messaging.topology import ServiceDeclaration
+from libs.runtime.projection import Projection
 from libs.runtime.work import Work
 
 #: A handler takes the news and the unit of work; None means done.
@@ -78,6 +79,8 @@ class Service:
     #: Whether its decisions are taken one after the other: right where most of them meet in one stream (the pool of
     #: slots) or rest on another (the mode), since two that are taken at once would only make each other repeat.
     one_at_a_time: bool = False
+    #: Its read model, if it has one.
+    projection: Projection | None = None
     #: The lease each process of the service needs: one for all (a leader) or one per replica.
     lease_per_replica: bool = False
     #: Whether it may list dead letters on the bus.

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,6 +16,7 @@ from libs.eventsourcing.decider import Decider
 from libs.eventstore.store import (
     Append,
     DocumentWrite,
+    Generation,
     InboxMark,
     LeaseClaim,
     NewEvent,
@@ -24,6 +26,7 @@ from libs.eventstore.store import (
     Timer,
     TimerClear,
 )
+from libs.runtime import snapshots
 from libs.runtime.clock import Clock, Ids
 
 State = TypeVar("State")
@@ -83,6 +86,7 @@ class Work:
         actor: str = "",
         synthetic: bool = False,
         lease: LeaseClaim | None = None,
+        generation: Generation | None = None,
         running: Any = None,
     ) -> None:
         #: The running service: its configuration and assembled parts.
@@ -92,6 +96,7 @@ class Work:
         self.now: datetime = clock.now()
         self.lease = lease
         self._store, self._ids, self._cache = store, ids, cache
+        self._generation = generation
         self._actor = actor
         self._synthetic = synthetic or bool(cause and cause.meta.synthetic)
         self._streams: dict[str, _Loaded] = {}
@@ -198,6 +203,7 @@ class Work:
                     clear_timers=tuple(self._cleared.values()),
                     lease=self.lease,
                     documents=tuple(self._documents.values()),
+                    generation=self._generation,
                 )
             )
         except BaseException:
@@ -212,6 +218,9 @@ class Work:
             known = self._cache.get(stream)
             if known is None or known[0].version <= loaded.head.version:
                 self._cache.put(stream, loaded.head, loaded.state)
+            if snapshots.is_due(loaded.head.version, len(loaded.events)):
+                save = partial(snapshots.save, self._store, loaded.decider, loaded.head, loaded.state)
+                self._after.append(save)
         return recorded
 
     async def committed(self) -> None:
@@ -224,13 +233,7 @@ class Work:
         loaded = self._streams.get(stream)
         if loaded is None:
             known = self._cache.get(stream)
-            head, state = known or (StreamHead(stream=stream), decider.initial)
-            if known is None:
-                events = await self._store.read_stream(stream)
-                if events:
-                    last = events[-1]
-                    head = StreamHead(stream=stream, version=last.version, hash=last.hash)
-                    state = decider.fold(event.event for event in events)
+            head, state = known or await snapshots.load(self._store, decider, stream)
             loaded = self._streams[stream] = _Loaded(head=head, state=state, decider=decider)
         return loaded
 

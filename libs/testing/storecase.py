@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TypeAlias
 
+import msgspec
 import pytest
 
 from contracts.message import Recorded, Unknown
@@ -21,15 +22,11 @@ from libs.eventstore.store import (
     TimerClear,
 )
 from libs.testing.appendcase import NOON, AppendCase, Elapse
+from libs.testing.generationcase import GenerationCase, place
 from libs.testing.samples import META, Aside, Closed, Noted, Novel, behind, first, fresh, head_of, new, plain
 
 #: Changes the stored data of one version of a stream, past all protection.
 Tamper: TypeAlias = Callable[[str, int], Awaitable[None]]
-
-
-def place(event: Recorded) -> Cursor:
-    """Return where an event stands in the reading order."""
-    return Cursor(xid=event.xid, position=event.position)
 
 
 async def take(store: Store, after: Cursor, count: int) -> list[Recorded]:
@@ -106,6 +103,29 @@ class ReadingCase:
         sides = await store.read_all(Cursor(), categories=["side"])
         assert [event.stream for event in sides] == [f"side-{keys[0]}"]
 
+    async def test_record_is_read_through_from_and_up_to_any_place(self, store: Store) -> None:
+        keys = [fresh() for _ in range(260)]
+        recorded: list[Recorded] = []
+        for n, key in enumerate(keys):
+            extra = [first(Aside(case_id=key))] if n % 100 == 7 else []
+            recorded += await store.append(plain(first(Noted(case_id=key), Noted(case_id=key)), *extra))
+        assert [event async for event in store.scan(Cursor())] == recorded
+        for start, end in ((0, 0), (5, 5), (5, 6), (3, 499), (498, len(recorded) - 1), (9, 4)):
+            found = store.scan(place(recorded[start]), upto=place(recorded[end]))
+            assert [event async for event in found] == recorded[start + 1 : end + 1]
+        assert [event async for event in store.scan(place(recorded[-1]))] == []
+        sides = [event async for event in store.scan(Cursor(), categories=["side"])]
+        assert sides == [event for event in recorded if event.type == "aside"]
+        some = store.scan(Cursor(), categories=["side", "none"], upto=place(sides[1]))
+        assert [event async for event in some] == sides[:2]
+
+    async def test_a_scan_carries_unknown_types(self, store: Store) -> None:
+        key = fresh()
+        await store.append(plain(first(Noted(case_id=key), Novel(case_id=key, depth=3))))
+        found = [event async for event in store.scan(Cursor())]
+        assert found == await store.read_stream(f"case-{key}")
+        assert isinstance(found[1].event, Unknown)
+
     async def test_public_position_leads_to_a_cursor(self, store: Store) -> None:
         recorded = [
             event for _ in range(3) for event in await store.append(plain(first(Noted(case_id=fresh()))))
@@ -162,13 +182,28 @@ class BookkeepingCase:
         await store.append(other)
         head = await head_of(store, f"case-{key}")
         young = await store.append(plain(behind(head, Noted(case_id=key))))
-        assert await store.pending_outbox("tester", older_than_s=3) == list(old)
-        assert await store.pending_outbox("tester", older_than_s=0) == [*old, *young]
-        assert await store.pending_outbox("tester", older_than_s=0, limit=1) == [old[0]]
+
+        async def pending(older_than_s: float = 0, limit: int = 500) -> list[str]:
+            found = await store.pending_outbox("tester", older_than_s=older_than_s, limit=limit)
+            return [event.id for event in found]
+
+        ids = [event.id for event in old]
+        assert await pending(older_than_s=3) == ids
+        assert await pending() == [*ids, young[0].id]
+        assert await pending(limit=1) == ids[:1]
         await store.published([old[0].position, young[0].position, 10**9])
         await store.published([])
-        assert await store.pending_outbox("tester", older_than_s=0) == [old[1]]
+        assert await pending() == ids[1:]
         assert len(await store.pending_outbox("other", older_than_s=0)) == 1
+
+    async def test_outbox_passes_on_what_was_written(self, store: Store) -> None:
+        key = fresh()
+        written = Noted(case_id=key, amount=1e300, text="é")
+        (recorded,) = await store.append(plain(first(written)))
+        (pending,) = await store.pending_outbox("tester", older_than_s=0)
+        assert isinstance(pending.event, Unknown)
+        assert msgspec.structs.replace(pending, event=written) == recorded
+        assert msgspec.convert(pending.event.data, Noted) == written
 
     async def test_timers_come_due_in_order(self, store: Store) -> None:
         service = fresh()
@@ -273,7 +308,7 @@ class BookkeepingCase:
         assert await store.documents(fresh()) == []
 
 
-class StoreCase(AppendCase, ReadingCase, BookkeepingCase):
+class StoreCase(AppendCase, ReadingCase, BookkeepingCase, GenerationCase):
     """All of it."""
 
     async def test_it_answers(self, store: Store) -> None:

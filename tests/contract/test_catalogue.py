@@ -36,7 +36,7 @@ def test_events_of_a_file_belong_to_its_stream(category: str) -> None:
 
 
 def test_unknown_types_are_carried() -> None:
-    known = registry.decode("from_the_future", b'{"type":"from_the_future","x":1}')
+    known = registry.decode("from_the_future", b'{"type":"from_the_future","x":1}', 1)
     assert known == Unknown(type="from_the_future", data={"type": "from_the_future", "x": 1})
 
 

@@ -2,7 +2,8 @@
 -- the appends of several writers can share a transaction.
 --
 -- request: {service, streams: [{stream, before, before_hash, version, hash, ended}], events: [...],
---           lease?: {name, epoch}, inbox?: {consumer, stream, before, version}, clear_timers?, timers?, documents?}
+--           lease?: {name, epoch}, inbox?: {consumer, stream, before, version}, clear_timers?, timers?, documents?,
+--           generation?: {projection, number, building}}
 create or replace function append_events(
     request jsonb,
     -- null, or one of stale_lease, duplicate, conflict, deadlock
@@ -17,6 +18,7 @@ language plpgsql as $$
 #variable_conflict use_column
 declare
     item record;
+    generation_ constant bigint := coalesce((request -> 'generation' ->> 'number')::bigint, 0);
 begin
     -- Held until commit: a takeover waits for us, or we see its epoch.
     if request ? 'lease' then
@@ -25,6 +27,19 @@ begin
             for key share;
         if not found then
             refusal := 'stale_lease';
+            return;
+        end if;
+    end if;
+
+    -- Held until commit: a switch of the projection waits for us, or we see its generation.
+    if request ? 'generation' and not (request -> 'generation' ->> 'building')::boolean then
+        perform from projection
+            where name = request -> 'generation' ->> 'projection' and generation = generation_
+            for key share;
+        if not found then
+            refusal := 'conflict';
+            subject := 'projection ' || (request -> 'generation' ->> 'projection');
+            expected := generation_;
             return;
         end if;
     end if;
@@ -111,18 +126,22 @@ begin
                 order by view collate "C", key collate "C"
         loop
             if item.before = 0 and item.data is null then
-                perform from view_document where view = item.view and key = item.key;
+                perform from view_document
+                    where view = item.view and generation = generation_ and key = item.key;
                 continue when not found;
                 -- It exists after all.
                 perform where false;
             elsif item.before = 0 then
-                insert into view_document (view, key, data, version, sort)
-                    values (item.view, item.key, item.data::json, 1, item.sort) on conflict do nothing;
+                insert into view_document (view, generation, key, data, version, sort)
+                    values (item.view, generation_, item.key, item.data::json, 1, item.sort) on conflict do nothing;
             elsif item.data is null then
-                delete from view_document where view = item.view and key = item.key and version = item.before;
+                delete from view_document
+                    where view = item.view and generation = generation_ and key = item.key
+                    and version = item.before;
             else
                 update view_document set data = item.data::json, version = item.before + 1, sort = item.sort
-                    where view = item.view and key = item.key and version = item.before;
+                    where view = item.view and generation = generation_ and key = item.key
+                    and version = item.before;
             end if;
             if not found then
                 refusal := 'conflict';

@@ -8,7 +8,9 @@ from libs.eventstore.postgres import PostgresStore
 from libs.testing.postgres import SUPERUSER, TestPostgres, shared
 from libs.testing.samples import registry
 
-pytest.register_assert_rewrite("libs.testing.appendcase", "libs.testing.storecase")
+pytest.register_assert_rewrite(
+    "libs.testing.appendcase", "libs.testing.generationcase", "libs.testing.storecase"
+)
 
 
 @pytest.fixture(scope="session")

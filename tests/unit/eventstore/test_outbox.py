@@ -11,6 +11,7 @@ from contracts.message import Recorded
 from libs.eventstore.memory import MemoryStore
 from libs.eventstore.outbox import Relay
 from libs.eventstore.store import Append, StoreUnavailableError, StreamHead
+from libs.messaging import cloudevents
 from libs.messaging.bus import BusUnavailableError, RefusedError
 from libs.testing.clock import ManualClock
 from libs.testing.samples import Noted, behind, registry
@@ -32,12 +33,18 @@ class ListBus:
         if self.capacity == 0:
             raise BusUnavailableError("down")
         confirmed = [event for event in events if event.stream != self.refused_stream][: self.capacity]
-        self.published += confirmed
+        self.published += map(arrived, confirmed)
         if self.capacity is not None:
             self.capacity -= len(confirmed)
         if any(event.stream == self.refused_stream for event in events):
             raise RefusedError([self.refused_stream], "permissions", confirmed)
         return confirmed
+
+
+def arrived(event: Recorded) -> Recorded:
+    """What a consumer makes of an event that is passed on as it was written."""
+    message = cloudevents.encode(event)
+    return cloudevents.decode(registry, message.headers, message.payload)
 
 
 class ForgetfulStore(MemoryStore):
@@ -75,7 +82,7 @@ async def commit(store: MemoryStore, key: str, count: int) -> tuple[Recorded, ..
 
 
 async def pending(store: MemoryStore) -> list[Recorded]:
-    return await store.pending_outbox("tester", older_than_s=0)
+    return [*map(arrived, await store.pending_outbox("tester", older_than_s=0))]
 
 
 async def test_committed_events_are_published_in_order_and_forgotten(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 
-from libs.eventstore import postgres
+from libs.eventstore import postgres, scan
 from libs.eventstore.sql import load, queries
 
 
 def test_every_statement_is_used_by_its_name() -> None:
-    source = Path(postgres.__file__).read_text(encoding="utf-8")
+    source = inspect.getsource(postgres) + inspect.getsource(scan)
     assert set(queries) == {name for name in queries if f'"{name}"' in source}
 
 

@@ -47,7 +47,7 @@ def recorded(draw: st.DrawFn) -> Recorded:
         stream="case-" + draw(keys),
         version=draw(st.integers(1, 2**31)),
         type="noted" if isinstance(event, Noted) else "from_the_future",
-        schema_version=draw(st.integers(1, 99)),
+        schema_version=1 if isinstance(event, Noted) else draw(st.integers(1, 99)),
         event=event,
         meta=draw(
             st.builds(Meta, **{field: texts for field in Meta.__struct_fields__ if field != "synthetic"})

@@ -1,0 +1,1 @@
+create index view_document_order on view_document (view, generation, sort, key);
