@@ -326,7 +326,8 @@ def _locks(sealed: Sealed) -> frozenset[Hashable]:
     rows: Iterable[Hashable] = (
         *(("stream", before.stream) for before, _ in sealed.heads),
         *(("document", write.view, write.key) for write in append.documents),
-        *(("timer", timer.service, timer.key) for timer in (*append.timers, *append.clear_timers)),
+        *(("timer", timer.service, timer.key) for timer in append.timers),
+        *(("timer", clear.service, clear.key) for clear in append.clear_timers),
         *((("inbox", append.inbox.consumer, append.inbox.stream),) if append.inbox else ()),
     )
     return frozenset(rows)

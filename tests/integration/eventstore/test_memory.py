@@ -123,7 +123,9 @@ async def test_a_takeover_waits_for_an_append_under_the_old_epoch(held: tuple[Ga
     gates, store = held
     lease = await store.acquire("lead", "one", 60)
     assert lease is not None
-    append = msgspec.structs.replace(plain(first(Noted(case_id=fresh()))), lease=LeaseClaim(name="lead", epoch=lease.epoch))
+    append = msgspec.structs.replace(
+        plain(first(Noted(case_id=fresh()))), lease=LeaseClaim(name="lead", epoch=lease.epoch)
+    )
     under = asyncio.create_task(store.append(append))
     await gates.arrive(1)
     takeover = asyncio.create_task(store.acquire("lead", "two", 60, takeover=True))

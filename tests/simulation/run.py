@@ -1,0 +1,104 @@
+"""One seed, run and judged."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from libs.testing.virtualtime import VirtualLoop
+from tests.simulation.faults import Faults, draw
+from tests.simulation.judge import judge, sound_so_far
+from tests.simulation.viewer import Viewer
+from tests.simulation.workload import Workload
+from tests.simulation.world import World
+
+
+@dataclass
+class Result:
+    """What became of a seed."""
+
+    seed: int
+    faults: Faults
+    #: Empty if all was well.
+    breaches: list[str]
+    digest: str
+    events: int
+    crashes: int
+    virtual_s: float
+    wall_s: float
+    lines: list[str] = field(repr=False)
+
+
+class _Breach(Exception):
+    """Something that must never be was seen; the run ends here."""
+
+
+def run(seed: int, *, without: tuple[str, ...] = ()) -> Result:
+    """Run a seed from its beginning to its rest."""
+    began = time.perf_counter()
+    dice = random.Random(f"plan {seed}")
+    faults = draw(dice).without(*without)
+    seconds = dice.choice((4.0, 10.0, 20.0))
+    loop = VirtualLoop()
+    # Nothing is written there; what is looked for is not found.
+    world = World(loop, seed, faults, str(Path(tempfile.gettempdir()) / "autopilot-simulation"))
+    _listen(world)
+    loop.on_error = lambda context: world.complain(f"nobody caught {context.get('exception', context)!r}")
+    breaches: list[str] = []
+
+    async def main() -> None:
+        people = Workload(world, random.Random(f"people {seed}"), seed)
+        viewer = Viewer(world)
+
+        def look() -> None:
+            breaches.extend(sound_so_far(world))
+
+        world.on_crash = look
+        watching = loop.create_task(viewer.watch())
+        try:
+            rested = await world.live(seconds, people.run(seconds))
+            await viewer.catch_up()
+        except TimeoutError:
+            rested = False
+        watching.cancel()
+        breaches.extend(await judge(world, people, viewer, rested))
+        await world.stop()
+
+    loop.run(main())
+    found = list(dict.fromkeys([*breaches, *world.complaints]))
+    for breach in found:
+        world.trace.tell("BREACH", breach)
+    return Result(
+        seed=seed,
+        faults=faults,
+        breaches=found,
+        digest=world.trace.digest,
+        events=len(world.store._rows),
+        crashes=world.crashes,
+        virtual_s=loop.time(),
+        wall_s=time.perf_counter() - began,
+        lines=world.trace.lines,
+    )
+
+
+def _listen(world: World) -> None:
+    """Hear of every error that the product logs as one, and of nothing else."""
+
+    def hear(_: Any, method: str, event: dict[str, Any]) -> Any:
+        if method in ("error", "exception", "critical"):
+            import sys
+            error = sys.exc_info()[1]
+            world.complain(f"logged: {event.get('event')} {error!r}" if error else f"logged: {event}")
+        raise structlog.DropEvent
+
+    structlog.configure(
+        processors=[hear],
+        wrapper_class=structlog.make_filtering_bound_logger(40),
+        cache_logger_on_first_use=False,
+    )
