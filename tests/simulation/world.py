@@ -90,9 +90,11 @@ class World:
     async def way(self, process: Process) -> None:
         """Let a call take its time."""
         roll = self.dice.random()
+        if self.faults is NONE or roll > 0.6:
+            return
         if roll < self.faults.slow:
             wait = self.dice.uniform(0.5, 2.5)
-        elif process.sluggish and self.faults is not NONE:
+        elif process.sluggish:
             wait = 0.1 * roll
         else:
             wait = 0.002 * roll
@@ -101,6 +103,8 @@ class World:
     async def _pace(self) -> None:
         """Let a transaction take its time: some are overtaken."""
         roll = self.dice.random()
+        if roll > 0.6:
+            return
         await asyncio.sleep(0.003 * roll if roll > 2 * self.faults.slow else self.dice.uniform(0.1, 1.0))
 
     def carry_out(self, act: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
