@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -187,7 +188,13 @@ class MemoryServer:
         return (min(each.due for each in durable.pending.values()) - self.clock.now()).total_seconds()
 
     def _takes(self, durable: _Durable, message: Message) -> bool:
-        return any(matches(pattern, message.subject) for pattern in durable.spec.filters)
+        return _matches(durable.spec.filters, message.subject)
+
+
+@lru_cache(maxsize=16_384)
+def _matches(filters: tuple[str, ...], subject: str) -> bool:
+    """Tell whether a subject is taken; asked for each message whenever a durable is looked at."""
+    return any(matches(pattern, subject) for pattern in filters)
 
 
 def _wake(durable: _Durable) -> None:

@@ -18,6 +18,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+#: How often a task is cancelled at the end that goes on all the same.
+_LAST_WORDS = 3
 
 
 class Owner:
@@ -63,6 +65,11 @@ class Owner:
 _OWNER: contextvars.ContextVar[Owner | None] = contextvars.ContextVar("owner", default=None)
 
 
+def owner() -> Owner | None:
+    """Return whom the present callback belongs to."""
+    return _OWNER.get()
+
+
 class _Task(asyncio.Task[Any]):
     """A task whose place in a set does not depend on where it is in memory: `asyncio.wait` and task groups have sets."""
 
@@ -86,33 +93,48 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._running = False
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
-        """Run until `main` ends and return its result. Raises RuntimeError when it waits for what cannot happen."""
+        """Run until `main` ends and return its result; whatever else is left is cancelled, as by `asyncio.run`.
+
+        Raises RuntimeError when it waits for what cannot happen.
+        """
         task: asyncio.Task[T] = self.create_task(main)
-        ready, timers = self.ready, self._timers
         asyncio._set_running_loop(self)
         self._running = True
         try:
             while not task.done():
-                if not ready:
-                    if not timers:
-                        raise RuntimeError("everything waits, and nothing is going to happen")
-                    when, _, timer = heapq.heappop(timers)
-                    if timer._cancelled:  # type: ignore[attr-defined]
-                        continue
-                    self._now = max(when, self._now)
-                    ready.append(timer)
-                handle = ready.popleft()
-                if handle._cancelled:  # type: ignore[attr-defined]
-                    continue
-                owner = handle._context.get(_OWNER)  # type: ignore[attr-defined]
-                if owner is not None and owner.paused:
-                    owner._held.append(handle)
-                else:
-                    handle._run()
+                self._step()
+            self._cancel_all()
             return task.result()
         finally:
             self._running = False
             asyncio._set_running_loop(None)
+
+    def _step(self) -> None:
+        """Let the next thing happen."""
+        if not self.ready:
+            if not self._timers:
+                raise RuntimeError("everything waits, and nothing is going to happen")
+            when, _, timer = heapq.heappop(self._timers)
+            if timer._cancelled:  # type: ignore[attr-defined]
+                return
+            self._now = max(when, self._now)
+            self.ready.append(timer)
+        handle = self.ready.popleft()
+        if handle._cancelled:  # type: ignore[attr-defined]
+            return
+        holder = handle._context.get(_OWNER)  # type: ignore[attr-defined]
+        if holder is not None and holder.paused:
+            holder._held.append(handle)
+        else:
+            handle._run()
+
+    def _cancel_all(self) -> None:
+        """Let every task that is left come to its end; some insist on a last word."""
+        for _ in range(_LAST_WORDS):
+            for task in asyncio.all_tasks(self):
+                task.cancel()
+            while self.ready:
+                self._step()
 
     def time(self) -> float:
         """Return the seconds since the beginning."""
@@ -168,9 +190,9 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         task = _Task.__new__(_Task)
         task.number = self._numbers
         task.__init__(coro, loop=self, name=name or f"task-{self._numbers}", context=context)  # type: ignore[misc]
-        owner = context.get(_OWNER)
-        if owner is not None:
-            owner._adopt(task)
+        adopter = context.get(_OWNER)
+        if adopter is not None:
+            adopter._adopt(task)
         return task
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]

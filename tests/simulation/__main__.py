@@ -105,9 +105,7 @@ def _quietly(seed: int, without: tuple[str, ...]) -> Result:
 
 
 def _summary(result: Result) -> str:
-    return (
-        f"{result.events} events, {result.crashes} crashes, {result.virtual_s:.0f} virtual s, trace {result.digest}"
-    )
+    return f"{result.events} events, {result.crashes} crashes, {result.virtual_s:.0f} virtual s, trace {result.digest}"
 
 
 def _tell(result: Result) -> int:

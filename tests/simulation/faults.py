@@ -87,7 +87,9 @@ _COUNTS = {
 def draw(dice: random.Random) -> Faults:
     """Draw the faults of a run: each kind is there in two runs of five."""
     chances = {
-        kind: round(most * dice.uniform(0.1, 1.0), 4) for kind, most in _CHANCES.items() if dice.random() < 0.4
+        kind: round(most * dice.uniform(0.1, 1.0), 4)
+        for kind, most in _CHANCES.items()
+        if dice.random() < 0.4
     }
     counts = {kind: dice.randint(1, most) for kind, most in _COUNTS.items() if dice.random() < 0.4}
     return Faults(**chances, **counts)

@@ -38,7 +38,11 @@ class ForgeState:
 
     def find(self, url: str, head: str, base: str) -> PullRequest | None:
         """Return the open pull request from head to base."""
-        found = (one for one in self.pulls if (one.repo, one.head, one.base, one.state) == (url, head, base, "open"))
+        found = (
+            one
+            for one in self.pulls
+            if (one.repo, one.head, one.base, one.state) == (url, head, base, "open")
+        )
         return next(found, None)
 
     def open(self, url: str, **given: Any) -> PullRequest:
@@ -105,7 +109,9 @@ class ShakyForge:
 
     async def open(self, repo_url: str, **given: Any) -> PullRequest:
         """Open a pull request."""
-        return await self._ask(f"open {given['head']}", lambda: self._state.open(repo_url, **given), writes=True)
+        return await self._ask(
+            f"open {given['head']}", lambda: self._state.open(repo_url, **given), writes=True
+        )
 
     async def update(self, repo_url: str, number: int, **changes: Any) -> PullRequest:
         """Change a pull request."""
@@ -113,7 +119,9 @@ class ShakyForge:
 
     async def close(self, repo_url: str, number: int) -> PullRequest:
         """Close a pull request."""
-        return await self._ask(f"close {number}", lambda: self._state.change(number, state="closed"), writes=True)
+        return await self._ask(
+            f"close {number}", lambda: self._state.change(number, state="closed"), writes=True
+        )
 
     def annotator(self, repo_url: str) -> None:
         """Say that labels and checks are not kept."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -98,7 +98,9 @@ def _forge(events: Sequence[Recorded], world: World) -> Iterator[str]:
         if event.type == "task_done" and fact.pull_requests:
             if heads[f"autopilot/{task_id}"] != 1:
                 yield f"{task_id} is done with {heads[f'autopilot/{task_id}']} pull requests"
-            if COMMIT not in {commit for (_, name), commit in world.forge.branches.items() if task_id in name}:
+            if COMMIT not in {
+                commit for (_, name), commit in world.forge.branches.items() if task_id in name
+            }:
                 yield f"{task_id} is done and its branch is elsewhere"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import sys
 import tempfile
@@ -54,7 +55,9 @@ def run(seed: int, *, without: tuple[str, ...] = ()) -> Result:
     # Nothing is written there; what is looked for is not found.
     world = World(loop, seed, faults, str(Path(tempfile.gettempdir()) / "autopilot-simulation"))
     _listen(world)
-    loop.on_error = lambda context: world.complain(f"nobody caught {context.get('exception', context)!r}")
+    loop.on_error = lambda context: world.complain(
+        f"nobody caught: {context['message']} {context.get('exception')!r}"
+    )
     breaches: list[str] = []
 
     async def main() -> None:
@@ -75,7 +78,12 @@ def run(seed: int, *, without: tuple[str, ...] = ()) -> Result:
         breaches.extend(await judge(world, people, viewer, rested))
         await world.stop()
 
-    loop.run(main())
+    # What is collected when is no part of a run.
+    gc.disable()
+    try:
+        loop.run(main())
+    finally:
+        gc.enable()
     found = list(dict.fromkeys([*breaches, *world.complaints]))
     for breach in found:
         world.trace.tell("BREACH", breach)

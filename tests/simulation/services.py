@@ -156,4 +156,6 @@ async def _cleanup(running: Running) -> Parts:
 async def _watch_disk(running: Running) -> None:
     """Watch a disk that is full now and then."""
     world = _process_of(running).world
-    await DiskWatch(running, running.parts.evidence, lambda _: _Usage(world.disk_used, 100 - world.disk_used)).run()
+    await DiskWatch(
+        running, running.parts.evidence, lambda _: _Usage(world.disk_used, 100 - world.disk_used)
+    ).run()

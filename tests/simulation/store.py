@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -51,10 +52,8 @@ class ShakyStore:
         """Follow the record from a place on, as `PostgresStore` does; an outage only delays it."""
         while True:
             found: list[Recorded] = []
-            try:
+            with contextlib.suppress(StoreUnavailableError):
                 found = await self.read_all(after)
-            except StoreUnavailableError:
-                pass
             for event in found:
                 after = Cursor(xid=event.xid, position=event.position)
                 yield event

@@ -27,15 +27,17 @@ class Viewer:
             desks = [
                 one
                 for holder, one in sorted(world.processes.items())
-                if one.service.name == "dashboard" and one.running is not None and one.running.lease is not None
+                if one.service.name == "dashboard"
+                and one.running is not None
+                and one.running.lease is not None
             ]
             if desks:
                 process = world.dice.choice(desks)
                 following = world.loop.create_task(self._follow(process.running), context=process.context())
                 await asyncio.wait([following])
-                if not following.cancelled() and (error := following.exception()) is not None:
-                    if not isinstance(error, StoreUnavailableError):
-                        world.complain(f"the live stream raised {error!r}")
+                error = None if following.cancelled() else following.exception()
+                if error is not None and not isinstance(error, StoreUnavailableError):
+                    world.complain(f"the live stream raised {error!r}")
             await asyncio.sleep(world.dice.uniform(0.1, 1.0))
 
     async def _follow(self, running: object) -> None:

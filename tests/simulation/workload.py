@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tests.simulation.process import request
+from tests.simulation.process import Process, request
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -126,11 +126,11 @@ class Workload:
         self._numbers += 1
         key, payload = f"s{self._seed}-{self._numbers}", msgspec.json.encode(body)
         while True:
-            desks = [process for process in world.processes.values() if process.app is not None]
+            desks = [process for holder, process in sorted(world.processes.items()) if _is_open(process)]
             if desks:
                 process = dice.choice(desks)
                 asked = world.loop.create_task(
-                    request(process.app, method, path, payload, key), context=process.context()
+                    request(process, method, path, payload, key), context=process.context()
                 )
                 await asyncio.wait([asked], timeout=PATIENCE_S)
                 if not asked.done():
@@ -143,3 +143,7 @@ class Workload:
                 elif not asked.cancelled():
                     world.complain(f"{method} {path} raised {asked.exception()!r}")
             await asyncio.sleep(dice.uniform(0.2, 1.0))
+
+
+def _is_open(process: Process) -> bool:
+    return process.open and process.service.name == "scheduler"

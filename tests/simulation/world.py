@@ -183,9 +183,7 @@ class World:
             (self._record_outage, plan.record_outages),
             (self._blackout, plan.blackouts),
         )
-        return [
-            kind(self.dice.uniform(0.0, 0.9 * seconds)) for kind, count in kinds for _ in range(count)
-        ]
+        return [kind(self.dice.uniform(0.0, 0.9 * seconds)) for kind, count in kinds for _ in range(count)]
 
     async def _kill(self, at: float) -> None:
         await asyncio.sleep(at)
