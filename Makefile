@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down demo check test test-core test-e2e test-all test-web docs clean
+.PHONY: help install up down demo check test test-core test-e2e test-all test-web simulate simulate-planted docs clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -53,6 +53,13 @@ test-all: test ## every test there is, long drills included
 
 test-web: install ## the page in a real browser (needs Debian's chromium; without one these tests are skipped)
 	@$(BIN)/python -m pytest -q tests/web
+
+simulate: SEEDS ?= 1000
+simulate: install ## SEEDS=1000 runs of all services in one process, with everything going wrong, each from its seed
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --json build/simulation.json
+
+simulate-planted: install ## known bugs planted into a copy of the tree: each has to be found by `simulate`
+	@$(BIN)/python -m tests.simulation.planting
 
 docs: install ## write what derives from the event classes: docs/events.md, contracts/schemas, topology
 	@$(BIN)/python -m autopilot.documents

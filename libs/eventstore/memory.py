@@ -1,9 +1,15 @@
-"""The record's in-memory twin: the same answers and refusals as Postgres, for one process and its tests."""
+"""The record's in-memory twin: the same answers and refusals as Postgres, for one process and its tests.
+
+An append is a transaction as there: it takes its number, then its positions, then commits, and holds what it writes
+until then. Without a `pace` all of that is one step. With one, transactions overlap as those of several connections do:
+numbers, positions and commits come in different orders, and readers must bear it.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from bisect import bisect_right, insort
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -39,13 +45,31 @@ class Clock(Protocol):
         ...
 
 
-class MemoryStore:
-    """Holds everything in dictionaries; an append has no await in it, so it is atomic."""
+class _Transaction:
+    """An append that has begun and not ended."""
 
-    def __init__(self, registry: Registry, clock: Clock) -> None:
+    def __init__(self, xid: int, locks: frozenset[Hashable], lease: str) -> None:
+        self.xid, self.locks, self.lease = xid, locks, lease
+        self.ended = asyncio.Event()
+
+
+class MemoryStore:
+    """Holds everything in dictionaries; what an append writes is written in one step, at its commit."""
+
+    def __init__(
+        self, registry: Registry, clock: Clock, pace: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         self._registry, self._clock = registry, clock
-        self._rows: list[Row] = []
-        self._recorded: list[Recorded] = []
+        #: Awaited by a transaction before it takes its positions, and again before it commits.
+        self._pace = pace
+        #: What is committed, by position. What was undone leaves a gap.
+        self._rows: dict[int, Row] = {}
+        self._recorded: dict[int, Recorded] = {}
+        #: (xid, position) of what is committed, in reading order; and the positions in theirs.
+        self._order: list[tuple[int, int]] = []
+        self._positions: list[int] = []
+        self._open: dict[int, _Transaction] = {}
+        self._last_position = 0
         self._streams: dict[str, list[int]] = {}
         self._heads: dict[str, StreamHead] = {}
         self._by_id: dict[str, int] = {}
@@ -66,8 +90,28 @@ class MemoryStore:
         sealed = seal(append, self._registry)
         # Somebody else may be first, as on the way to a database.
         await asyncio.sleep(0)
+        locks = _locks(sealed)
+        await self._wait_for(lambda other: not locks.isdisjoint(other.locks))
         self._check(sealed)
-        return self._write(sealed)
+        self._xid += 1
+        transaction = _Transaction(self._xid, locks, append.lease.name if append.lease else "")
+        self._open[transaction.xid] = transaction
+        try:
+            if self._pace is not None:
+                await self._pace()
+            positions = [self._last_position + place for place in range(1, len(sealed.rows) + 1)]
+            self._last_position += len(positions)
+            if self._pace is not None:
+                await self._pace()
+                self._check_ids(sealed)
+            return self._write(sealed, transaction.xid, positions)
+        finally:
+            del self._open[transaction.xid]
+            transaction.ended.set()
+
+    async def _wait_for(self, blocks: Callable[[_Transaction], bool]) -> None:
+        while held := next((other for other in self._open.values() if blocks(other)), None):
+            await held.ended.wait()
 
     def _check(self, sealed: Sealed) -> None:
         append = sealed.append
@@ -88,25 +132,28 @@ class MemoryStore:
             head = self._heads.get(before.stream, StreamHead(stream=before.stream))
             if (head.version, head.hash) != (before.version, before.hash):
                 raise ConflictError(before.stream, before.version)
-        ids = [row.id for row in sealed.rows]
-        if len(set(ids)) < len(ids) or any(id_ in self._by_id for id_ in ids):
-            first = sealed.heads[0][0]
-            raise ConflictError(first.stream, first.version)
+        self._check_ids(sealed)
         for write in sorted(append.documents, key=lambda write: (write.view, write.key)):
             document = self._documents.get((write.view, number, write.key))
             if (document.version if document else 0) != write.before:
                 raise ConflictError(f"{write.view}/{write.key}", write.before)
 
-    def _write(self, sealed: Sealed) -> tuple[Recorded, ...]:
+    def _check_ids(self, sealed: Sealed) -> None:
+        ids = [row.id for row in sealed.rows]
+        if len(set(ids)) < len(ids) or any(id_ in self._by_id for id_ in ids):
+            first = sealed.heads[0][0]
+            raise ConflictError(first.stream, first.version)
+
+    def _write(self, sealed: Sealed, xid: int, positions: Sequence[int]) -> tuple[Recorded, ...]:
         append, now = sealed.append, self._clock.now()
-        self._xid += 1
-        positions = [len(self._rows) + place for place in range(1, len(sealed.rows) + 1)]
-        recorded = sealed.recorded(positions, self._xid)
+        recorded = sealed.recorded(positions, xid)
         for sealed_row, event in zip(sealed.rows, recorded, strict=True):
             row = msgspec.structs.replace(sealed_row, position=event.position, xid=event.xid)
-            self._rows.append(row)
+            self._rows[row.position] = row
             # Readers get what they would read back, not the writer's own object.
-            self._recorded.append(decode_row(row, self._registry))
+            self._recorded[row.position] = decode_row(row, self._registry)
+            insort(self._order, (row.xid, row.position))
+            insort(self._positions, row.position)
             self._streams.setdefault(row.stream, []).append(event.position)
             self._by_id[row.id] = event.position
             self._outbox[event.position] = (append.service, now)
@@ -141,7 +188,7 @@ class MemoryStore:
         self, stream: str, after: int = 0, *, types: Sequence[str] = (), upto: int = 0
     ) -> list[Recorded]:
         """Read a stream's events."""
-        events = (self._recorded[position - 1] for position in self._streams.get(stream, ())[after:])
+        events = (self._recorded[position] for position in self._streams.get(stream, ())[after:])
         return [
             event
             for event in events
@@ -151,12 +198,15 @@ class MemoryStore:
     async def read_all(
         self, after: Cursor, *, limit: int = 500, categories: Sequence[str] = ()
     ) -> list[Recorded]:
-        """Read events of all streams; here every append is finished before the next one begins."""
+        """Read events of finished transactions in order."""
+        # Nothing can appear any more among or before what lies before the oldest transaction that is open.
+        bound = min(self._open, default=self._xid + 1)
         found: list[Recorded] = []
-        for at in range(after.position, len(self._recorded)):
-            if len(found) == limit:
+        for at in range(bisect_right(self._order, (after.xid, after.position)), len(self._order)):
+            xid, position = self._order[at]
+            if len(found) == limit or xid >= bound:
                 break
-            event = self._recorded[at]
+            event = self._recorded[position]
             if not categories or category_of(event.stream) in categories:
                 found.append(event)
         return found
@@ -173,18 +223,21 @@ class MemoryStore:
                 yield event
 
     async def cursor_of(self, position: int) -> Cursor:
-        """Find the place of a public position."""
-        known = min(position, len(self._recorded))
-        return Cursor(xid=self._recorded[known - 1].xid, position=known) if known > 0 else Cursor()
+        """Find the place of a public position; one that was never committed stands for the one before it."""
+        known = bisect_right(self._positions, position)
+        if not known:
+            return Cursor()
+        last = self._positions[known - 1]
+        return Cursor(xid=self._recorded[last].xid, position=last)
 
     async def find(self, event_id: str) -> Recorded | None:
         """Find an event by id."""
         position = self._by_id.get(event_id)
-        return self._recorded[position - 1] if position else None
+        return self._recorded[position] if position else None
 
     async def verify(self, stream: str) -> StreamHead:
         """Recompute a stream's hash chain."""
-        rows = (self._rows[position - 1] for position in self._streams.get(stream, ()))
+        rows = (self._rows[position] for position in self._streams.get(stream, ()))
         start = StreamHead(stream=stream)
         return verify_end(verify_chain(start, rows), self._heads.get(stream, start))
 
@@ -213,7 +266,7 @@ class MemoryStore:
         positions = sorted(
             at for at, (owner, since) in self._outbox.items() if owner == service and since <= latest
         )
-        return [decode_row(self._rows[position - 1], CARRIER) for position in positions[:limit]]
+        return [decode_row(self._rows[position], CARRIER) for position in positions[:limit]]
 
     async def published(self, positions: Sequence[int]) -> None:
         """Forget outbox rows."""
@@ -233,7 +286,8 @@ class MemoryStore:
         )
 
     async def acquire(self, name: str, holder: str, ttl_s: float, *, takeover: bool = False) -> Lease | None:
-        """Take a lease, raising its epoch."""
+        """Take a lease, raising its epoch, once appends in flight under the old one are finished."""
+        await self._wait_for(lambda other: other.lease == name)
         now, held = self._clock.now(), self._leases.get(name)
         if held is not None and not takeover and held.until > now and held.holder != holder:
             return None
@@ -369,3 +423,16 @@ class MemoryStore:
 
     async def close(self) -> None:
         """Keep everything: whoever holds the object may go on reading."""
+
+
+def _locks(sealed: Sealed) -> frozenset[Hashable]:
+    """Name the rows that an append writes: until it ends, others that write them wait, and then look again."""
+    append = sealed.append
+    rows: Iterable[Hashable] = (
+        *(("stream", before.stream) for before, _ in sealed.heads),
+        *(("document", write.view, write.key) for write in append.documents),
+        *(("timer", timer.service, timer.key) for timer in append.timers),
+        *(("timer", clear.service, clear.key) for clear in append.clear_timers),
+        *((("inbox", append.inbox.consumer, append.inbox.stream),) if append.inbox else ()),
+    )
+    return frozenset(rows)

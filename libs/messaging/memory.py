@@ -53,7 +53,6 @@ class MemoryBus:
                 failed.add(event.stream)
             if event.stream not in failed:
                 confirmed.append(event)
-        self.server.wake()
         if refused:
             self._refused = True
             raise RefusedError(refused, f"{self._service} may not publish this", confirmed)
@@ -66,7 +65,7 @@ class MemoryBus:
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_s
         while True:
-            changed = self.server.changed
+            changed = self.server.changed(consumer)
             deliveries = self._decoded(consumer, self.server.take(consumer, batch) if self._up else [])
             remaining = until - loop.time()
             if deliveries or remaining <= 0 or self._closed:

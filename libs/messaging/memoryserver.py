@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -48,6 +49,8 @@ class _Pending(msgspec.Struct):
 
 class _Durable(msgspec.Struct):
     spec: ConsumerSpec
+    #: Set, and replaced, whenever a waiting fetch should look again.
+    changed: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
     #: Sequence of the last message that was looked at.
     seen: int = 0
     pending: dict[int, _Pending] = msgspec.field(default_factory=dict)
@@ -64,8 +67,8 @@ class MemoryServer:
         self.lose_confirmation: Callable[[Recorded], bool] = lambda event: False
         #: Dead letters by id, oldest first.
         self.letters: dict[str, Letter] = {}
-        #: Set, and replaced, whenever a waiting fetch should look again.
-        self.changed = asyncio.Event()
+        #: The same for a fetch from a durable that is missing.
+        self._changed = asyncio.Event()
         self._users: dict[str, User] = {}
         self._log: list[Message] = []
         self._ids: dict[str, datetime] = {}
@@ -81,21 +84,27 @@ class MemoryServer:
 
     def wake(self) -> None:
         """Let every waiting fetch look again: the clock was moved by hand, or the server came back."""
-        self.changed.set()
-        self.changed = asyncio.Event()
+        for durable in self._durables.values():
+            _wake(durable)
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def changed(self, consumer: str) -> asyncio.Event:
+        """Return what is set when there may be something new for a durable."""
+        durable = self._durables.get(consumer)
+        return self._changed if durable is None else durable.changed
 
     def wipe(self) -> None:
         """Lose everything, as with a deleted store directory; `ensure` brings back what is declared."""
         self._log.clear()
         self._ids.clear()
+        self.wake()
         self._durables.clear()
         self.letters.clear()
-        self.wake()
 
     def inject(self, subject: str, headers: Mapping[str, str], payload: bytes) -> None:
         """Store a message as it is, whatever it is."""
         self.store(Message(subject, dict(headers), payload))
-        self.wake()
 
     @property
     def messages(self) -> Sequence[Message]:
@@ -117,6 +126,9 @@ class MemoryServer:
         self._log.append(message)
         if id_:
             self._ids[id_] = now
+        for durable in self._durables.values():
+            if self._takes(durable, message):
+                _wake(durable)
 
     def message(self, sequence: int) -> Message:
         """Return a stored message."""
@@ -149,7 +161,7 @@ class MemoryServer:
         durable = self._durables.get(consumer)
         if durable is not None and self.available:
             durable.pending.pop(sequence, None)
-            self.wake()
+            _wake(durable)
 
     def postpone(self, consumer: str, sequence: int, delay_s: float | None) -> None:
         """Make a message due after a delay; None starts its ack wait anew."""
@@ -158,7 +170,7 @@ class MemoryServer:
             return
         delay = durable.spec.ack_wait_s if delay_s is None else delay_s
         durable.pending[sequence].due = self.clock.now() + timedelta(seconds=delay)
-        self.wake()
+        _wake(durable)
 
     def lag(self, consumer: str) -> tuple[int, int]:
         """Return (pending, unacknowledged) messages of a durable; nothing for one that is missing."""
@@ -176,4 +188,15 @@ class MemoryServer:
         return (min(each.due for each in durable.pending.values()) - self.clock.now()).total_seconds()
 
     def _takes(self, durable: _Durable, message: Message) -> bool:
-        return any(matches(pattern, message.subject) for pattern in durable.spec.filters)
+        return _matches(durable.spec.filters, message.subject)
+
+
+@lru_cache(maxsize=16_384)
+def _matches(filters: tuple[str, ...], subject: str) -> bool:
+    """Tell whether a subject is taken; asked for each message whenever a durable is looked at."""
+    return any(matches(pattern, subject) for pattern in filters)
+
+
+def _wake(durable: _Durable) -> None:
+    durable.changed.set()
+    durable.changed = asyncio.Event()

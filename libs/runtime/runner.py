@@ -6,10 +6,14 @@ import asyncio
 import contextlib
 import signal
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from typing import Protocol
 
 import structlog
 import uvicorn
+from prometheus_client import REGISTRY
+from prometheus_client.registry import CollectorRegistry
 
 from libs.eventstore.outbox import Relay
 from libs.eventstore.postgres import PostgresStore
@@ -32,11 +36,33 @@ log = structlog.get_logger(__name__)
 DRAIN_S = 2
 
 
+#: Returns what is not ready and why; empty means ready.
+Ready = Callable[[], Awaitable[dict[str, str]]]
+
+
+class Server(Protocol):
+    """What answers over HTTP beside the work."""
+
+    should_exit: bool
+
+    async def serve(self) -> None:
+        """Serve until `should_exit`."""
+        ...
+
+
 class Runner:
     """Owns what a process needs and gives it back in reverse order."""
 
-    def __init__(self, service: Service, config: Config) -> None:
+    def __init__(
+        self,
+        service: Service,
+        config: Config,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        registry: CollectorRegistry = REGISTRY,
+    ) -> None:
         self._service, self._config = service, config
+        self._monotonic, self._registry = monotonic, registry
         self._stopping = asyncio.Event()
         self._leading = False
         self._consumptions: list[Consumption] = []
@@ -67,14 +93,16 @@ class Runner:
                 ids=RandomIds(),
                 publish=relay.publish,
             )
-            if self._service.assemble is not None:
-                running.parts = await self._service.assemble(running)
-            return await self._serve(running, store, bus, relay)
+            return await self.serve(running, relay, lambda ready: _Server(running, ready, self._config))
 
-    async def _serve(self, running: Running, store: Store, bus: Bus, relay: Relay) -> int:
+    async def serve(self, running: Running, relay: Relay, server_for: Callable[[Ready], Server]) -> int:
+        """Assemble, work and serve over what is connected until told to stop; returns the exit status."""
+        if self._service.assemble is not None:
+            running.parts = await self._service.assemble(running)
+        store, bus = running.store, running.bus
         name = self._config.holder if self._service.lease_per_replica else self._service.name
-        leadership = Leadership(store, name, self._config.holder, time.monotonic)
-        server = _Server(running, lambda: self._not_ready(running, bus, leadership), self._config)
+        leadership = Leadership(store, name, self._config.holder, self._monotonic)
+        server = server_for(lambda: self._not_ready(running, bus, leadership))
         jobs = [
             asyncio.create_task(server.serve(), name="http"),
             asyncio.create_task(relay.run(), name="relay"),
@@ -113,7 +141,7 @@ class Runner:
         timekeeping = Timekeeping(running)
         consumptions = [Consumption(running, consumer) for consumer in self._service.consumes]
         self._consumptions = consumptions
-        observe(running, consumptions)
+        observe(running, consumptions, self._registry)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(leadership.hold(claim))
@@ -162,8 +190,8 @@ async def _persistent(consumption: Consumption) -> None:
 class _Server(uvicorn.Server):
     """Uvicorn without signal handlers of its own: the runner has them."""
 
-    def __init__(self, running: Running, ready: object, config: Config) -> None:
-        app = http.build(running, ready)  # type: ignore[arg-type]
+    def __init__(self, running: Running, ready: Ready, config: Config) -> None:
+        app = http.build(running, ready)
         super().__init__(
             uvicorn.Config(
                 app,

@@ -6,6 +6,7 @@ import inspect
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from contracts.message import Event, Registry, subject_filter, wire_type
@@ -32,9 +33,9 @@ class Consumer:
     #: How many more messages may be taken now, given what the service assembled; None means as many as there are.
     room: Callable[[Any], int] | None = None
 
-    @property
+    @cached_property
     def events(self) -> tuple[type[Event], ...]:
-        """List the classes named by the annotation of the handler's first argument."""
+        """List the classes named by the annotation of the handler's first argument; asked for with every gap."""
         if self.everything:
             return ()
         first = next(iter(inspect.signature(self.handler).parameters))
@@ -43,7 +44,7 @@ class Consumer:
             return tuple(get_args(annotation))
         return (annotation,)
 
-    @property
+    @cached_property
     def types(self) -> tuple[str, ...]:
         """List the wire types it takes; empty means all."""
         return tuple(wire_type(event) for event in self.events)

@@ -37,6 +37,7 @@ def breaches(events: Sequence[Recorded], *, limit: int = DEFAULT_LIMIT) -> list[
         done_implies_proof(events),
         dependents_wait(events),
         simulation_is_marked(events),
+        epochs_only_rise(events),
     )
     return [breach for check in checks for breach in check]
 
@@ -88,6 +89,17 @@ def chain_holds(events: Iterable[Recorded]) -> Iterator[str]:
         if computed != event.hash:
             yield f"{event.stream} version {event.version} is not what was hashed"
         hashes[event.stream] = event.hash
+
+
+def epochs_only_rise(events: Iterable[Recorded]) -> Iterator[str]:
+    """Section 4: once something is written under a lease's next epoch, nothing is under the one before."""
+    epochs: dict[str, int] = {}
+    for event in events:
+        name, _, epoch = event.meta.lease.rpartition(":")
+        if name and int(epoch) < epochs.get(name, 0):
+            yield f"{event.stream} version {event.version} is of {event.meta.lease}, after epoch {epochs[name]}"
+        elif name:
+            epochs[name] = int(epoch)
 
 
 def slots_within_limit(events: Iterable[Recorded], limit: int = DEFAULT_LIMIT) -> Iterator[str]:

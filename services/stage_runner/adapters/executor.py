@@ -31,8 +31,10 @@ Make = Callable[[StageRequested], StageContext]
 class BackgroundExecutor:
     """Holds this replica's runs."""
 
-    def __init__(self, running: Running, make: Make, carry: Carry) -> None:
-        self._running, self._make, self._carry = running, make, carry
+    def __init__(
+        self, running: Running, make: Make, carry: Carry, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._running, self._make, self._carry, self._monotonic = running, make, carry, monotonic
         config = running.config
         self._places = config.config_places
         # Without this, a few long suites would keep the short stages of every other task waiting.
@@ -113,11 +115,11 @@ class BackgroundExecutor:
 
     async def _carried(self, context: StageContext) -> RunCommand:
         output = StageOutput()
-        began = time.monotonic()
+        began = self._monotonic()
         try:
             async with self._heavy.held(context.request):
                 # Waiting for one of the few places is no work of the stage.
-                began = time.monotonic()
+                began = self._monotonic()
                 output, failure = await self._carry(context), None
         except StageError as error:
             output, failure = error.output, error.failure
@@ -127,7 +129,7 @@ class BackgroundExecutor:
             log.exception("stage_failed", run_id=context.request.run_id)
             detail = f"{type(error).__name__}: {error}; see the stage-runner's log"
             failure = Failure(kind="transient", code="internal_error", detail=detail)
-        evidence, duration_s = tuple(context.kept), time.monotonic() - began
+        evidence, duration_s = tuple(context.kept), self._monotonic() - began
         if failure is None:
             return Complete(output=output, evidence=evidence, duration_s=duration_s)
         return Fail(failure=failure, output=output, evidence=evidence, duration_s=duration_s)

@@ -1,0 +1,144 @@
+"""What must hold: of the record at every moment, and of everything once it is at rest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from contracts.message import Recorded
+from libs.testing import invariants
+from services.alerting.domain.rules import judge as rules
+from services.dashboard.handlers import project
+from tests.system.twin import COMMIT
+
+if TYPE_CHECKING:
+    from tests.simulation.viewer import Viewer
+    from tests.simulation.workload import Workload
+    from tests.simulation.world import World
+
+T = TypeVar("T")
+
+
+def record(world: World) -> list[Recorded]:
+    """Return all that is committed, in reading order; not by way of `read_all`, which is on trial here."""
+    events = world.store._recorded.values()
+    return sorted(events, key=lambda event: (event.xid, event.position))
+
+
+#: What a look after each crash checks; the chain's hashes take longest and are left for the end.
+_CHEAP = (
+    invariants.versions_have_no_gap,
+    invariants.slots_within_limit,
+    invariants.stages_run_only_in_slots,
+    invariants.runs_are_numbered_once,
+    invariants.one_pull_request,
+    invariants.done_implies_proof,
+    invariants.dependents_wait,
+    invariants.simulation_is_marked,
+    invariants.epochs_only_rise,
+)
+
+
+def sound_so_far(world: World) -> list[str]:
+    """List what the record breaks at this moment.
+
+    Each check reads the events in order and judges each by those before it. So one look finds whatever a look after
+    every single append would have found.
+    """
+    events = record(world)
+    return [breach for check in _CHEAP for breach in check(events)]
+
+
+async def judge(world: World, people: Workload, viewer: Viewer, rested: bool) -> list[str]:
+    """List everything that is wrong at the end."""
+    events = record(world)
+    if not rested:
+        return [f"it does not come to rest: {', '.join(world.unsettled()[:6])}", *invariants.breaches(events)]
+    found = invariants.breaches_at_rest(events)
+    found += invariants.strangers(events, [message.headers["ce-id"] for message in world.server.messages])
+    found += _accepted(events, people)
+    found += _alerts(events, world)
+    found += _forge(events, world)
+    found += await _views(events, world)
+    found += [f"a dead letter: {letter.reason} ({letter.stream})" for letter in world.server.letters.values()]
+    found += viewer.breaches()
+    return found
+
+
+def _accepted(events: Sequence[Recorded], people: Workload) -> Iterator[str]:
+    submitted = Counter(event.event.task_id for event in events if event.type == "task_submitted")
+    for task_id in people.accepted:
+        if submitted[task_id] != 1:
+            yield f"{task_id} was accepted and is recorded {submitted[task_id]} times"
+
+
+def _alerts(events: Sequence[Recorded], world: World) -> Iterator[str]:
+    """Invariant 11 at rest: whatever fires a rule has its alert, and somebody was told."""
+    raised = {event.event.alert_id for event in events if event.type == "alert_raised"}
+    for event in events:
+        for command in rules(event, ("pager",)):
+            if command.alert_id not in raised:
+                yield f"{event.type} of {event.stream} has no alert"
+            elif not world.paged[command.alert_id]:
+                yield f"nobody was told of {command.alert_id}"
+
+
+def _forge(events: Sequence[Recorded], world: World) -> Iterator[str]:
+    """Invariant 6, from what the forge holds: one pull request for a task that is done, none for one that was cancelled."""
+    heads = Counter(pull.head for pull in world.forge.pulls if pull.state == "open")
+    last = {event.event.task_id: event for event in events if event.stream.startswith("task-")}
+    for head, count in heads.items():
+        if count > 1:
+            yield f"{head} has {count} open pull requests"
+    for task_id, event in last.items():
+        fact: Any = event.event
+        if event.type == "task_done" and fact.pull_requests:
+            if heads[f"autopilot/{task_id}"] != 1:
+                yield f"{task_id} is done with {heads[f'autopilot/{task_id}']} pull requests"
+            if COMMIT not in {
+                commit for (_, name), commit in world.forge.branches.items() if task_id in name
+            }:
+                yield f"{task_id} is done and its branch is elsewhere"
+
+
+class _Folder:
+    """What projections see of a unit of work, over nothing."""
+
+    def __init__(self) -> None:
+        self.documents: dict[tuple[str, str], tuple[Any, str]] = {}
+
+    async def document(
+        self,
+        view: str,
+        key: str,
+        type_: type[T],
+        fold: Callable[[T | None], T | None],
+        sort: Callable[[T], str],
+    ) -> None:
+        """Fold a document."""
+        before = self.documents.get((view, key))
+        after = fold(before[0] if before else None)
+        if after is None:
+            self.documents.pop((view, key), None)
+        else:
+            self.documents[view, key] = after, sort(after)
+
+
+async def _views(events: Sequence[Recorded], world: World) -> list[str]:
+    """Invariant 2: every view, rebuilt from nothing, equals the live one."""
+    folder = _Folder()
+    for event in events:
+        await project(event, folder)  # type: ignore[arg-type]
+    rebuilt = {
+        place: (msgspec.json.decode(msgspec.json.encode(document)), sort)
+        for place, (document, sort) in folder.documents.items()
+    }
+    live = {
+        place: (msgspec.json.decode(document.data), document.sort)
+        for place, document in world.store._documents.items()
+    }
+    differing = [place for place in {**rebuilt, **live} if rebuilt.get(place) != live.get(place)]
+    return [f"view {view}/{key} is not what a rebuild gives" for view, key in differing]

@@ -1,0 +1,117 @@
+"""One seed, run and judged."""
+
+from __future__ import annotations
+
+import gc
+import random
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from libs.eventstore.store import StoreUnavailableError
+from libs.runtime import consumption
+from libs.testing.virtualtime import VirtualLoop
+from tests.simulation.faults import Faults, draw
+from tests.simulation.judge import judge, sound_so_far
+from tests.simulation.viewer import Viewer
+from tests.simulation.workload import Workload
+from tests.simulation.world import World
+
+
+@dataclass
+class Result:
+    """What became of a seed."""
+
+    seed: int
+    faults: Faults
+    #: Empty if all was well.
+    breaches: list[str]
+    digest: str
+    events: int
+    crashes: int
+    virtual_s: float
+    wall_s: float
+    lines: list[str] = field(repr=False)
+
+
+class _Breach(Exception):
+    """Something that must never be was seen; the run ends here."""
+
+
+def run(seed: int, *, without: tuple[str, ...] = ()) -> Result:
+    """Run a seed from its beginning to its rest."""
+    began = time.perf_counter()
+    dice = random.Random(f"plan {seed}")
+    faults = draw(dice).without(*without)
+    seconds = dice.choice((4.0, 10.0, 20.0))
+    # How many messages are handled side by side is chance, too.
+    consumption.BATCH = dice.choice((1, 2, 4, 4, 8, 64))
+    loop = VirtualLoop()
+    # Nothing is written there; what is looked for is not found.
+    world = World(loop, seed, faults, str(Path(tempfile.gettempdir()) / "autopilot-simulation"))
+    _listen(world)
+    loop.on_error = lambda context: world.complain(
+        f"nobody caught: {context['message']} {context.get('exception')!r}"
+    )
+    breaches: list[str] = []
+
+    async def main() -> None:
+        people = Workload(world, random.Random(f"people {seed}"), seed)
+        viewer = Viewer(world)
+
+        def look() -> None:
+            breaches.extend(sound_so_far(world))
+
+        world.on_crash = look
+        watching = loop.create_task(viewer.watch())
+        try:
+            rested = await world.live(seconds, people.run(seconds))
+            await viewer.catch_up()
+        except TimeoutError:
+            rested = False
+        watching.cancel()
+        breaches.extend(await judge(world, people, viewer, rested))
+        await world.stop()
+
+    # What is collected when is no part of a run.
+    gc.disable()
+    try:
+        loop.run(main())
+    finally:
+        gc.enable()
+    found = list(dict.fromkeys([*breaches, *world.complaints]))
+    for breach in found:
+        world.trace.tell("BREACH", breach)
+    return Result(
+        seed=seed,
+        faults=faults,
+        breaches=found,
+        digest=world.trace.digest,
+        events=len(world.store._rows),
+        crashes=world.crashes,
+        virtual_s=loop.time(),
+        wall_s=time.perf_counter() - began,
+        lines=world.trace.lines,
+    )
+
+
+def _listen(world: World) -> None:
+    """Hear of every error that the product logs as one, and of nothing else."""
+
+    def hear(_: Any, method: str, event: dict[str, Any]) -> Any:
+        error = sys.exc_info()[1]
+        # A stage that met an outage of the record says so and is run again.
+        if method in ("error", "exception", "critical") and not isinstance(error, StoreUnavailableError):
+            world.complain(f"logged: {event.get('event')} {error or event!r}")
+        raise structlog.DropEvent
+
+    structlog.configure(
+        processors=[hear],
+        wrapper_class=structlog.make_filtering_bound_logger(40),
+        cache_logger_on_first_use=False,
+    )

@@ -1,0 +1,149 @@
+"""What people do meanwhile: they submit, cancel, retry and switch, over the API, until each wish is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tests.simulation.process import Process, request
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+#: Seconds that an answer may take before somebody asks again.
+PATIENCE_S = 5.0
+STAGES = ("spec", "plan", "implement", "verify", "review", "pr", "monitor")
+
+
+class Workload:
+    """One run's people. `accepted` holds every task that the API said was taken."""
+
+    def __init__(self, world: World, dice: random.Random, seed: int) -> None:
+        self._world, self._dice, self._seed = world, dice, seed
+        self.accepted: dict[str, dict[str, Any]] = {}
+        self._numbers = 0
+
+    async def run(self, seconds: float) -> None:
+        """Let them act at moments of this time, all at once."""
+        dice = self._dice
+        wishes = [self._submit, *([self._submit] * dice.randint(1, 4))]
+        wishes += [self._batch] * (dice.random() < 0.5)
+        wishes += [self._cancel] * dice.choice((0, 0, 1, 2))
+        wishes += [self._retry] * dice.choice((0, 1, 2))
+        wishes += [self._stop] * (dice.random() < 0.2)
+        wishes += [self._minimal] * (dice.random() < 0.2)
+        wishes += [self._limit] * (dice.random() < 0.5)
+        wishes += [self._fill_disk] * (dice.random() < 0.2)
+        moments = sorted(dice.uniform(0.0, seconds * 0.8) for _ in wishes)
+        moments[0] = 0.0
+        async with asyncio.TaskGroup() as group:
+            for at, wish in zip(moments, wishes, strict=True):
+                group.create_task(self._at(at, wish))
+
+    async def _at(self, moment: float, wish: Any) -> None:
+        await asyncio.sleep(moment)
+        await wish()
+
+    async def _submit(self) -> None:
+        spec = self._spec()
+        known = sorted(self.accepted)
+        if known and self._dice.random() < 0.3:
+            spec["depends_on"] = [self._dice.choice(known)]
+        _, answer = await self.call("POST", "/v1/tasks", spec)
+        if "id" in answer:
+            self.accepted[answer["id"]] = spec
+
+    async def _batch(self) -> None:
+        specs = [{**self._spec(), "key": f"k{place}"} for place in range(self._dice.randint(2, 4))]
+        for place, spec in enumerate(specs[1:]):
+            if self._dice.random() < 0.6:
+                spec["depends_on"] = [f"k{place}"]
+        _, answer = await self.call("POST", "/v1/batches", {"tasks": specs})
+        for member, spec in zip(answer.get("tasks", ()), specs, strict=True):
+            self.accepted[member["id"]] = spec
+
+    async def _cancel(self) -> None:
+        if self.accepted:
+            await self.call("POST", f"/v1/tasks/{self._dice.choice(sorted(self.accepted))}/cancel", {})
+
+    async def _retry(self) -> None:
+        """Retry whatever can be retried; most of the time nothing can."""
+        if self.accepted:
+            await self.call("POST", f"/v1/tasks/{self._dice.choice(sorted(self.accepted))}/retry", {})
+
+    async def _stop(self) -> None:
+        await self.call("PUT", "/v1/mode", {"mode": "emergency-stop", "reason": "a drill"})
+        await asyncio.sleep(self._dice.uniform(0.5, 5.0))
+        await self.call("PUT", "/v1/mode", {"mode": "normal"})
+
+    async def _minimal(self) -> None:
+        await self.call("PUT", "/v1/mode", {"mode": "minimal"})
+        await asyncio.sleep(self._dice.uniform(0.5, 5.0))
+        await self.call("PUT", "/v1/mode", {"mode": "normal"})
+
+    async def _limit(self) -> None:
+        await self.call("PUT", "/v1/config", {"max_concurrent": self._dice.choice((1, 2, 3))})
+
+    async def _fill_disk(self) -> None:
+        self._world.disk_used = 95
+        await asyncio.sleep(self._dice.uniform(1.0, 25.0))
+        self._world.disk_used = 50
+
+    def _spec(self) -> dict[str, Any]:
+        dice = self._dice
+        lines = []
+        if dice.random() < 0.5:
+            lines.append(f"fail {dice.choice(STAGES)} {dice.choice((1, 1, 1, 2, 9))}")
+        if dice.random() < 0.5:
+            lines.append(f"work {dice.choice(STAGES)} {dice.choice((0.1, 1, 4))}")
+        window = dice.choice((0, 0, 0, 2, 12))
+        real = dice.random() < 0.5
+        if real and dice.random() < 0.3:
+            lines.append(f"stumble {dice.choice(STAGES)} {dice.choice((1, 2))}")
+        if real and dice.random() < 0.3:
+            lines.append(f"reject {dice.choice((1, 2))}")
+        repo: dict[str, Any] = {"name": "r", "url": "/somewhere/r.git", "base": "main"}
+        if window:
+            repo["monitor"] = {"window_s": window}
+        spec = {
+            "title": "a task",
+            "body": "\n".join(lines),
+            "priority": dice.choice(("urgent", "normal", "normal", "low")),
+            "repos": [repo],
+        }
+        if real:
+            repo["fail_to_pass"] = ["python -m pytest -q tests/test_wide.py"]
+            repo["verify"] = {"test": "python -m pytest -q", "audit": "python -m compileall -q ."}
+            return {**spec, "engine": "patch", "patch": "diff"}
+        return {**spec, "engine": "noop", "synthetic": True}
+
+    async def call(self, method: str, path: str, body: Any) -> tuple[int, dict[str, Any]]:
+        """Ask one replica after the other until one answers; the same key each time."""
+        world, dice = self._world, self._dice
+        self._numbers += 1
+        key, payload = f"s{self._seed}-{self._numbers}", msgspec.json.encode(body)
+        while True:
+            desks = [process for holder, process in sorted(world.processes.items()) if _is_open(process)]
+            if desks:
+                process = dice.choice(desks)
+                asked = world.loop.create_task(
+                    request(process, method, path, payload, key), context=process.context()
+                )
+                await asyncio.wait([asked], timeout=PATIENCE_S)
+                if not asked.done():
+                    asked.cancel()
+                elif not asked.cancelled() and asked.exception() is None:
+                    status, content = asked.result()
+                    world.trace.tell("client", f"{method} {path} {key} is answered {status}")
+                    if status < 500:
+                        return status, msgspec.json.decode(content)
+                elif not asked.cancelled():
+                    world.complain(f"{method} {path} raised {asked.exception()!r}")
+            await asyncio.sleep(dice.uniform(0.2, 1.0))
+
+
+def _is_open(process: Process) -> bool:
+    return process.open and process.service.name == "scheduler"
