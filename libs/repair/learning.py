@@ -129,7 +129,8 @@ async def cover(
             seen.update(run.tests)
     kept = set(product)
     scores = rank(tests, imported, [[place for place in way if place[0] in kept] for way in ways])
-    return {place: score for place, score in scores.items() if place[0] in kept}
+    # An empty module runs on line 0.
+    return {(path, line): score for (path, line), score in scores.items() if path in kept and line > 0}
 
 
 async def _covered(

@@ -70,6 +70,19 @@ async def test_where_nothing_is_found_the_places_and_the_nearest_are_named(clini
     assert account.log(found)["tried"] == len(found.tried) > 0
 
 
+async def test_an_empty_module_is_no_place_to_suspect(clinic: Clinic) -> None:
+    """Python runs it on line 0, which no file has: the account of a whole search was lost over it."""
+    files = {
+        "kit/__init__.py": "",
+        "kit/it.py": FIRST.format("number + 1"),
+        "test_it.py": TEST_FIRST.replace("from it", "from kit.it"),
+    }
+    found = await clinic.search(files)
+    assert found.survivors
+    assert account.log(found)["suspicious"][0]["path"] == "kit/it.py"
+    assert {one.path for one in found.places} == {"kit/it.py"}
+
+
 async def test_a_runner_that_is_not_pytest_is_run_as_it_is_written(clinic: Clinic) -> None:
     files = {
         "it.py": FIRST.format("number + 1"),
