@@ -97,10 +97,18 @@ def encode(recorded: Recorded) -> Message:
     return Message(subject, {name: value for name, value in headers.items() if value}, payload)
 
 
-def decode(registry: Registry, headers: Mapping[str, str], payload: bytes) -> Recorded:
-    """Read a message as the event it was; an unknown type is carried. Raises UndecodableError."""
+def decode(
+    registry: Registry, headers: Mapping[str, str], payload: bytes, *, subject: str | None = None
+) -> Recorded:
+    """Read a message as the event it was; an unknown type is carried. Raises UndecodableError.
+
+    `subject` is what it came under. The server lets each user publish under certain subjects alone, and that says
+    something about a message only if its headers cannot speak of another stream.
+    """
     try:
         type_ = _after(_TYPE, headers["ce-type"])
+        if subject is not None and subject != subject_of(headers["ce-subject"], type_):
+            raise ValueError(f"{headers['ce-subject']} and {type_} do not belong under {subject}")
         return Recorded(
             id=headers["ce-id"],
             stream=headers["ce-subject"],

@@ -1,0 +1,9 @@
+-- Each service gets a role of its own. Until 0003 the role that all of them shared goes on, with the rights of all.
+\ir ../tables/rights.sql
+insert into rights values (
+    'autopilot_service', '{"service": ["*"], "category": ["*"], "consumer": ["*"], "view": ["*"], "lease": ["*"]}'
+);
+select compile_rights();
+\ir ../policies.sql
+-- What a role may write goes by category, so it must not be possible to give a stream another one.
+alter table streams add constraint streams_category check (split_part(stream, '-', 1) = category);
