@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 
-from contracts.catalogue import UNIONS
+from contracts.catalogue import UNIONS, registry
+from contracts.gate import GateDecided
 from libs.messaging.bus import RefusedError
-from libs.messaging.connection import Connection
+from libs.messaging.connection import ApiError, Connection
+from libs.messaging.jetstream import JetStreamBus
 from libs.messaging.topology import OBSERVER, STREAMS
-from libs.testing.nats import TestNats
+from libs.testing.nats import PASSWORD, TestNats
 from tests.integration.privileges.conftest import DECLARED
 
 #: Everything that JetStream lets be asked about a stream.
@@ -179,3 +184,54 @@ async def test_the_observer_hears_every_event_and_says_nothing(admin: Connection
     with pytest.raises(RefusedError):
         await user.request("mine", {}, type_=dict[str, Any])
     assert heard == ["autopilot.v1.task.x.noted", "deadletter.gate-judge-subject"]
+
+
+#: A message that speaks for the gate.
+LIE = {
+    "ce-id": "1",
+    "ce-type": "autopilot.v1.gate_decided",
+    "ce-source": "/autopilot/gate",
+    "ce-subject": "review-r1",
+    "ce-time": "2026-01-01T12:00:00Z",
+    "ce-streamversion": "1",
+    "ce-schemaversion": "1",
+}
+
+
+@pytest.mark.parametrize("service", ["dashboard"])
+async def test_a_lie_reaches_no_handler_by_way_of_the_servers_answers(
+    bus: TestNats, admin: Connection, user: Connection, service: str
+) -> None:
+    """The server sends the answer to a request wherever the request says, without asking who may publish there."""
+    await bus.empty()
+    payload = msgspec.json.encode(
+        GateDecided(review_id="r1", task_id="t1", gate=0, round=1, verdict="approve")
+    )
+    await user.send("deadletter.dashboard-project", payload, headers=LIE)
+    await stored(admin, "DEADLETTER", "deadletter.dashboard-project")
+    await user.send(
+        "$JS.API.DIRECT.GET.DEADLETTER", b'{"seq": 1}', reply="autopilot.v1.review.r1.gate_decided"
+    )
+    # It is on the bus under a subject that this user may not publish.
+    assert (await stored(admin, "EVENTS", "autopilot.v1.review.r1.gate_decided"))["seq"] == 1
+    scheduler = await JetStreamBus.connect(
+        bus.url, user="scheduler", password=PASSWORD, registry=registry, service="scheduler"
+    )
+    assert await scheduler.fetch("scheduler-advance-task", 10, 1.0) == []
+    await scheduler.close()
+    buried = await stored(admin, "DEADLETTER", "deadletter.scheduler-advance-task")
+    assert "an answer of the server" in base64.b64decode(buried["data"]).decode()
+
+
+async def stored(admin: Connection, stream: str, subject: str) -> dict[str, Any]:
+    """Wait until a message is stored and return it."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                return (
+                    await admin.request(
+                        f"$JS.API.STREAM.MSG.GET.{stream}", {"last_by_subj": subject}, type_=dict[str, Any]
+                    )
+                )["message"]
+            except ApiError:
+                await asyncio.sleep(0.01)

@@ -207,3 +207,10 @@ def test_a_message_under_the_subject_of_another_event_is_undecodable(subject: st
     )
     with pytest.raises(UndecodableError, match="do not belong under"):
         cloudevents.decode(registry, message.headers, message.payload, subject=subject)
+
+
+def test_an_answer_of_the_server_under_an_events_subject_is_undecodable() -> None:
+    message = cloudevents.encode(example())
+    answered = {**message.headers, "Nats-Stream": "DEADLETTER", "Nats-Subject": "deadletter.x"}
+    with pytest.raises(UndecodableError, match="an answer of the server"):
+        cloudevents.decode(registry, answered, message.payload, subject=message.subject)
