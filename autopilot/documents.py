@@ -14,9 +14,10 @@ import msgspec
 from autopilot import asyncapi
 from autopilot.reference import task_file
 from autopilot.schema import WRITTEN, schema, written
-from autopilot.wiring import services, topology
+from autopilot.wiring import rights, services, topology
 from contracts.catalogue import OWNERS, UNIONS, classes_of
 from contracts.message import SUBJECT_ROOT, Event, wire_type
+from libs.eventstore import rights as database
 from libs.messaging.topology import render
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,6 +29,7 @@ def documents() -> dict[str, str]:
         "contracts/schemas/asyncapi.json": _json(asyncapi.document(services())),
         "docs/events.md": _catalogue(),
         "docs/task-file.md": task_file(),
+        "docs/rights.txt": database.render(rights()),
         "docs/topology.txt": render(topology()),
     }
     for name in WRITTEN:

@@ -6,10 +6,11 @@ import importlib
 from collections.abc import Mapping
 from functools import cache
 
-from autopilot.stack.config import SERVICE_ROLE, SERVICES, module_of
+from autopilot.stack.config import SERVICE_ROLE, SERVICES, module_of, role_of
 from autopilot.stack.nats import NatsUser
 from autopilot.stack.stack import Hooks
 from libs.eventstore import migrate as migrations
+from libs.eventstore import rights as database
 from libs.messaging import admin
 from libs.messaging.topology import Topology, derive
 from libs.runtime.service import Service
@@ -36,9 +37,15 @@ def nats_users(passwords: Mapping[str, str]) -> list[NatsUser]:
     ]
 
 
+@cache
+def rights() -> tuple[database.Rights, ...]:
+    """Derive what each service's role may touch in the database from the services' declarations."""
+    return database.derive([service.declaration for service in services()], role_of)
+
+
 async def migrate(dsn_owner: str) -> None:
-    """Bring the schema up to date."""
-    await migrations.migrate(dsn_owner, SERVICE_ROLE)
+    """Prepare the schema for this release."""
+    await migrations.migrate(dsn_owner, SERVICE_ROLE, rights())
 
 
 async def ensure_topology(url: str, user: str, password: str) -> None:
@@ -48,4 +55,9 @@ async def ensure_topology(url: str, user: str, password: str) -> None:
 
 def hooks() -> Hooks:
     """Return what the stack is given."""
-    return Hooks(migrate=migrate, ensure_topology=ensure_topology, nats_users=nats_users)
+    return Hooks(
+        migrate=migrate,
+        finish_migration=migrations.finish,
+        ensure_topology=ensure_topology,
+        nats_users=nats_users,
+    )

@@ -30,7 +30,7 @@ from autopilot.cli.client import Client
 from autopilot.cli.sending import send
 from autopilot.cli.watch import Watch
 from autopilot.stack import secrets
-from autopilot.stack.config import SERVICE_ROLE, StackConfig
+from autopilot.stack.config import OWNER_ROLE, StackConfig
 from autopilot.stack.status import read
 from contracts.catalogue import registry
 from contracts.message import Recorded
@@ -278,7 +278,7 @@ async def _record(config: StackConfig) -> PostgresStore:
     assert status is not None, "the drill has just started this stack"
     credentials = secrets.load_or_create(config.secrets_dir)
     placed = msgspec.structs.replace(config, ports=status.ports)
-    return await PostgresStore.connect(placed.dsn(SERVICE_ROLE, credentials.postgres_service), registry)
+    return await PostgresStore.connect(placed.dsn(OWNER_ROLE, credentials.postgres_owner), registry)
 
 
 def _pid(config: StackConfig, part: str) -> int:

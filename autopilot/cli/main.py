@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from autopilot.cli import demo, init, lifecycle, rebuild, record, show, submit, system, tasks
+from autopilot.cli import demo, events, init, lifecycle, rebuild, record, show, submit, system, tasks
 from autopilot.cli.failure import CliError
 from autopilot.stack.errors import StackError
 
@@ -53,7 +53,6 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     tasks.cancel,
     tasks.retry,
     submit.schema,
-    record.events,
     record.evidence,
     rebuild.rebuild,
     system.alerts,
@@ -61,6 +60,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 )
 for command in COMMANDS:
     app.command()(command)
+app.add_typer(events.app, name="events")
 app.add_typer(system.config, name="config")
 app.add_typer(system.dlq, name="dlq")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import structlog
@@ -38,7 +38,28 @@ async def administer(config: StackConfig, hooks: Hooks, beat: Path) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    await keep(lambda: hooks.ensure_topology(url, ADMIN, credentials.nats[ADMIN]), beat, stopping)
+    finishing = Finishing(lambda: hooks.finish_migration(dsn))
+
+    async def ensure() -> None:
+        await hooks.ensure_topology(url, ADMIN, credentials.nats[ADMIN])
+        await finishing.step()
+
+    await keep(ensure, beat, stopping)
+
+
+class Finishing:
+    """Tries again and again what has to wait for the containers of the release before to be gone."""
+
+    def __init__(self, finish: Callable[[], Awaitable[Sequence[str]]]) -> None:
+        self._finish = finish
+        self._waiting: Sequence[str] | None = None
+
+    async def step(self) -> None:
+        """Go on, unless everything is done; what has to wait is told once."""
+        if self._waiting is None or self._waiting:
+            before, self._waiting = self._waiting, await self._finish()
+            if self._waiting and self._waiting != before:
+                log.info("migrations_wait_for_older_processes", names=self._waiting)
 
 
 async def keep(

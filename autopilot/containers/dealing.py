@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from autopilot.stack import nats, secrets, status
-from autopilot.stack.config import HOST, POSTGRES, SERVICE_ROLE, SERVICES, StackConfig
+from autopilot.stack.config import HOST, POSTGRES, SERVICES, StackConfig, role_of
 from autopilot.stack.secrets import Secrets
 
 #: Where the volumes of `init` and `admin` are mounted.
@@ -38,13 +38,14 @@ def deal(
         _write(parts / name, _of_service(name, config, credentials))
     _write(parts / POSTGRES, {"superuser-password": credentials.postgres_superuser})
     _write(parts / MONITORING, {"scrape-token": credentials.scrape_token})
-    _write(parts / COMMAND_LINE / "secrets", {"api-token": credentials.api_token})
+    observing = {"nats-observer": credentials.nats[secrets.OBSERVER]}
+    _write(parts / COMMAND_LINE / "secrets", {"api-token": credentials.api_token, **observing})
     status.write(parts / COMMAND_LINE / "stack.json", _described(config))
 
 
 def _of_service(name: str, config: StackConfig, credentials: Secrets) -> dict[str, str]:
     return {
-        "postgres-dsn": config.dsn(SERVICE_ROLE, credentials.postgres_service),
+        "postgres-dsn": config.dsn(role_of(name), credentials.postgres[name]),
         "nats-password": credentials.nats[name],
         "api-token": credentials.api_token,
         "scrape-token": credentials.scrape_token,

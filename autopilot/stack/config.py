@@ -44,6 +44,7 @@ DEFAULT_PORTS: Mapping[str, int] = MappingProxyType(
 
 DATABASE = "autopilot"
 OWNER_ROLE = "autopilot_owner"
+#: The group that carries what every service is granted; nobody logs in as it.
 SERVICE_ROLE = "autopilot_service"
 
 
@@ -119,6 +120,11 @@ class StackConfig(msgspec.Struct, frozen=True, kw_only=True):
         """Build the connection string of one role; it carries the password."""
         place = f"{self.host(POSTGRES)}:{self.ports[POSTGRES]}"
         return f"postgresql://{role}:{quote(password, safe='')}@{place}/{database}"
+
+
+def role_of(service: str) -> str:
+    """Name the database role that a service logs in as."""
+    return f"autopilot_{service.replace('-', '_')}"
 
 
 def module_of(service: str) -> str:

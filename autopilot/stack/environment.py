@@ -7,7 +7,7 @@ import site
 from collections.abc import Mapping
 from pathlib import Path
 
-from autopilot.stack.config import HOST, NATS, SERVICE_ROLE, StackConfig
+from autopilot.stack.config import HOST, NATS, StackConfig, role_of
 from autopilot.stack.secrets import Secrets
 
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR")
@@ -38,7 +38,7 @@ def for_service(
         "AUTOPILOT_REPLICA": f"{name}-1",
         "AUTOPILOT_DATA_DIR": str(config.data_dir),
         "AUTOPILOT_STACK_FILE": str(config.stack_file),
-        "AUTOPILOT_POSTGRES_DSN": config.dsn(SERVICE_ROLE, secrets.postgres_service),
+        "AUTOPILOT_POSTGRES_DSN": config.dsn(role_of(name), secrets.postgres[name]),
         "AUTOPILOT_NATS_URL": f"nats://{HOST}:{config.ports[NATS]}",
         "AUTOPILOT_NATS_USER": name,
         "AUTOPILOT_NATS_PASSWORD": secrets.nats[name],

@@ -10,7 +10,15 @@ import asyncpg
 
 from autopilot.stack import cluster
 from autopilot.stack.child import Child
-from autopilot.stack.config import DATABASE, OWNER_ROLE, POSTGRES, SERVICE_ROLE, StackConfig
+from autopilot.stack.config import (
+    DATABASE,
+    OWNER_ROLE,
+    POSTGRES,
+    SERVICE_ROLE,
+    SERVICES,
+    StackConfig,
+    role_of,
+)
 from autopilot.stack.errors import PartFailedError
 from autopilot.stack.secrets import Secrets
 
@@ -80,11 +88,14 @@ async def connect(config: StackConfig, secrets: Secrets) -> asyncpg.Connection |
 
 
 async def set_up(connection: asyncpg.Connection, secrets: Secrets) -> None:
-    """Make the database and its two roles if they are missing, and set their passwords; twice is once."""
+    """Make the database and its roles if they are missing, and set their passwords; twice is once."""
     # A failing statement is logged with its text, and these hold passwords.
     await connection.execute("SET log_min_error_statement = 'panic'")
-    for role, password in ((OWNER_ROLE, secrets.postgres_owner), (SERVICE_ROLE, secrets.postgres_service)):
-        if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
+    if not await _exists(connection, SERVICE_ROLE):
+        await connection.execute(f"CREATE ROLE {SERVICE_ROLE}")
+    passwords = {role_of(name): password for name, password in secrets.postgres.items()}
+    for role, password in {OWNER_ROLE: secrets.postgres_owner, **passwords}.items():
+        if not await _exists(connection, role):
             await connection.execute(f"CREATE ROLE {role} LOGIN")
         # A statement like this takes no parameters, so the server quotes them.
         await connection.execute(
@@ -92,8 +103,19 @@ async def set_up(connection: asyncpg.Connection, secrets: Secrets) -> None:
                 "SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)", role, password
             )
         )
-    await connection.execute(f"ALTER ROLE {SERVICE_ROLE} SET idle_in_transaction_session_timeout = '1s'")
     if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
         await connection.execute(f"CREATE DATABASE {DATABASE} OWNER {OWNER_ROLE}")
     await connection.execute(f"REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC")
-    await connection.execute(f"GRANT CONNECT ON DATABASE {DATABASE} TO {SERVICE_ROLE}")
+    if not await connection.fetchval(
+        "SELECT has_database_privilege($1, $2, 'connect')", SERVICE_ROLE, DATABASE
+    ):
+        # The services logged in as it once, until migration 0006 took the database from it.
+        await connection.execute(f"ALTER ROLE {SERVICE_ROLE} NOLOGIN PASSWORD NULL")
+    for role in map(role_of, SERVICES):
+        await connection.execute(f"ALTER ROLE {role} SET idle_in_transaction_session_timeout = '1s'")
+        await connection.execute(f"GRANT {SERVICE_ROLE} TO {role}")
+        await connection.execute(f"GRANT CONNECT ON DATABASE {DATABASE} TO {role}")
+
+
+async def _exists(connection: asyncpg.Connection, role: str) -> bool:
+    return bool(await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role))

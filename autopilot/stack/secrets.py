@@ -13,13 +13,13 @@ import msgspec
 from autopilot.stack.config import SERVICES
 from autopilot.stack.errors import SecretsError
 
-ADMIN = "admin"
+ADMIN, OBSERVER = "admin", "observer"
 
 _NAMES: tuple[str, ...] = (
     "postgres-superuser",
     "postgres-owner",
-    "postgres-service",
-    *(f"nats-{name}" for name in (*SERVICES, ADMIN)),
+    *(f"postgres-{name}" for name in SERVICES),
+    *(f"nats-{name}" for name in (*SERVICES, ADMIN, OBSERVER)),
     "api-token",
     "scrape-token",
     "session-key",
@@ -33,9 +33,9 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     postgres_superuser: str
     #: Owns the schema and runs the migrations.
     postgres_owner: str
-    #: What all seven services log in with.
-    postgres_service: str
-    #: One password per bus user: the seven services and `admin`.
+    #: One password per service.
+    postgres: Mapping[str, str]
+    #: One password per bus user: the seven services, `admin` and `observer`.
     nats: Mapping[str, str]
     api_token: str
     scrape_token: str
@@ -49,12 +49,14 @@ def load_or_create(folder: Path) -> Secrets:
     """Read the stored credentials and make the missing ones; raises `SecretsError` for one that is empty."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
+    # What the services shared before each had a password of its own.
+    (folder / "postgres-service").unlink(missing_ok=True)
     values = {name: _read_or_create(folder / name) for name in _NAMES}
     return Secrets(
         postgres_superuser=values["postgres-superuser"],
         postgres_owner=values["postgres-owner"],
-        postgres_service=values["postgres-service"],
-        nats={name: values[f"nats-{name}"] for name in (*SERVICES, ADMIN)},
+        postgres={name: values[f"postgres-{name}"] for name in SERVICES},
+        nats={name: values[f"nats-{name}"] for name in (*SERVICES, ADMIN, OBSERVER)},
         api_token=values["api-token"],
         scrape_token=values["scrape-token"],
         session_key=values["session-key"],

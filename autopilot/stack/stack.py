@@ -47,11 +47,13 @@ MIGRATIONS = "migrations"
 class Hooks(msgspec.Struct, frozen=True, kw_only=True):
     """What the stack does not know itself: the schema, the bus's topology, and who may use which subject."""
 
-    #: Brings the schema up to date; gets the owner's connection string.
+    #: Prepares the schema for this release; gets the owner's connection string.
     migrate: Callable[[str], Awaitable[None]]
+    #: Takes from the schema what only older releases need, once none of them is connected; tells what has to wait.
+    finish_migration: Callable[[str], Awaitable[Sequence[str]]]
     #: Makes missing streams and consumers; gets the server's address, the admin's name and password. Runs often.
     ensure_topology: Callable[[str, str, str], Awaitable[None]]
-    #: Turns the passwords by user name (seven services and `admin`) into users of the bus.
+    #: Turns the passwords by user name (seven services, `admin`, `observer`) into users of the bus.
     nats_users: Callable[[Mapping[str, str]], Sequence[nats.NatsUser]]
 
 
@@ -133,8 +135,8 @@ class Stack:
                 self._start_postgres(supervisor, credentials, sockets, report),
                 self._start_child(supervisor, NATS, report),
             )
+            dsn = self.config.dsn(OWNER_ROLE, credentials.postgres_owner)
             with reported(report, MIGRATIONS):
-                dsn = self.config.dsn(OWNER_ROLE, credentials.postgres_owner)
                 if error := await outcome_of(self._hooks.migrate(dsn), _MIGRATION_TIMEOUT_S):
                     raise PartFailedError(MIGRATIONS, error)
             with reported(report, TOPOLOGY):
@@ -142,8 +144,15 @@ class Stack:
             keeper.start()
             self._cleanups.push_async_callback(keeper.stop)
             await _together(*(self._start_child(supervisor, name, report) for name in SERVICES))
+            if error := await outcome_of(self._finish_migration(dsn), _MIGRATION_TIMEOUT_S):
+                # The services work without it, and the next start tries again.
+                _log.warning("migration_not_finished", error=error)
             self._state = "ready"
             self._publish()
+
+    async def _finish_migration(self, dsn: str) -> None:
+        if waiting := await self._hooks.finish_migration(dsn):
+            _log.warning("migrations_wait_for_older_processes", names=waiting)
 
     async def _take_directory(self) -> Path:
         """Become the only stack of this directory and of its ports; returns the directory of the sockets."""

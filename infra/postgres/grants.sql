@@ -1,11 +1,13 @@
--- What the services' role may do. Applied again whenever this file changes.
+-- What every service may do, on rows that are its own; policies.sql says which those are. Nothing is granted for writing
+-- the record: append_events does that. Applied again whenever this file changes.
+revoke all on all tables in schema public from :"service_role";
+revoke execute on function append_events(jsonb), forget_published(bigint[]), switch_projection(jsonb),
+    register_projection(jsonb), discard_documents(text[], bigint, integer) from public;
 grant usage on schema public to :"service_role";
-grant select, insert on events to :"service_role";
-grant select, insert, update on streams, inbox, lease to :"service_role";
-grant select, insert, update, delete on timer, view_document to :"service_role";
-grant select, update on projection to :"service_role";
-grant select, insert, update, delete on snapshot to :"service_role";
+grant select on events, streams, inbox, outbox, timer, lease, view_document, projection, snapshot to :"service_role";
+grant insert, update on lease to :"service_role";
+grant delete on outbox to :"service_role";
+grant insert, update, delete on snapshot to :"service_role";
 grant execute on function switch_projection(jsonb), register_projection(jsonb),
     discard_documents(text[], bigint, integer) to :"service_role";
-grant select, insert, delete on outbox to :"service_role";
 grant execute on function append_events(jsonb), forget_published(bigint[]), announce() to :"service_role";

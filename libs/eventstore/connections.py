@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
+from libs.eventstore.migrate import application_name
 from libs.eventstore.store import EventStoreError, StoreUnavailableError
 
 PooledConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
@@ -19,7 +20,7 @@ CALL_S = 10.0
 CONNECT_S = 5.0
 #: What the server ends by itself before our own time-out, so that an abandoned call leaves no locks behind.
 SETTINGS = {
-    "application_name": "autopilot",
+    "application_name": application_name(),
     "statement_timeout": "8s",
     "lock_timeout": "5s",
     # An open writing transaction holds every reader of the record back.

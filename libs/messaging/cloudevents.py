@@ -20,6 +20,9 @@ from libs.messaging.bus import UndecodableError
 #: The server's deduplication key: the event's id.
 MESSAGE_ID = "Nats-Msg-Id"
 
+#: The server puts it on a stored message that it was asked for. Whoever asks names the subject for the answer, and is not
+#: asked whether it may publish there.
+_FOUND = "Nats-Stream"
 _SOURCE = "/autopilot/"
 _TYPE = SUBJECT_ROOT + "."
 #: The HTTP binding's rule, kept for NATS: printable ASCII as it is, except space, double quote and percent.
@@ -99,10 +102,21 @@ def encode(recorded: Recorded) -> Message:
     return Message(subject, {name: value for name, value in headers.items() if value}, payload)
 
 
-def decode(registry: Registry, headers: Mapping[str, str], payload: bytes) -> Recorded:
-    """Read a message as the event it was; an unknown type is carried. Raises UndecodableError."""
+def decode(
+    registry: Registry, headers: Mapping[str, str], payload: bytes, *, subject: str | None = None
+) -> Recorded:
+    """Read a message as the event it was; an unknown type is carried. Raises UndecodableError.
+
+    `subject` is what it came under. The server lets each user publish under certain subjects alone, and that says
+    something about a message only if its headers cannot speak of another stream, and if it was published at all.
+    """
     try:
         type_, schema_version = _after(_TYPE, headers["ce-type"]), int(headers["ce-schemaversion"])
+        if subject is not None:
+            if subject != subject_of(headers["ce-subject"], type_):
+                raise ValueError(f"{headers['ce-subject']} and {type_} do not belong under {subject}")
+            if _FOUND in headers:
+                raise ValueError(f"an answer of the server, sent to {subject}")
         return Recorded(
             id=headers["ce-id"],
             stream=headers["ce-subject"],

@@ -219,7 +219,9 @@ class JetStreamDelivery:
 
     def decode(self, registry: Registry) -> None:
         """Read the event. Raises UndecodableError."""
-        self._recorded = cloudevents.decode(registry, self.message.headers or {}, self.message.data)
+        self._recorded = cloudevents.decode(
+            registry, self.message.headers or {}, self.message.data, subject=self.message.subject
+        )
 
     @property
     def recorded(self) -> Recorded:

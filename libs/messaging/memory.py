@@ -123,7 +123,12 @@ class MemoryBus:
             try:
                 if each.attempts > MAX_ATTEMPTS:
                     raise UndecodableError(f"delivered {each.attempts} times")
-                recorded = cloudevents.decode(self._registry, each.message.headers, each.message.payload)
+                recorded = cloudevents.decode(
+                    self._registry,
+                    each.message.headers,
+                    each.message.payload,
+                    subject=each.message.subject,
+                )
             except UndecodableError as error:
                 self._bury(consumer, each, error.reason, self.server.clock.now())
                 self.server.settle(consumer, each.sequence)

@@ -21,6 +21,9 @@ DEADLETTER = "DEADLETTER"
 CONTROL = "CONTROL"
 #: The only user that may change streams and consumers: the supervisor.
 ADMIN = "admin"
+#: For people with a NATS client: hears everything and says nothing. It gets no request of JetStream's either: with one,
+#: a user can have the server's answer sent to any subject, that of an event included.
+OBSERVER = "observer"
 #: A service asks here for one of its durables to be made anew.
 RECREATE = "autopilot.control.recreate"
 
@@ -41,6 +44,10 @@ class ServiceDeclaration(msgspec.Struct, frozen=True, kw_only=True):
     publishes: tuple[str, ...] = ()
     #: Whether it may list dead letters.
     reads_dead_letters: bool = False
+    #: Read models that it writes and reads.
+    views: tuple[str, ...] = ()
+    #: Whether each of its processes holds a lease of its own, named after itself.
+    lease_per_replica: bool = False
 
 
 class StreamSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +108,11 @@ def derive(services: Iterable[ServiceDeclaration]) -> Topology:
         for service in declared
         for consumer in sorted(service.consumes, key=lambda consumer: consumer.durable)
     )
-    users = (User(name=ADMIN, publish=(">",), subscribe=(">",)), *map(_user, declared))
+    users = (
+        User(name=ADMIN, publish=(">",), subscribe=(">",)),
+        User(name=OBSERVER, publish=(), subscribe=(f"{SUBJECT_ROOT}.>", f"{DEADLETTER_ROOT}.>")),
+        *map(_user, declared),
+    )
     return Topology(streams=STREAMS, consumers=consumers, users=users)
 
 
@@ -131,7 +142,7 @@ def _filters(consumer: ConsumerSpec) -> tuple[str, ...]:
 
 
 def _check(services: Sequence[ServiceDeclaration]) -> None:
-    names: set[str] = {ADMIN}
+    names: set[str] = {ADMIN, OBSERVER}
     durables: set[str] = set()
     writers: dict[str, str] = {}
     for service in services:

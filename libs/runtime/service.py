@@ -86,6 +86,8 @@ class Service:
     lease_per_replica: bool = False
     #: Whether it may list dead letters on the bus.
     reads_dead_letters: bool = False
+    #: Read models (the `view` of `Work.document`) that it keeps; to other services they do not exist.
+    views: tuple[str, ...] = ()
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -94,10 +96,12 @@ class Service:
 
     @property
     def declaration(self) -> ServiceDeclaration:
-        """Say what this service may do on the bus."""
+        """Say what this service may do on the bus and in the record's database."""
         return ServiceDeclaration(
             name=self.name,
             consumes=tuple(consumer.spec(self.name) for consumer in self.consumes),
             publishes=self.categories,
             reads_dead_letters=self.reads_dead_letters,
+            views=self.views,
+            lease_per_replica=self.lease_per_replica,
         )

@@ -20,4 +20,5 @@ service = Service(
     routes=routes,
     workers=(let_clients_go,),
     reads_dead_letters=True,
+    views=("active", "alert", "card", "disk", "incident", "limit", "mode", "open_alert", "task"),
 )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nats
 import pytest
+from nats.aio.msg import Msg
 
 from tests.e2e.stack import PROGRAM, Stack, until
 
@@ -121,6 +124,70 @@ def test_events_follow_streams_what_happens(
         _, complaints = following.communicate(timeout=30)
     assert complaints == ""
     assert following.returncode == 0
+
+
+def test_events_read_as_they_do_on_the_bus(stack: Stack, simulated: str) -> None:
+    task = ["events", "--task", simulated]
+    chosen = [*task, "--type", "gate_*", "--type", "task_done", "--json"]
+    listed, few, full = stack.run_all([*task, "--json"], chosen, [*task, "--limit", "1", "--full"])
+    everything = json.loads(listed.stdout)["events"]
+    kinds = [one["type"] for one in json.loads(few.stdout)["events"]]
+    assert kinds == [
+        one["type"] for one in everything if one["type"].startswith("gate_") or one["type"] == "task_done"
+    ]
+    assert kinds[-1] == "task_done"
+    head, *headers = full.stdout.split("\n\n")[0].splitlines()
+    first = everything[0]
+    assert head == f"[#{first['position']}] autopilot.v1.task.{simulated}.task_submitted"
+    assert first["subject"] == f"autopilot.v1.task.{simulated}.task_submitted"
+    assert {f"ce-id: {first['id']}", f"ce-subject: task-{simulated}", f"ce-hash: {first['hash']}"} <= set(
+        headers
+    )
+    assert json.loads(full.stdout.split("\n\n")[1]) == first["data"]
+
+    one, as_json, unknown = stack.run_all(
+        ["events", "get", first["id"]], ["events", "get", first["id"], "--json"], ["events", "get", "nothing"]
+    )
+    assert one.stdout == full.stdout
+    assert json.loads(as_json.stdout) == first
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert "no event 'nothing'" in unknown.stderr
+
+
+def test_what_the_bus_shows_an_observer_is_what_the_command_shows(stack: Stack, tmp_path: Path) -> None:
+    password = (stack.data_dir / "secrets" / "nats-observer").read_text().strip()
+    file = tmp_path / "walk.yaml"
+    file.write_text(
+        "title: Seen by an observer\nrepos: [{name: none, url: /nowhere}]\nengine: noop\nsynthetic: true\n"
+    )
+
+    async def watch() -> tuple[str, list[Msg]]:
+        heard: list[Msg] = []
+        done = asyncio.Event()
+
+        async def hear(message: Msg) -> None:
+            heard.append(message)
+            if message.subject.endswith(".task_done"):
+                done.set()
+
+        url = json.loads((stack.data_dir / "stack.json").read_text())["addresses"]["nats"]
+        client = await nats.connect(url, user="observer", password=password)
+        await client.subscribe("autopilot.v1.>", cb=hear)
+        await client.flush()
+        [task_id] = await asyncio.to_thread(stack.submit, file)
+        await asyncio.wait_for(done.wait(), 60)
+        await client.close()
+        return task_id, heard
+
+    task_id, heard = asyncio.run(watch())
+    (message,) = (each for each in heard if each.subject == f"autopilot.v1.task.{task_id}.task_done")
+    assert message.headers is not None
+    shown = stack.run("events", "get", message.headers["ce-id"]).stdout.split("\n\n")
+    assert shown[0].splitlines() == [
+        f"[#{message.headers['ce-position']}] {message.subject}",
+        *(f"{name}: {value}" for name, value in message.headers.items()),
+    ]
+    assert shown[1] == message.data.decode()
 
 
 def test_submit_wait_tells_the_end(stack: Stack, tmp_path: Path, task_file: Callable[..., Path]) -> None:

@@ -14,12 +14,19 @@ create or replace function append_events(
     out positions bigint[],
     out xid bigint
 )
-language plpgsql as $$
+-- Only this function writes the record: it acts as the owner of the tables for whoever may call it.
+language plpgsql security definer set search_path = public, pg_temp as $$
 #variable_conflict use_column
 declare
     item record;
     generation_ constant bigint := coalesce((request -> 'generation' ->> 'number')::bigint, 0);
+    mine constant jsonb := own_rights();
 begin
+    subject := not_owned(request, mine);
+    if subject is not null then
+        raise insufficient_privilege using message = format('%I may not append for %s', session_user, subject);
+    end if;
+
     -- Held until commit: a takeover waits for us, or we see its epoch.
     if request ? 'lease' then
         perform from lease

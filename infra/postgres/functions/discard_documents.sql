@@ -5,6 +5,7 @@ language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     removed integer;
 begin
+    perform refuse_foreign_views(of_views);
     if exists (select from projection where generation = of_generation and views && of_views) then
         raise exception 'generation % is the one that is read', of_generation using errcode = 'invalid_parameter_value';
     end if;

@@ -5,6 +5,7 @@
 create or replace function switch_projection(request jsonb, out refusal text)
 language plpgsql security definer set search_path = public, pg_temp as $$
 begin
+    perform refuse_foreign_views(array(select jsonb_array_elements_text(request -> 'views')));
     perform from lease
         where name = request -> 'lease' ->> 'name' and epoch = (request -> 'lease' ->> 'epoch')::bigint
         for key share;

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from contracts.message import Event, Meta, Recorded, Unknown, category_of
+from contracts.message import Event, Meta, Recorded, Unknown, category_of, subject_of
 from contracts.receipt import Problem
 from services.dashboard.projections.card import pull_requests, runs_in_order, stage_states
 from services.dashboard.projections.documents import Review, Run, TaskDocument
@@ -21,6 +21,8 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
 
     position: int
     id: str
+    #: What it comes under on the bus.
+    subject: str
     stream: str
     version: int
     type: str
@@ -30,7 +32,9 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     task_id: str
     meta: Meta
     data: Event | dict[str, Any]
+    prev_hash: str
     hash: str
+    xid: int
 
 
 class BriefView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -85,6 +89,7 @@ def event_view(recorded: Recorded) -> EventView:
     return EventView(
         position=recorded.position,
         id=recorded.id,
+        subject=subject_of(recorded.stream, recorded.type),
         stream=recorded.stream,
         version=recorded.version,
         type=recorded.type,
@@ -93,7 +98,9 @@ def event_view(recorded: Recorded) -> EventView:
         task_id=task_of(event),
         meta=recorded.meta,
         data=event.data if isinstance(event, Unknown) else event,
+        prev_hash=recorded.prev_hash,
         hash=recorded.hash,
+        xid=recorded.xid,
     )
 
 

@@ -50,6 +50,14 @@ def routes(running: Running) -> APIRouter:
             found = await store.read_all(await store.cursor_of(since), limit=limit + 1)
         return json_response(page_of_events(found, limit, since))
 
+    @router.get("/events/{event_id}")
+    async def event(event_id: str) -> Response:
+        """Show one event."""
+        found = await store.find(event_id)
+        if found is None:
+            raise Problem(404, "Not found", f"the record has no event {event_id[:120]!r}")
+        return json_response(msgspec.Raw(event_json(found)))
+
     @router.get("/stream")
     async def stream(
         request: Request,

@@ -89,6 +89,11 @@ async def migrate(dsn: str) -> None:
         await connection.close()
 
 
+async def finish_migration(dsn: str) -> Sequence[str]:
+    """Leave nothing for later."""
+    return ()
+
+
 async def ensure_topology(url: str, user: str, password: str) -> None:
     """Make one stream as the admin."""
     client = Client()
@@ -112,4 +117,9 @@ def nats_users(passwords: Mapping[str, str]) -> Sequence[NatsUser]:
 
 def hooks() -> Hooks:
     """Put the three together."""
-    return Hooks(migrate=migrate, ensure_topology=ensure_topology, nats_users=nats_users)
+    return Hooks(
+        migrate=migrate,
+        finish_migration=finish_migration,
+        ensure_topology=ensure_topology,
+        nats_users=nats_users,
+    )

@@ -12,10 +12,12 @@ import pytest
 
 from autopilot.stack import secrets
 from autopilot.stack.cluster import SUPERUSER, _servers_in
-from autopilot.stack.config import OWNER_ROLE, POSTGRES, SERVICE_ROLE, StackConfig
+from autopilot.stack.config import OWNER_ROLE, POSTGRES, SERVICES, StackConfig, role_of
 from autopilot.stack.errors import PartFailedError
 from autopilot.stack.stack import Stack
 from tests.integration.stack.fakes import eventually, fake_service, hooks, live_status, running
+
+GATE = role_of("gate")
 
 
 async def _connect(config: StackConfig, role: str) -> asyncpg.Connection:
@@ -23,13 +25,13 @@ async def _connect(config: StackConfig, role: str) -> asyncpg.Connection:
     passwords = {
         SUPERUSER: stored.postgres_superuser,
         OWNER_ROLE: stored.postgres_owner,
-        SERVICE_ROLE: stored.postgres_service,
+        **{role_of(name): stored.postgres[name] for name in SERVICES},
     }
     return await asyncpg.connect(config.dsn(role, passwords[role]), ssl=False)
 
 
 async def test_a_killed_server_comes_back_with_all_that_was_committed(shared: StackConfig) -> None:
-    service = await _connect(shared, SERVICE_ROLE)
+    service = await _connect(shared, GATE)
     await service.execute("INSERT INTO events SELECT generate_series(1, 1000)")
     before = live_status(shared).processes[POSTGRES]
     assert before.pid is not None
@@ -41,20 +43,20 @@ async def test_a_killed_server_comes_back_with_all_that_was_committed(shared: St
     )
     service.terminate()
     assert not [pid for pid in workers if running(pid)]
-    again = await _connect(shared, SERVICE_ROLE)
+    again = await _connect(shared, GATE)
     assert await again.fetchval("SELECT count(*) FROM events") == 1000
     await again.close()
 
 
 async def test_a_killed_worker_is_survived_without_a_restart_of_the_server(shared: StackConfig) -> None:
-    service = await _connect(shared, SERVICE_ROLE)
+    service = await _connect(shared, GATE)
     pid = live_status(shared).processes[POSTGRES].pid
     os.kill(await service.fetchval("SELECT pg_backend_pid()"), signal.SIGKILL)
     service.terminate()
 
     async def answers() -> bool:
         try:
-            again = await _connect(shared, SERVICE_ROLE)
+            again = await _connect(shared, GATE)
         except (OSError, asyncpg.PostgresError):
             return False
         await again.close()
@@ -67,7 +69,7 @@ async def test_a_killed_worker_is_survived_without_a_restart_of_the_server(share
 
 
 async def test_the_services_role_can_do_what_the_schema_grants_and_no_more(shared: StackConfig) -> None:
-    service = await _connect(shared, SERVICE_ROLE)
+    service = await _connect(shared, GATE)
     await service.execute("INSERT INTO events VALUES (0)")
     for forbidden in (
         "DELETE FROM events",
@@ -98,7 +100,7 @@ async def test_the_cluster_is_set_up_for_durability(shared: StackConfig) -> None
 
 
 async def test_a_wrong_password_is_refused(shared: StackConfig) -> None:
-    for role in (SUPERUSER, OWNER_ROLE, SERVICE_ROLE):
+    for role in (SUPERUSER, OWNER_ROLE, *map(role_of, SERVICES)):
         with pytest.raises(asyncpg.InvalidPasswordError):
             await asyncpg.connect(shared.dsn(role, "guess"), ssl=False)
 
@@ -111,8 +113,8 @@ async def test_the_unix_socket_works_and_is_private(shared: StackConfig) -> None
     connection = await asyncpg.connect(
         host=str(sockets),
         port=shared.ports[POSTGRES],
-        user=SERVICE_ROLE,
-        password=stored.postgres_service,
+        user=GATE,
+        password=stored.postgres["gate"],
         database="autopilot",
     )
     assert await connection.fetchval("SELECT 1") == 1
@@ -123,8 +125,7 @@ async def test_what_the_server_prints_is_in_its_log_without_passwords(shared: St
     text = shared.log_file(POSTGRES).read_text()
     assert "database system is ready" in text
     stored = secrets.load_or_create(shared.secrets_dir)
-    assert stored.postgres_service not in text
-    assert stored.postgres_owner not in text
+    assert all(password not in text for password in (stored.postgres_owner, *stored.postgres.values()))
 
 
 async def test_a_lock_file_with_a_recycled_id_does_not_block_the_start(used: StackConfig) -> None:
@@ -149,7 +150,7 @@ async def test_after_a_start_that_was_killed_while_it_made_the_cluster_one_is_ma
     (draft / "PG_VERSION").write_text("18\n")
     stack = Stack(config, hooks(), make_service=fake_service)
     await stack.start()
-    service = await _connect(stack.config, SERVICE_ROLE)
+    service = await _connect(stack.config, GATE)
     assert await service.fetchval("SELECT 1") == 1
     await service.close()
     await stack.stop()

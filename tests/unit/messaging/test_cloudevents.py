@@ -187,3 +187,30 @@ def test_any_payload_is_an_event_or_undecodable(payload: bytes) -> None:
     headers = cloudevents.encode(example()).headers
     with contextlib.suppress(UndecodableError):
         cloudevents.decode(registry, headers, payload)
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "autopilot.v1.side.a.noted",
+        "autopilot.v1.case.b.noted",
+        "autopilot.v1.case.a.closed",
+        "deadletter.x",
+        "",
+    ],
+)
+def test_a_message_under_the_subject_of_another_event_is_undecodable(subject: str) -> None:
+    message = cloudevents.encode(example())
+    assert message.subject not in ("", subject)
+    assert (
+        cloudevents.decode(registry, message.headers, message.payload, subject=message.subject) == example()
+    )
+    with pytest.raises(UndecodableError, match="do not belong under"):
+        cloudevents.decode(registry, message.headers, message.payload, subject=subject)
+
+
+def test_an_answer_of_the_server_under_an_events_subject_is_undecodable() -> None:
+    message = cloudevents.encode(example())
+    answered = {**message.headers, "Nats-Stream": "DEADLETTER", "Nats-Subject": "deadletter.x"}
+    with pytest.raises(UndecodableError, match="an answer of the server"):
+        cloudevents.decode(registry, answered, message.payload, subject=message.subject)

@@ -43,7 +43,7 @@ def test_a_service_gets_exactly_its_settings(tmp_path: Path) -> None:
         "AUTOPILOT_DATA_DIR": str(tmp_path),
         "AUTOPILOT_STACK_FILE": str(tmp_path / "stack.json"),
         "AUTOPILOT_POSTGRES_DSN": (
-            f"postgresql://autopilot_service:{stored.postgres_service}@127.0.0.1:8832/autopilot"
+            f"postgresql://autopilot_stage_runner:{stored.postgres['stage-runner']}@127.0.0.1:8832/autopilot"
         ),
         "AUTOPILOT_NATS_URL": "nats://127.0.0.1:8822",
         "AUTOPILOT_NATS_USER": "stage-runner",
@@ -64,5 +64,6 @@ def test_no_service_gets_the_passwords_of_others(tmp_path: Path) -> None:
         stored.postgres_owner,
         stored.nats["admin"],
         stored.nats["scheduler"],
+        stored.postgres["scheduler"],
     ]
     assert not [other for other in others if other in values]

@@ -7,3 +7,5 @@ drop index view_document_sort;
 \ir ../indexes/view_document_order.sql
 \ir ../tables/projection.sql
 \ir ../tables/snapshot.sql
+alter table snapshot enable row level security;
+create policy own on snapshot using (own_rights() -> 'category' ?| array['*', split_part(stream, '-', 1)]);

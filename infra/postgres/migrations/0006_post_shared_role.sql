@@ -1,0 +1,10 @@
+-- Nobody logs in as the role that the services shared: it stays as the group that carries what all of them are granted.
+delete from rights where role = 'autopilot_service';
+select compile_rights();
+do $$
+begin
+    if exists (select from pg_roles where rolname = 'autopilot_service') then
+        execute format('revoke connect on database %I from autopilot_service', current_database());
+    end if;
+end
+$$;

@@ -1,0 +1,293 @@
+"""What the database refuses to each service: everything that its declaration does not give it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import pytest
+
+from autopilot.stack.config import SERVICE_ROLE, role_of
+from contracts.catalogue import UNIONS
+from libs.eventstore.sql import queries
+from libs.testing.postgres import OWNER
+from tests.integration.privileges.conftest import (
+    DECLARED,
+    Roles,
+    append,
+    document,
+    event,
+    stream,
+    timer,
+    whole,
+)
+
+Role = asyncpg.Connection
+refused = pytest.raises(asyncpg.InsufficientPrivilegeError)
+
+pytestmark = pytest.mark.parametrize("service", DECLARED)
+
+#: What a role may do with each table, by any statement of its own; on rows that are its own, where there are policies.
+GRANTED = {
+    "events": {"SELECT"},
+    "streams": {"SELECT"},
+    "inbox": {"SELECT"},
+    "outbox": {"SELECT", "DELETE"},
+    "timer": {"SELECT"},
+    "lease": {"SELECT", "INSERT", "UPDATE"},
+    "view_document": {"SELECT"},
+    "rights": {"SELECT"},
+    "schema_file": set(),
+}
+
+
+BEYOND = [
+    "insert into events (xid, stream, category, version, id, type, schema_version, data, meta, prev_hash, hash,"
+    " recorded_at) values (1, 'task-9', 'task', 1, gen_random_uuid(), 'a', 1, '{}', '{}', '', '', now())",
+    "update events set version = version",
+    "delete from events",
+    "truncate events",
+    "select * from events for update",
+    "lock table events in share mode",
+    "update streams set version = version",
+    "insert into inbox values ('gate-judge-subject', 's', 1)",
+    "insert into outbox values (1, 'gate', 's', 1, now())",
+    "delete from timer",
+    "update view_document set version = version",
+    "delete from lease",
+    "update rights set owned = owned",
+    "select compile_rights()",
+    "select * from schema_file",
+    "create table mine ()",
+    "create temp table streams ()",
+    "create schema mine",
+    "create function own_rights() returns jsonb language sql return null",
+    "alter table events disable trigger all",
+    "alter table inbox disable row level security",
+    "alter function own_rights() owner to current_user",
+    "drop policy own on inbox",
+    "drop trigger events_unchangeable on events",
+    "drop table inbox",
+    "grant select on schema_file to public",
+    "set session_replication_role = replica",
+    f"set role {OWNER}",
+    f"set session authorization {OWNER}",
+    "create role mine",
+    f"grant {OWNER} to current_user",
+    "copy events to program 'true'",
+    "select pg_read_file('PG_VERSION')",
+]
+
+
+@asynccontextmanager
+async def undone(connection: Role) -> AsyncIterator[None]:
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        yield
+    finally:
+        await transaction.rollback()
+
+
+def others(service: str) -> list[str]:
+    return [name for name in DECLARED if name != service]
+
+
+async def test_it_appends_what_it_declares(role: Role, service: str) -> None:
+    async with undone(role):
+        for category in DECLARED[service].publishes:
+            assert (await append(role, {"service": service, **stream(f"{category}-new")}))["refusal"] is None
+        for consumer in DECLARED[service].consumes:
+            mark = {"consumer": consumer.durable, "stream": "task-new", "before": 0, "version": 1}
+            assert (await append(role, {"service": service, "inbox": mark}))["refusal"] is None
+
+
+async def test_it_appends_to_no_stream_of_another(role: Role, service: str) -> None:
+    foreign = sorted({*UNIONS, "unheard"} - set(DECLARED[service].publishes))
+    for category in foreign:
+        with refused:
+            await append(role, {"service": service, **stream(f"{category}-new")})
+        for own in DECLARED[service].publishes:
+            with pytest.raises(asyncpg.CheckViolationError):
+                await append(role, {"service": service, **stream(f"{category}-new", category=own)})
+            both = stream(f"{own}-new")
+            with refused:
+                await append(
+                    role, {"service": service, **both, "events": [*both["events"], event(f"{category}-new")]}
+                )
+            with refused:
+                await append(
+                    role,
+                    {"service": service, "streams": both["streams"] + stream(f"{category}-new")["streams"]},
+                )
+        with refused:
+            await append(role, {"service": service, "events": [event(f"{category}-new")]})
+    assert await role.fetchval("select count(*) from events where stream like '%-new'") == 0
+
+
+async def test_it_changes_the_head_of_no_stream_of_another(role: Role, service: str) -> None:
+    for other in others(service):
+        for category in DECLARED[other].publishes:
+            head = stream(f"{category}-{other}")["streams"][0]
+            moved = {**head, "before": 1, "before_hash": "00", "version": 2, "ended": True}
+            with refused:
+                await append(role, {"service": service, "streams": [moved]})
+
+
+async def test_no_part_of_its_appends_touches_what_another_owns(role: Role, service: str) -> None:
+    mine = whole(service)
+    for other in others(service):
+        foreign: dict[str, Any] = {
+            "service": other,
+            "lease": whole(other)["lease"],
+            "inbox": whole(other)["inbox"],
+            "timers": [timer(other)],
+            "clear_timers": [{"service": other, "key": "k"}],
+            "documents": [document(view) for view in DECLARED[other].views or ("unheard",)],
+        }
+        for part, value in foreign.items():
+            with refused:
+                await append(role, {**mine, part: value})
+            if isinstance(value, list):
+                with refused:
+                    await append(role, {**mine, part: [*mine.get(part, ()), *value]})
+
+
+async def test_what_is_left_out_of_an_append_is_not_taken_for_its_own(role: Role, service: str) -> None:
+    incomplete: list[dict[str, Any]] = [
+        {},
+        {"service": None},
+        {"service": service, "inbox": {}},
+        {"service": service, "lease": {}},
+        {"service": service, "streams": [{}], "events": [{}]},
+        {"service": service, "timers": [{}]},
+        {"service": service, "documents": [{}]},
+        {"service": service, "streams": [[stream("task-1")["streams"][0]]]},
+    ]
+    for request in incomplete:
+        try:
+            refusal = (await append(role, request))["refusal"]
+        except asyncpg.PostgresError:
+            continue
+        assert refusal in ("conflict", "stale_lease"), request
+
+
+async def test_the_tables_are_granted_as_written_here(role: Role, service: str) -> None:
+    rows = await role.fetch(
+        """
+        select relname, privilege, has_any_column_privilege(c.oid, privilege) as columns
+        from pg_class c, unnest(array['SELECT', 'INSERT', 'UPDATE', 'REFERENCES']) as privilege
+        where relnamespace = 'public'::regnamespace and relkind in ('r', 'v', 'm', 'p', 'f')
+        union all
+        select relname, privilege, has_table_privilege(c.oid, privilege)
+        from pg_class c, unnest(array['DELETE', 'TRUNCATE', 'TRIGGER']) as privilege
+        where relnamespace = 'public'::regnamespace and relkind in ('r', 'v', 'm', 'p', 'f')
+        """
+    )
+    found: dict[str, set[str]] = {row["relname"]: set() for row in rows}
+    for row in rows:
+        if row["columns"]:
+            found[row["relname"]].add(row["privilege"])
+    assert found == GRANTED
+
+
+async def test_one_function_acts_for_more_than_its_caller(role: Role, service: str) -> None:
+    rows = await role.fetch(
+        "select proname, has_function_privilege(oid, 'execute') as mine, proconfig from pg_proc"
+        " where prosecdef and pronamespace = 'public'::regnamespace"
+    )
+    assert [(row["proname"], row["mine"], row["proconfig"]) for row in rows] == [
+        ("append_events", True, ["search_path=public, pg_temp"])
+    ]
+
+
+async def test_statements_beyond_its_rights_are_refused(role: Role, service: str) -> None:
+    carried_out = []
+    for statement in BEYOND:
+        async with undone(role):
+            try:
+                await role.execute(statement)
+            except asyncpg.InsufficientPrivilegeError:
+                continue
+            carried_out.append(statement)
+    assert carried_out == []
+
+
+async def test_rows_of_others_do_not_exist_for_it(roles: Roles, role: Role, service: str) -> None:
+    declared = DECLARED[service]
+    own = {
+        ("outbox", "service"): {service},
+        ("timer", "service"): {service},
+        ("inbox", "consumer"): {consumer.durable for consumer in declared.consumes},
+        ("view_document", "view"): set(declared.views),
+        ("lease", "name"): {service},
+    }
+    owner = await roles.connect(OWNER)
+    for (table, column), names in own.items():
+        query = f"select distinct {column} as name from {table}"
+        everybodys = {row["name"] for row in await owner.fetch(query)}
+        assert {row["name"] for row in await role.fetch(query)} == everybodys & names
+        assert everybodys - names or table == "view_document"
+    await owner.close()
+
+
+async def test_it_forgets_no_outbox_row_of_another(roles: Roles, role: Role, service: str) -> None:
+    owner = await roles.connect(OWNER)
+    count = "select count(*) from outbox where service <> $1"
+    before = await owner.fetchval(count, service)
+    async with owner.transaction():
+        positions = [row["position"] for row in await owner.fetch("select position from outbox")]
+    async with undone(role):
+        await role.execute("select forget_published($1)", positions)
+        await role.execute("delete from outbox")
+        assert await role.fetchval("select count(*) from outbox") == 0
+    assert before == await owner.fetchval(count, service) > 0
+    await owner.close()
+
+
+async def test_it_takes_renews_and_releases_no_lease_of_another(role: Role, service: str) -> None:
+    for name in (name for other in others(service) for name in (other, f"relay-{other}")):
+        with refused:
+            await role.fetch(queries["acquire"], name, "thief", 60.0, True)
+        assert await role.fetch(queries["renew"], name, 1, 60.0) == []
+        assert await role.execute(queries["release"], name, 1) == "UPDATE 0"
+    async with undone(role):
+        await role.fetch(queries["acquire"], f"relay-{service}", "me", 60.0, True)
+
+
+async def test_only_a_service_with_replicas_holds_leases_named_after_a_machine(
+    role: Role, service: str
+) -> None:
+    async with undone(role):
+        if DECLARED[service].lease_per_replica:
+            (row,) = await role.fetch(queries["acquire"], "3f2a9c", "3f2a9c", 60.0, False)
+            claim = {"name": "3f2a9c", "epoch": row["epoch"]}
+            assert (await append(role, {"service": service, "lease": claim}))["refusal"] is None
+        else:
+            with refused:
+                await role.fetch(queries["acquire"], "3f2a9c", "3f2a9c", 60.0, False)
+
+
+async def test_a_search_path_of_its_own_leads_the_append_nowhere(role: Role, service: str) -> None:
+    await role.execute("set search_path = pg_temp, information_schema")
+    request = {"service": service, "timers": [timer(service)]}
+    async with undone(role):
+        row = await role.fetchrow(
+            "select * from public.append_events(($1::text)::jsonb)", json.dumps(request)
+        )
+        assert row["refusal"] is None
+
+
+async def test_it_may_not_end_the_work_of_another(roles: Roles, role: Role, service: str) -> None:
+    other = await roles.connect(role_of(others(service)[0]))
+    with refused:
+        await role.fetchval("select pg_terminate_backend($1)", other.get_server_pid())
+    await other.close()
+
+
+async def test_nobody_logs_in_as_the_group(roles: Roles, role: Role, service: str) -> None:
+    with refused:
+        await roles.connect(SERVICE_ROLE)
