@@ -19,6 +19,7 @@ from libs.eventstore.row import decode_row, seal, verify_chain, verify_end
 from libs.eventstore.sql import queries
 from libs.eventstore.store import (
     Append,
+    BusEpoch,
     ConflictError,
     Cursor,
     Document,
@@ -178,6 +179,11 @@ class PostgresStore:
     async def leases(self) -> list[Lease]:
         """List all leases by name."""
         return [codec.lease(row) for row in await self._fetch("leases")]
+
+    async def bus_epoch(self) -> BusEpoch:
+        """Tell the current epoch of the bus."""
+        rows = await self._fetch("bus_epoch")
+        return BusEpoch(**dict(rows[0])) if rows else BusEpoch()
 
     async def document(self, view: str, key: str) -> Document | None:
         """Read one document."""

@@ -18,6 +18,22 @@ ROOT = "deadletter"
 SHOWN, KEPT = 4_096, 512 * 1024
 
 
+#: Header of a note behind a letter: it names the letter that is settled.
+SETTLES = "autopilot-settles"
+
+
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """A note that a letter needs nobody any more; the letter itself stays where it is."""
+
+    letter_id: str
+    #: What became of it.
+    outcome: str
+    #: Who asked for it, and why.
+    actor: str
+    reason: str
+    at: datetime
+
+
 class Letter(DeadLetter, frozen=True, kw_only=True):
     """A dead letter as it is stored: with the message as it came."""
 

@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-import msgspec
 import structlog
 from nats.aio.msg import Msg
 
@@ -22,10 +21,9 @@ from libs.messaging.bus import (
     UndecodableError,
 )
 from libs.messaging.connection import Connection
-from libs.messaging.directread import newest
+from libs.messaging.letterbox import open_letters
 from libs.messaging.publishing import Fate, Publisher
 from libs.messaging.pulling import STALL_S, Puller, refused
-from libs.messaging.topology import DEADLETTER
 
 log = structlog.get_logger(__name__)
 
@@ -152,13 +150,7 @@ class JetStreamBus:
 
     async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
         """List dead letters, newest first. Raises BusUnavailableError, RefusedError."""
-        letters: list[DeadLetter] = []
-        for data in await newest(self._connection, DEADLETTER, limit):
-            try:
-                letters.append(deadletter.decode(data))
-            except msgspec.MsgspecError as error:
-                log.warning("dead_letter_unreadable", error=str(error))
-        return letters
+        return [*await open_letters(self._connection, limit=limit)]
 
     async def lag(self, consumer: str) -> tuple[int, int]:
         """Return (pending, unacknowledged) messages of a durable; nothing for one that is missing."""

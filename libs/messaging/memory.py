@@ -89,8 +89,7 @@ class MemoryBus:
     async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
         """List dead letters, newest first."""
         self._require(f"$JS.API.DIRECT.GET.{DEADLETTER}")
-        letters: list[DeadLetter] = [*reversed(self.server.letters.values())]
-        return letters[:limit]
+        return [*self.server.open_letters()[:limit]]
 
     async def lag(self, consumer: str) -> tuple[int, int]:
         """Return (pending, unacknowledged) messages of a durable; nothing for one that is missing."""

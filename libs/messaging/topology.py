@@ -21,9 +21,12 @@ DEADLETTER = "DEADLETTER"
 CONTROL = "CONTROL"
 #: The only user that may change streams and consumers: the supervisor.
 ADMIN = "admin"
+#: Looks at what the bus holds, to compare it with the record; changes nothing.
+AUDITOR = "auditor"
 #: A service asks here for one of its durables to be made anew.
 RECREATE = "autopilot.control.recreate"
 
+_READ_DEAD_LETTERS = (f"$JS.API.STREAM.INFO.{DEADLETTER}", f"$JS.API.DIRECT.GET.{DEADLETTER}")
 _DAY_S = 86_400.0
 _MIB = 1024 * 1024
 
@@ -101,8 +104,18 @@ def derive(services: Iterable[ServiceDeclaration]) -> Topology:
         for service in declared
         for consumer in sorted(service.consumes, key=lambda consumer: consumer.durable)
     )
-    users = (User(name=ADMIN, publish=(">",), subscribe=(">",)), *map(_user, declared))
+    users = (User(name=ADMIN, publish=(">",), subscribe=(">",)), _auditor(), *map(_user, declared))
     return Topology(streams=STREAMS, consumers=consumers, users=users)
+
+
+def _auditor() -> User:
+    publish = (
+        f"$JS.API.STREAM.INFO.{EVENTS}",
+        f"$JS.API.DIRECT.GET.{EVENTS}",
+        f"$JS.API.CONSUMER.INFO.{EVENTS}.*",
+        *_READ_DEAD_LETTERS,
+    )
+    return User(name=AUDITOR, publish=publish, subscribe=(f"{inbox_prefix(AUDITOR)}.>",))
 
 
 def _user(service: ServiceDeclaration) -> User:
@@ -117,7 +130,7 @@ def _user(service: ServiceDeclaration) -> User:
             f"{RECREATE}.{durable}",
         ]
     if service.reads_dead_letters:
-        publish += [f"$JS.API.STREAM.INFO.{DEADLETTER}", f"$JS.API.DIRECT.GET.{DEADLETTER}"]
+        publish += _READ_DEAD_LETTERS
     return User(name=service.name, publish=tuple(publish), subscribe=(f"{inbox_prefix(service.name)}.>",))
 
 
@@ -131,7 +144,7 @@ def _filters(consumer: ConsumerSpec) -> tuple[str, ...]:
 
 
 def _check(services: Sequence[ServiceDeclaration]) -> None:
-    names: set[str] = {ADMIN}
+    names: set[str] = {ADMIN, AUDITOR}
     durables: set[str] = set()
     writers: dict[str, str] = {}
     for service in services:
