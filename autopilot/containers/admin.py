@@ -38,7 +38,11 @@ async def administer(config: StackConfig, hooks: Hooks, beat: Path) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    await keep(lambda: hooks.ensure_topology(url, ADMIN, credentials.nats[ADMIN]), beat, stopping)
+    async with asyncio.TaskGroup() as group:
+        audit = group.create_task(hooks.audit_bus(dsn, url, credentials.nats)) if hooks.audit_bus else None
+        await keep(lambda: hooks.ensure_topology(url, ADMIN, credentials.nats[ADMIN]), beat, stopping)
+        if audit is not None:
+            audit.cancel()
 
 
 async def keep(

@@ -13,13 +13,15 @@ import msgspec
 from autopilot.stack.config import SERVICES
 from autopilot.stack.errors import SecretsError
 
-ADMIN = "admin"
+ADMIN, AUDITOR = "admin", "auditor"
+#: Users of the bus.
+BUS_USERS: tuple[str, ...] = (*SERVICES, ADMIN, AUDITOR)
 
 _NAMES: tuple[str, ...] = (
     "postgres-superuser",
     "postgres-owner",
     "postgres-service",
-    *(f"nats-{name}" for name in (*SERVICES, ADMIN)),
+    *(f"nats-{name}" for name in BUS_USERS),
     "api-token",
     "scrape-token",
     "session-key",
@@ -35,7 +37,7 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     postgres_owner: str
     #: What all seven services log in with.
     postgres_service: str
-    #: One password per bus user: the seven services and `admin`.
+    #: One password per bus user: the seven services, `admin` and `auditor`.
     nats: Mapping[str, str]
     api_token: str
     scrape_token: str
@@ -54,7 +56,7 @@ def load_or_create(folder: Path) -> Secrets:
         postgres_superuser=values["postgres-superuser"],
         postgres_owner=values["postgres-owner"],
         postgres_service=values["postgres-service"],
-        nats={name: values[f"nats-{name}"] for name in (*SERVICES, ADMIN)},
+        nats={name: values[f"nats-{name}"] for name in BUS_USERS},
         api_token=values["api-token"],
         scrape_token=values["scrape-token"],
         session_key=values["session-key"],

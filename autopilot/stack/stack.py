@@ -51,8 +51,11 @@ class Hooks(msgspec.Struct, frozen=True, kw_only=True):
     migrate: Callable[[str], Awaitable[None]]
     #: Makes missing streams and consumers; gets the server's address, the admin's name and password. Runs often.
     ensure_topology: Callable[[str, str, str], Awaitable[None]]
-    #: Turns the passwords by user name (seven services and `admin`) into users of the bus.
+    #: Turns the passwords by user name (seven services, `admin` and `auditor`) into users of the bus.
     nats_users: Callable[[Mapping[str, str]], Sequence[nats.NatsUser]]
+    #: Compares the bus with the record until cancelled; gets the owner's connection string, the server's address and
+    #: the passwords by user name. None: nobody does.
+    audit_bus: Callable[[str, str, Mapping[str, str]], Coroutine[None, None, None]] | None = None
 
 
 class Stack:
@@ -141,6 +144,7 @@ class Stack:
                 await keeper.first()
             keeper.start()
             self._cleanups.push_async_callback(keeper.stop)
+            self._start_audit(dsn, credentials)
             await _together(*(self._start_child(supervisor, name, report) for name in SERVICES))
             self._state = "ready"
             self._publish()
@@ -207,6 +211,20 @@ class Stack:
         with reported(report, name):
             supervisor.start([name])
             await supervisor.wait_ready(name, _READY_TIMEOUT_S)
+
+    def _start_audit(self, dsn: str, credentials: Secrets) -> None:
+        if self._hooks.audit_bus is None:
+            return
+        url = f"nats://{HOST}:{self.config.ports[NATS]}"
+        audit = asyncio.get_running_loop().create_task(
+            self._hooks.audit_bus(dsn, url, credentials.nats), name="bus-audit"
+        )
+
+        async def end() -> None:
+            audit.cancel()
+            await asyncio.wait({audit})
+
+        self._cleanups.push_async_callback(end)
 
     async def _stop(self) -> None:
         self._state = "stopping"

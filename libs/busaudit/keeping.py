@@ -68,6 +68,9 @@ async def keep_audited(
                 await _look(Auditor(view, record, wanted, registry, lambda: datetime.now(UTC), chance))
         except (BusError, EventStoreError) as error:
             log.warning("audit_not_begun", error=str(error))
+        except Exception:
+            # A defect of ours must not end the supervisor that this runs in.
+            log.exception("audit_failed")
         await asyncio.sleep(LOOK_S)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from libs.eventstore.connections import Connections
 from libs.eventstore.row import decode_row
 from libs.eventstore.sql import load
 from libs.eventstore.sql import queries as record_queries
-from libs.eventstore.store import BusEpoch, LeaseClaim, StaleLeaseError
+from libs.eventstore.store import BusEpoch, EventStoreError, LeaseClaim, StaleLeaseError
 
 LEASE = "bus-auditor"
 #: Seconds that the lease is valid; each look extends it.
@@ -43,7 +44,8 @@ class PostgresRecord:
 
     async def close(self) -> None:
         """Give back every connection; the lease lapses at once."""
-        await self._connections.fetch(record_queries["release"], LEASE, self._claimed)
+        with contextlib.suppress(EventStoreError):
+            await self._connections.fetch(record_queries["release"], LEASE, self._claimed)
         await self._connections.close()
 
     async def lead(self) -> LeaseClaim | None:

@@ -13,7 +13,7 @@ import uvicorn
 
 from libs.eventstore.outbox import Relay
 from libs.eventstore.postgres import PostgresStore
-from libs.eventstore.store import StaleLeaseError, Store, StoreUnavailableError
+from libs.eventstore.store import EventStoreError, StaleLeaseError, Store, StoreUnavailableError
 from libs.messaging.bus import Bus
 from libs.messaging.jetstream import JetStreamBus
 from libs.runtime import http
@@ -128,7 +128,10 @@ class Runner:
         wrong: dict[str, str] = {}
         try:
             await store.ping()
-        except StoreUnavailableError as error:
+            epoch = await store.bus_epoch()
+            if not epoch.sound:
+                wrong["bus_audit"] = f"made anew from the record, epoch {epoch.epoch}: {epoch.reason}"
+        except EventStoreError as error:
             wrong["record"] = str(error)
         if not bus.healthy:
             wrong["bus"] = "not connected, or a permission was refused; see the log"
