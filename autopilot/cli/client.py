@@ -49,6 +49,10 @@ class Client:
         """Call the read API."""
         return self._call("dashboard", method, path, **options)
 
+    def service(self, name: str, method: str, path: str, **options: Any) -> Any:
+        """Call a service by its name."""
+        return self._call(name, method, path, **options)
+
     def download(self, path: str) -> Iterator[bytes]:
         """Stream an artifact from the read API."""
         with self._answered("dashboard") as base, self._http.stream("GET", base + path) as answer:

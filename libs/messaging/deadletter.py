@@ -9,7 +9,7 @@ from datetime import datetime
 import msgspec
 
 from contracts.message import SUBJECT_ROOT
-from libs.messaging.bus import DeadLetter
+from libs.messaging.bus import DeadLetter, Settlement
 
 ROOT = "deadletter"
 
@@ -20,18 +20,6 @@ SHOWN, KEPT = 4_096, 512 * 1024
 
 #: Header of a note behind a letter: it names the letter that is settled.
 SETTLES = "autopilot-settles"
-
-
-class Settlement(msgspec.Struct, frozen=True, kw_only=True):
-    """A note that a letter needs nobody any more; the letter itself stays where it is."""
-
-    letter_id: str
-    #: What became of it.
-    outcome: str
-    #: Who asked for it, and why.
-    actor: str
-    reason: str
-    at: datetime
 
 
 class Letter(DeadLetter, frozen=True, kw_only=True):
@@ -86,8 +74,8 @@ def write(
     )
 
 
-def encode(letter: Letter) -> bytes:
-    """Write a letter as JSON."""
+def encode(letter: Letter | Settlement) -> bytes:
+    """Write a letter, or a note behind one, as JSON."""
     return msgspec.json.encode(letter)
 
 

@@ -18,6 +18,7 @@ from libs.messaging.bus import (
     DeadLetter,
     Delivery,
     RefusedError,
+    Settlement,
     UndecodableError,
 )
 from libs.messaging.connection import Connection
@@ -140,13 +141,26 @@ class JetStreamBus:
             "content-type": "application/json",
         }
         message = cloudevents.Message(deadletter.subject_for(consumer), headers, deadletter.encode(letter))
+        await self._publish_letter(message, letter.id)
+        log.error("message_dead", durable=consumer, event_id=letter.event_id, reason=reason)
+        await delivery.term()
+
+    async def settle_letter(self, consumer: str, note: Settlement) -> None:
+        """Put a note behind a dead letter of a consumer. Raises BusUnavailableError, RefusedError."""
+        headers = {
+            cloudevents.MESSAGE_ID: f"{note.letter_id}-settled",
+            "content-type": "application/json",
+            deadletter.SETTLES: note.letter_id,
+        }
+        message = cloudevents.Message(deadletter.subject_for(consumer), headers, deadletter.encode(note))
+        await self._publish_letter(message, note.letter_id)
+
+    async def _publish_letter(self, message: cloudevents.Message, letter_id: str) -> None:
         (fate,) = await self._publisher.publish([message])
         if fate is Fate.REFUSED:
             raise RefusedError([message.subject], f"{self._service} may not publish this")
         if fate is not Fate.CONFIRMED:
-            raise BusUnavailableError(f"the dead letter {letter.id} was not confirmed")
-        log.error("message_dead", durable=consumer, event_id=letter.event_id, reason=reason)
-        await delivery.term()
+            raise BusUnavailableError(f"the dead letter {letter_id} was not confirmed")
 
     async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
         """List dead letters, newest first. Raises BusUnavailableError, RefusedError."""

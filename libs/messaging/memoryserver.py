@@ -13,9 +13,9 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from contracts.message import Recorded
-from libs.messaging.bus import ConsumerSpec
+from libs.messaging.bus import ConsumerSpec, Settlement
 from libs.messaging.cloudevents import MESSAGE_ID, Message
-from libs.messaging.deadletter import Letter, Settlement
+from libs.messaging.deadletter import Letter
 from libs.messaging.subject import covers, matches
 from libs.messaging.topology import STREAMS, Topology, User
 

@@ -119,10 +119,8 @@ class Consumption:
             return Retry(after_s=1.0, reason=f"{type(error).__name__}: {error}")
 
     async def _perform(self, event: Recorded, before: int) -> Outcome:
-        news = event if self._consumer.everything else event.event
-
         async def act(work: Work) -> None:
-            outcome = await self._consumer.handler(news, work)
+            outcome = await self._consumer.handle(event, work)
             if isinstance(outcome, (Retry, Reject)):
                 raise _RefusedError(outcome)
 

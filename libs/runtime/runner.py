@@ -16,7 +16,7 @@ from libs.eventstore.postgres import PostgresStore
 from libs.eventstore.store import EventStoreError, StaleLeaseError, Store, StoreUnavailableError
 from libs.messaging.bus import Bus
 from libs.messaging.jetstream import JetStreamBus
-from libs.runtime import http
+from libs.runtime import http, redrive
 from libs.runtime.clock import RandomIds, SystemClock
 from libs.runtime.config import Config
 from libs.runtime.consumption import Consumption
@@ -110,6 +110,7 @@ class Runner:
         timekeeping = Timekeeping(running)
         consumptions = [Consumption(running, consumer) for consumer in self._service.consumes]
         self._consumptions = consumptions
+        running.letter_settled = self._letter_settled
         observe(running, consumptions)
         try:
             async with asyncio.TaskGroup() as group:
@@ -123,6 +124,11 @@ class Runner:
             raise errors.exceptions[0] from errors
         finally:
             self._leading = False
+
+    def _letter_settled(self, durable: str) -> None:
+        for consumption in self._consumptions:
+            if consumption.durable == durable and consumption.buried:
+                consumption.buried -= 1
 
     async def _not_ready(self, store: Store, bus: Bus, leadership: Leadership) -> dict[str, str]:
         wrong: dict[str, str] = {}
@@ -160,6 +166,8 @@ class _Server(uvicorn.Server):
 
     def __init__(self, running: Running, ready: object, config: Config) -> None:
         app = http.build(running, ready)  # type: ignore[arg-type]
+        if running.service.consumes:
+            app.include_router(redrive.routes(running))
         super().__init__(
             uvicorn.Config(
                 app,
