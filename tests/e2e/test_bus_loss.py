@@ -16,6 +16,7 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
+from nats.aio.client import Client
 
 from autopilot.stack.config import SERVICE_ROLE, SERVICES
 from contracts.catalogue import registry
@@ -158,6 +159,33 @@ def test_a_bus_that_loses_everything_costs_no_task_and_repeats_none(own: Stack) 
     # The page hears of every event, too: it may be a little behind.
     until(lambda: not asyncio.run(query(own, UNHEARD)), "the page")
     assert sound(own, 2)["epoch"] == 2
+    invented(own)
+
+
+def invented(stack: Stack) -> None:
+    """Somebody with the admin's password puts an event on the bus that nobody recorded."""
+    asyncio.run(publish(stack, "autopilot.v1.task.none.task_done", b"{}"))
+    assert "is no event of the record" in sound(stack, 3)["reason"]
+    letters = stack.json("dlq", "list")
+    assert {one["consumer"] for one in letters} >= {"dashboard-project"}
+    letter = next(one for one in letters if one["consumer"] == "dashboard-project")
+    shown = stack.run("dlq", "show", letter["id"])
+    assert shown.returncode == 0, shown
+    assert letter["reason"] in shown.stdout
+    assert "The record holds no such event" in shown.stdout
+    done = stack.run("dlq", "redrive", "--all", "--reason", "a test")
+    assert done.returncode == 0, done
+    assert stack.json("dlq", "list") == []
+    assert stack.run("dlq", "redrive", letter["id"]).returncode == 1
+    until(lambda: ready(stack), "readiness")
+
+
+async def publish(stack: Stack, subject: str, payload: bytes) -> None:
+    client = Client()
+    url = f"nats://127.0.0.1:{stack.state['ports']['nats']}"
+    await client.connect(url, user="admin", password=stack.secret("nats-admin"))
+    await client.jetstream().publish(subject, payload)
+    await client.close()
 
 
 UNHEARD = """
