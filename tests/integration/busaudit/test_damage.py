@@ -81,7 +81,7 @@ async def test_a_store_deleted_under_a_running_server_and_lost_with_it(house: Ho
     await afterwards(house)
 
 
-@pytest.mark.parametrize("share", [0.02, 0.3, 0.75, 0.98])
+@pytest.mark.parametrize("share", [0.02, 0.75])
 async def test_a_block_that_was_cut_short(house: House, share: float) -> None:
     await before(house)
     house.server.kill()
@@ -93,7 +93,7 @@ async def test_a_block_that_was_cut_short(house: House, share: float) -> None:
     await afterwards(house)
 
 
-@pytest.mark.parametrize("share", [0.01, 0.2, 0.5, 0.74, 0.99])
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
 async def test_one_bit_flipped_while_the_server_is_stopped(house: House, share: float) -> None:
     await before(house)
     house.server.kill()
@@ -174,17 +174,7 @@ def forged(house: House) -> tuple[str, bytes, dict[str, str]]:
     return message.subject, payload, {**message.headers, "Nats-Msg-Id": "another"}
 
 
-def elsewhere(house: House) -> tuple[str, bytes, dict[str, str]]:
-    message = cloudevents.encode(house.written[-1])
-    return "autopilot.v1.side.s1.noted", message.payload, {**message.headers, "Nats-Msg-Id": "another"}
-
-
-def relabelled(house: House) -> tuple[str, bytes, dict[str, str]]:
-    message = cloudevents.encode(house.written[-1])
-    return message.subject, message.payload, {**message.headers, "Nats-Msg-Id": "x", "ce-actor": "somebody"}
-
-
-@pytest.mark.parametrize("make", [nonsense, stranger, forged, elsewhere, relabelled])
+@pytest.mark.parametrize("make", [nonsense, stranger, forged])
 async def test_a_message_that_nobody_recorded(
     house: House, make: Callable[[House], tuple[str, bytes, dict[str, str]]]
 ) -> None:
