@@ -9,10 +9,12 @@ from functools import cache
 from autopilot.stack.config import SERVICE_ROLE, SERVICES, module_of, role_of
 from autopilot.stack.nats import NatsUser
 from autopilot.stack.stack import Hooks
+from contracts.catalogue import registry
+from libs.busaudit.keeping import keep_audited
 from libs.eventstore import migrate as migrations
 from libs.eventstore import rights as database
 from libs.messaging import admin
-from libs.messaging.topology import Topology, derive
+from libs.messaging.topology import ADMIN, AUDITOR, Topology, derive
 from libs.runtime.service import Service
 
 
@@ -53,6 +55,22 @@ async def ensure_topology(url: str, user: str, password: str) -> None:
     await admin.ensure_topology(url, user, password, topology())
 
 
+async def audit_bus(dsn_owner: str, url: str, passwords: Mapping[str, str]) -> None:
+    """Compare the bus with the record until cancelled, and make it anew where they differ."""
+
+    async def rebuild(first_sequence: int) -> None:
+        await admin.rebuild_events(url, ADMIN, passwords[ADMIN], topology(), first_sequence)
+
+    await keep_audited(
+        dsn=dsn_owner,
+        url=url,
+        password=passwords[AUDITOR],
+        topology=topology(),
+        registry=registry,
+        rebuild=rebuild,
+    )
+
+
 def hooks() -> Hooks:
     """Return what the stack is given."""
     return Hooks(
@@ -60,4 +78,5 @@ def hooks() -> Hooks:
         finish_migration=migrations.finish,
         ensure_topology=ensure_topology,
         nats_users=nats_users,
+        audit_bus=audit_bus,
     )

@@ -1,4 +1,4 @@
-"""`alerts`, `mode`, `config`, `dlq`."""
+"""`alerts`, `mode`, `config`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from autopilot.cli.options import AsJson, DataDir, client
 config = typer.Typer(
     help="Settings that can be changed while running.", no_args_is_help=True, rich_markup_mode=show.MARKUP
 )
-dlq = typer.Typer(help="Messages that were given up.", no_args_is_help=True, rich_markup_mode=show.MARKUP)
 
 #: Modes that can be set; `minimal` and `read-only` need a release that enforces them everywhere.
 MODES = ("normal", "emergency-stop")
@@ -70,19 +69,3 @@ def config_set(
         raise UsageError(f"NAME=VALUE: {setting!r} is no setting; there is max_concurrent=NUMBER")
     found = client(data_dir).scheduler("PUT", "/v1/config", json={name: int(value)})
     show.as_json(found) if json else show.facts(found)
-
-
-@dlq.callback()
-def _dlq() -> None:
-    """Keep `dlq` a group: `list` is its first command."""
-
-
-@dlq.command("list")
-def dlq_list(data_dir: DataDir = None, json: AsJson = False) -> None:
-    """List dead letters, newest first."""
-    found = client(data_dir).dashboard("GET", "/api/v1/dead-letters")["dead_letters"]
-    if json:
-        show.as_json(found)
-        return
-    rows = [(one["at"], one["consumer"], one["type"], one["stream"], one["reason"]) for one in found]
-    show.table(("at", "consumer", "type", "stream", "reason"), rows)

@@ -44,7 +44,11 @@ async def administer(config: StackConfig, hooks: Hooks, beat: Path) -> None:
         await hooks.ensure_topology(url, ADMIN, credentials.nats[ADMIN])
         await finishing.step()
 
-    await keep(ensure, beat, stopping)
+    async with asyncio.TaskGroup() as group:
+        audit = group.create_task(hooks.audit_bus(dsn, url, credentials.nats)) if hooks.audit_bus else None
+        await keep(ensure, beat, stopping)
+        if audit is not None:
+            audit.cancel()
 
 
 class Finishing:

@@ -13,13 +13,15 @@ import msgspec
 from autopilot.stack.config import SERVICES
 from autopilot.stack.errors import SecretsError
 
-ADMIN, OBSERVER = "admin", "observer"
+ADMIN, AUDITOR, OBSERVER = "admin", "auditor", "observer"
+#: Users of the bus.
+BUS_USERS: tuple[str, ...] = (*SERVICES, ADMIN, AUDITOR, OBSERVER)
 
 _NAMES: tuple[str, ...] = (
     "postgres-superuser",
     "postgres-owner",
     *(f"postgres-{name}" for name in SERVICES),
-    *(f"nats-{name}" for name in (*SERVICES, ADMIN, OBSERVER)),
+    *(f"nats-{name}" for name in BUS_USERS),
     "api-token",
     "scrape-token",
     "session-key",
@@ -35,7 +37,7 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     postgres_owner: str
     #: One password per service.
     postgres: Mapping[str, str]
-    #: One password per bus user: the seven services, `admin` and `observer`.
+    #: One password per bus user: the seven services, `admin`, `auditor` and `observer`.
     nats: Mapping[str, str]
     api_token: str
     scrape_token: str
@@ -56,7 +58,7 @@ def load_or_create(folder: Path) -> Secrets:
         postgres_superuser=values["postgres-superuser"],
         postgres_owner=values["postgres-owner"],
         postgres={name: values[f"postgres-{name}"] for name in SERVICES},
-        nats={name: values[f"nats-{name}"] for name in (*SERVICES, ADMIN, OBSERVER)},
+        nats={name: values[f"nats-{name}"] for name in BUS_USERS},
         api_token=values["api-token"],
         scrape_token=values["scrape-token"],
         session_key=values["session-key"],

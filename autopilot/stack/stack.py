@@ -53,8 +53,11 @@ class Hooks(msgspec.Struct, frozen=True, kw_only=True):
     finish_migration: Callable[[str], Awaitable[Sequence[str]]]
     #: Makes missing streams and consumers; gets the server's address, the admin's name and password. Runs often.
     ensure_topology: Callable[[str, str, str], Awaitable[None]]
-    #: Turns the passwords by user name (seven services, `admin`, `observer`) into users of the bus.
+    #: Turns the passwords by user name (seven services, `admin`, `auditor`, `observer`) into users of the bus.
     nats_users: Callable[[Mapping[str, str]], Sequence[nats.NatsUser]]
+    #: Compares the bus with the record until cancelled; gets the owner's connection string, the server's address and
+    #: the passwords by user name. None: nobody does.
+    audit_bus: Callable[[str, str, Mapping[str, str]], Coroutine[None, None, None]] | None = None
 
 
 class Stack:
@@ -143,6 +146,7 @@ class Stack:
                 await keeper.first()
             keeper.start()
             self._cleanups.push_async_callback(keeper.stop)
+            self._start_audit(dsn, credentials)
             await _together(*(self._start_child(supervisor, name, report) for name in SERVICES))
             if error := await outcome_of(self._finish_migration(dsn), _MIGRATION_TIMEOUT_S):
                 # The services work without it, and the next start tries again.
@@ -216,6 +220,20 @@ class Stack:
         with reported(report, name):
             supervisor.start([name])
             await supervisor.wait_ready(name, _READY_TIMEOUT_S)
+
+    def _start_audit(self, dsn: str, credentials: Secrets) -> None:
+        if self._hooks.audit_bus is None:
+            return
+        url = f"nats://{HOST}:{self.config.ports[NATS]}"
+        audit = asyncio.get_running_loop().create_task(
+            self._hooks.audit_bus(dsn, url, credentials.nats), name="bus-audit"
+        )
+
+        async def end() -> None:
+            audit.cancel()
+            await asyncio.wait({audit})
+
+        self._cleanups.push_async_callback(end)
 
     async def _stop(self) -> None:
         self._state = "stopping"

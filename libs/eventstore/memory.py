@@ -19,6 +19,7 @@ from contracts.message import CARRIER, Recorded, Registry, category_of
 from libs.eventstore.row import Row, Sealed, decode_row, seal, verify_chain, verify_end
 from libs.eventstore.store import (
     Append,
+    BusEpoch,
     ConflictError,
     Cursor,
     Document,
@@ -82,6 +83,9 @@ class MemoryStore:
         self._documents: dict[tuple[str, int, str], Document] = {}
         self._projections: dict[str, Projection] = {}
         self._snapshots: dict[str, Snapshot] = {}
+        #: The auditor's, in `libs/busaudit/memory.py`.
+        self.epoch = BusEpoch()
+        self.audit: bytes | None = None
         self._xid = 0
         self._appended = asyncio.Event()
 
@@ -273,6 +277,30 @@ class MemoryStore:
         for position in positions:
             self._outbox.pop(position, None)
 
+    def stretch(self, after: int, limit: int | None = None) -> list[Recorded]:
+        """Return events behind a position; for the auditor."""
+        return self._recorded[after : None if limit is None else after + limit]
+
+    def inbox(self, consumer: str, stream: str) -> int:
+        """Return the last version that a consumer has handled; for the auditor."""
+        return self._inbox.get((consumer, stream), 0)
+
+    def in_outbox(self, position: int) -> bool:
+        """Tell whether an event waits for its publication; for the auditor."""
+        return position in self._outbox
+
+    def age_s(self, event: Recorded) -> float:
+        """Return the seconds since an event was recorded; for the auditor."""
+        return (self._clock.now() - event.recorded_at).total_seconds()
+
+    def requeue(self, events: Sequence[Recorded]) -> set[int]:
+        """Put events back into the outbox, old enough for the next sweep; for the auditor."""
+        for event in events:
+            self._outbox.setdefault(
+                event.position, (event.meta.service, self._clock.now() - timedelta(seconds=10))
+            )
+        return {event.position for event in events}
+
     async def due_timers(self, service: str, now: datetime, *, limit: int = 100) -> list[Timer]:
         """Read timers that are due, the earliest first."""
         due = [timer for timer in self._timers.values() if timer.service == service and timer.due <= now]
@@ -314,6 +342,10 @@ class MemoryStore:
     async def leases(self) -> list[Lease]:
         """List all leases by name."""
         return [self._leases[name] for name in sorted(self._leases)]
+
+    async def bus_epoch(self) -> BusEpoch:
+        """Tell the current epoch of the bus."""
+        return self.epoch
 
     async def document(self, view: str, key: str, *, generation: int | None = None) -> Document | None:
         """Read one document."""

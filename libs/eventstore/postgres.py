@@ -21,6 +21,7 @@ from libs.eventstore.scan import scan
 from libs.eventstore.sql import queries
 from libs.eventstore.store import (
     Append,
+    BusEpoch,
     ConflictError,
     Cursor,
     Document,
@@ -190,6 +191,11 @@ class PostgresStore:
     async def leases(self) -> list[Lease]:
         """List all leases by name."""
         return [codec.lease(row) for row in await self._fetch("leases")]
+
+    async def bus_epoch(self) -> BusEpoch:
+        """Tell the current epoch of the bus."""
+        rows = await self._fetch("bus_epoch")
+        return BusEpoch(**dict(rows[0])) if rows else BusEpoch()
 
     async def document(self, view: str, key: str, *, generation: int | None = None) -> Document | None:
         """Read one document."""

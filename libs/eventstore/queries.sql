@@ -113,6 +113,9 @@ update lease set until = clock_timestamp() where name = $1 and epoch = $2
 -- leases --
 select name, holder, epoch, until from lease order by name
 
+-- bus_epoch --
+select epoch, state, reason from bus_epoch order by epoch desc limit 1
+
 -- document --
 select view, key, data, version, sort from view_document
 where view = $1 and key = $2

@@ -235,6 +235,28 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     generation: Generation | None = None
 
 
+class BusEpoch(msgspec.Struct, frozen=True, kw_only=True):
+    """The life of the bus that the auditor has begun last; number 0 before the first."""
+
+    epoch: int = 0
+    #: `rebuilding`, `rebuilt` and `republishing` while the bus is being made anew from the record, then `sound`.
+    state: str = "sound"
+    #: What was found wrong with the bus before.
+    reason: str = ""
+
+    @property
+    def sound(self) -> bool:
+        """Whether the bus holds what it should, as far as is known."""
+        return self.state == "sound"
+
+
+class Cursor(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """A place in the reading order."""
+
+    xid: int = 0
+    position: int = 0
+
+
 class Store(Protocol):
     """What the record does; `libs/testing/storecase.py` is the test that every implementation passes."""
 
@@ -333,6 +355,10 @@ class Store(Protocol):
 
     async def leases(self) -> list[Lease]:
         """List all leases with their state by the record's clock."""
+        ...
+
+    async def bus_epoch(self) -> BusEpoch:
+        """Tell the current epoch of the bus; the auditor writes it."""
         ...
 
     async def document(self, view: str, key: str, *, generation: int | None = None) -> Document | None:

@@ -1,5 +1,5 @@
-"""Makes a topology true on a server: what is missing is created, what differs is changed, no stream is ever
-deleted.
+"""Makes a topology true on a server: what is missing is created, what differs is changed. Only the auditor's rebuild
+removes a stream.
 
 Only the supervisor runs this: at the start, every few seconds, and after a restart of the server. It also
 answers the services' requests for a new durable, which wait in the stream CONTROL.
@@ -67,23 +67,46 @@ async def ensure_topology(url: str, user: str, password: str, topology: Topology
         await connection.close()
 
 
+async def rebuild_events(url: str, user: str, password: str, topology: Topology, first_sequence: int) -> None:
+    """Remove the stream of events with its durables, and make them anew, empty, counting from a sequence.
+
+    With the old stream go its ids, so that nothing which is published again is taken for a repetition. If this process
+    dies in between, the next run of either function makes what is missing. Raises as `ensure_topology`.
+    """
+    connection = await Connection.open(url, user=user, password=password, name="admin", timeout_s=_CONNECT_S)
+    try:
+        admin = _Admin(connection)
+        await admin.remove(EVENTS)
+        await admin.ensure(topology, first_sequence)
+    finally:
+        await connection.close()
+
+
 class _Admin:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._changes: dict[str, list[str]] = {"created": [], "updated": [], "recreated": []}
 
-    async def ensure(self, topology: Topology) -> Changes:
+    async def ensure(self, topology: Topology, first_sequence: int = 1) -> Changes:
         for stream in topology.streams:
-            await self._stream(stream)
+            await self._stream(stream, first_sequence if stream.name == EVENTS else 1)
         for consumer in topology.consumers:
             await self._consumer(consumer)
         return Changes(**{kind: tuple(names) for kind, names in self._changes.items()})
 
-    async def _stream(self, spec: StreamSpec) -> None:
+    async def remove(self, stream: str) -> None:
+        try:
+            await self._call(f"$JS.API.STREAM.DELETE.{stream}", None, _Any)
+        except ApiError as error:
+            if error.code != 404:
+                raise
+
+    async def _stream(self, spec: StreamSpec, first_sequence: int) -> None:
         wanted = _stream_config(spec)
         found = await self._find(f"$JS.API.STREAM.INFO.{spec.name}")
         if found is None:
-            await self._call(f"$JS.API.STREAM.CREATE.{spec.name}", wanted, _Any)
+            begun = {**wanted, "first_seq": first_sequence} if first_sequence > 1 else wanted
+            await self._call(f"$JS.API.STREAM.CREATE.{spec.name}", begun, _Any)
             self._note("created", spec.name)
         elif _differs(wanted, found.config):
             await self._call(f"$JS.API.STREAM.UPDATE.{spec.name}", wanted, _Any)

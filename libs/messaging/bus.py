@@ -114,6 +114,18 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     raw: str = ""
 
 
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """A note that a letter needs nobody any more; the letter itself stays where it is."""
+
+    letter_id: str
+    #: What became of it.
+    outcome: str
+    #: Who asked for it, and why.
+    actor: str
+    reason: str
+    at: datetime
+
+
 class Bus(Protocol):
     """What the bus does; `libs/testing/buscase.py` is the test that every implementation passes."""
 
@@ -143,6 +155,13 @@ class Bus(Protocol):
 
     async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
         """List dead letters, newest first. Raises BusUnavailableError, RefusedError."""
+        ...
+
+    async def settle_letter(self, consumer: str, note: Settlement) -> None:
+        """Put a note behind a dead letter of a consumer: nobody has to look at it any more.
+
+        Raises BusUnavailableError, RefusedError where it could not be written.
+        """
         ...
 
     async def lag(self, consumer: str) -> tuple[int, int]:

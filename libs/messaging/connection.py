@@ -101,6 +101,11 @@ class Connection:
         """Tell whether messages can be sent now."""
         return self._client.is_connected and self.up.is_set()
 
+    @property
+    def server_id(self) -> str:
+        """Name the running server: another one after each of its starts; empty before the first connection."""
+        return str(self._client._server_info.get("server_id", ""))
+
     def inbox(self, token: str) -> str:
         """Name a subject on which only this connection listens."""
         return f"{self._inbox}.{token}"

@@ -9,13 +9,17 @@ from datetime import datetime
 import msgspec
 
 from contracts.message import SUBJECT_ROOT
-from libs.messaging.bus import DeadLetter
+from libs.messaging.bus import DeadLetter, Settlement
 
 ROOT = "deadletter"
 
 #: Characters of the payload shown as text, and bytes of it kept: a letter has to fit into one message
 #: whatever came, or the message could never be terminated. A larger event is in the record under its id.
 SHOWN, KEPT = 4_096, 512 * 1024
+
+
+#: Header of a note behind a letter: it names the letter that is settled.
+SETTLES = "autopilot-settles"
 
 
 class Letter(DeadLetter, frozen=True, kw_only=True):
@@ -70,8 +74,8 @@ def write(
     )
 
 
-def encode(letter: Letter) -> bytes:
-    """Write a letter as JSON."""
+def encode(letter: Letter | Settlement) -> bytes:
+    """Write a letter, or a note behind one, as JSON."""
     return msgspec.json.encode(letter)
 
 

@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-import msgspec
 import structlog
 from nats.aio.msg import Msg
 
@@ -19,13 +18,13 @@ from libs.messaging.bus import (
     DeadLetter,
     Delivery,
     RefusedError,
+    Settlement,
     UndecodableError,
 )
 from libs.messaging.connection import Connection
-from libs.messaging.directread import newest
+from libs.messaging.letterbox import open_letters
 from libs.messaging.publishing import Fate, Publisher
 from libs.messaging.pulling import STALL_S, Puller, refused
-from libs.messaging.topology import DEADLETTER
 
 log = structlog.get_logger(__name__)
 
@@ -142,23 +141,30 @@ class JetStreamBus:
             "content-type": "application/json",
         }
         message = cloudevents.Message(deadletter.subject_for(consumer), headers, deadletter.encode(letter))
+        await self._publish_letter(message, letter.id)
+        log.error("message_dead", durable=consumer, event_id=letter.event_id, reason=reason)
+        await delivery.term()
+
+    async def settle_letter(self, consumer: str, note: Settlement) -> None:
+        """Put a note behind a dead letter of a consumer. Raises BusUnavailableError, RefusedError."""
+        headers = {
+            cloudevents.MESSAGE_ID: f"{note.letter_id}-settled",
+            "content-type": "application/json",
+            deadletter.SETTLES: note.letter_id,
+        }
+        message = cloudevents.Message(deadletter.subject_for(consumer), headers, deadletter.encode(note))
+        await self._publish_letter(message, note.letter_id)
+
+    async def _publish_letter(self, message: cloudevents.Message, letter_id: str) -> None:
         (fate,) = await self._publisher.publish([message])
         if fate is Fate.REFUSED:
             raise RefusedError([message.subject], f"{self._service} may not publish this")
         if fate is not Fate.CONFIRMED:
-            raise BusUnavailableError(f"the dead letter {letter.id} was not confirmed")
-        log.error("message_dead", durable=consumer, event_id=letter.event_id, reason=reason)
-        await delivery.term()
+            raise BusUnavailableError(f"the dead letter {letter_id} was not confirmed")
 
     async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
         """List dead letters, newest first. Raises BusUnavailableError, RefusedError."""
-        letters: list[DeadLetter] = []
-        for data in await newest(self._connection, DEADLETTER, limit):
-            try:
-                letters.append(deadletter.decode(data))
-            except msgspec.MsgspecError as error:
-                log.warning("dead_letter_unreadable", error=str(error))
-        return letters
+        return [*await open_letters(self._connection, limit=limit)]
 
     async def lag(self, consumer: str) -> tuple[int, int]:
         """Return (pending, unacknowledged) messages of a durable; nothing for one that is missing."""

@@ -18,6 +18,7 @@ from libs.messaging.bus import (
     DeadLetter,
     Delivery,
     RefusedError,
+    Settlement,
     UndecodableError,
 )
 from libs.messaging.memoryserver import MemoryServer, Taken
@@ -88,8 +89,14 @@ class MemoryBus:
     async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
         """List dead letters, newest first."""
         self._require(f"$JS.API.DIRECT.GET.{DEADLETTER}")
-        letters: list[DeadLetter] = [*reversed(self.server.letters.values())]
-        return letters[:limit]
+        return [*self.server.open_letters()[:limit]]
+
+    async def settle_letter(self, consumer: str, note: Settlement) -> None:
+        """Put a note behind a dead letter of a consumer."""
+        if not self._up:
+            raise BusUnavailableError("not connected")
+        self._require(deadletter.subject_for(consumer))
+        self.server.settled[note.letter_id] = note
 
     async def lag(self, consumer: str) -> tuple[int, int]:
         """Return (pending, unacknowledged) messages of a durable; nothing for one that is missing."""

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from contracts.message import Recorded
-from libs.messaging.bus import ConsumerSpec
+from libs.messaging.bus import ConsumerSpec, Settlement
 from libs.messaging.cloudevents import MESSAGE_ID, Message
 from libs.messaging.deadletter import Letter
 from libs.messaging.subject import covers, matches
@@ -67,10 +67,18 @@ class MemoryServer:
         self.lose_confirmation: Callable[[Recorded], bool] = lambda event: False
         #: Dead letters by id, oldest first.
         self.letters: dict[str, Letter] = {}
-        #: The same for a fetch from a durable that is missing.
+        #: What settled a dead letter, by the letter's id.
+        self.settled: dict[str, Settlement] = {}
+        #: Set, and replaced, whenever a fetch from a durable that is missing should look again.
         self._changed = asyncio.Event()
+        #: Raised by whoever plays a start of the server.
+        self.starts = 1
+        #: When the stream of events was made; every one differs.
+        self.created = clock.now()
         self._users: dict[str, User] = {}
-        self._log: list[Message] = []
+        #: Messages by sequence, in order.
+        self._log: dict[int, Message] = {}
+        self.last_sequence = 0
         self._ids: dict[str, datetime] = {}
         self._durables: dict[str, _Durable] = {}
         self.ensure(topology)
@@ -96,11 +104,38 @@ class MemoryServer:
 
     def wipe(self) -> None:
         """Lose everything, as with a deleted store directory; `ensure` brings back what is declared."""
+        self.letters.clear()
+        self.settled.clear()
+        self.starts += 1
+        self._begin(1)
+
+    def rebuild(self, topology: Topology, first_sequence: int) -> None:
+        """Remove the stream of events with its durables and make it anew, as the admin does."""
+        self._begin(first_sequence)
+        self.ensure(topology)
+
+    def delete(self, sequence: int) -> None:
+        """Delete one message, as only an admin may."""
+        del self._log[sequence]
+
+    def truncate(self, last_sequence: int) -> None:
+        """Lose every message behind a sequence and hand their sequences out again, as a damaged store does."""
+        self._log = {at: message for at, message in self._log.items() if at <= last_sequence}
+        self.last_sequence = last_sequence
+        for durable in self._durables.values():
+            durable.seen = min(durable.seen, last_sequence)
+            durable.pending = {at: each for at, each in durable.pending.items() if at <= last_sequence}
+        self.starts += 1
+        self.wake()
+
+    def _begin(self, first_sequence: int) -> None:
         self._log.clear()
         self._ids.clear()
         self.wake()
         self._durables.clear()
-        self.letters.clear()
+        self.last_sequence = first_sequence - 1
+        self.created = max(self.clock.now(), self.created + timedelta(microseconds=1))
+        self.wake()
 
     def inject(self, subject: str, headers: Mapping[str, str], payload: bytes) -> None:
         """Store a message as it is, whatever it is."""
@@ -109,7 +144,25 @@ class MemoryServer:
     @property
     def messages(self) -> Sequence[Message]:
         """Show what is stored, in order."""
-        return tuple(self._log)
+        return tuple(self._log.values())
+
+    @property
+    def first_sequence(self) -> int:
+        """Return the sequence of the first message, or of the next one where there is none."""
+        return next(iter(self._log), self.last_sequence + 1)
+
+    def numbered(self) -> Sequence[tuple[int, Message]]:
+        """Show what is stored with its sequences, in order."""
+        return tuple(self._log.items())
+
+    @property
+    def durables(self) -> frozenset[str]:
+        """Name the durables that exist."""
+        return frozenset(self._durables)
+
+    def open_letters(self) -> list[Letter]:
+        """List the dead letters that nothing has settled, newest first."""
+        return [letter for letter in reversed(self.letters.values()) if letter.id not in self.settled]
 
     def allows(self, user: str, subject: str) -> bool:
         """Tell whether a user may publish a subject."""
@@ -123,7 +176,8 @@ class MemoryServer:
         before = self._ids.get(id_)
         if before is not None and now - before < _DUPLICATE_WINDOW:
             return
-        self._log.append(message)
+        self.last_sequence += 1
+        self._log[self.last_sequence] = message
         if id_:
             self._ids[id_] = now
         for durable in self._durables.values():
@@ -132,7 +186,7 @@ class MemoryServer:
 
     def message(self, sequence: int) -> Message:
         """Return a stored message."""
-        return self._log[sequence - 1]
+        return self._log[sequence]
 
     def take(self, consumer: str, batch: int) -> list[Taken]:
         """Hand out up to `batch` messages of a durable: first what is due again, then what is new."""
@@ -140,14 +194,17 @@ class MemoryServer:
         if durable is None or not self.available:
             return []
         now = self.clock.now()
+        durable.pending = {at: each for at, each in durable.pending.items() if at in self._log}
         sequences = [
             sequence for sequence in sorted(durable.pending) if durable.pending[sequence].due <= now
         ][:batch]
-        while len(sequences) < batch and durable.seen < len(self._log):
-            if len(durable.pending) >= durable.spec.max_ack_pending:
+        while len(sequences) < batch and len(durable.pending) < durable.spec.max_ack_pending:
+            following = max(durable.seen + 1, self.first_sequence)
+            if following > self.last_sequence:
                 break
-            durable.seen += 1
-            if self._takes(durable, self._log[durable.seen - 1]):
+            durable.seen = following
+            message = self._log.get(durable.seen)
+            if message is not None and self._takes(durable, message):
                 durable.pending[durable.seen] = _Pending(due=now, attempts=0)
                 sequences.append(durable.seen)
         for sequence in sequences:
@@ -177,7 +234,7 @@ class MemoryServer:
         durable = self._durables.get(consumer)
         if durable is None:
             return (0, 0)
-        ahead = sum(self._takes(durable, message) for message in self._log[durable.seen :])
+        ahead = sum(self._takes(durable, message) for at, message in self._log.items() if at > durable.seen)
         return (ahead, len(durable.pending))
 
     def due_in(self, consumer: str) -> float | None:

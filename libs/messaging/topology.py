@@ -24,9 +24,12 @@ ADMIN = "admin"
 #: For people with a NATS client: hears everything and says nothing. It gets no request of JetStream's either: with one,
 #: a user can have the server's answer sent to any subject, that of an event included.
 OBSERVER = "observer"
+#: Looks at what the bus holds, to compare it with the record; changes nothing.
+AUDITOR = "auditor"
 #: A service asks here for one of its durables to be made anew.
 RECREATE = "autopilot.control.recreate"
 
+_READ_DEAD_LETTERS = (f"$JS.API.STREAM.INFO.{DEADLETTER}", f"$JS.API.DIRECT.GET.{DEADLETTER}")
 _DAY_S = 86_400.0
 _MIB = 1024 * 1024
 
@@ -110,10 +113,21 @@ def derive(services: Iterable[ServiceDeclaration]) -> Topology:
     )
     users = (
         User(name=ADMIN, publish=(">",), subscribe=(">",)),
+        _auditor(),
         User(name=OBSERVER, publish=(), subscribe=(f"{SUBJECT_ROOT}.>", f"{DEADLETTER_ROOT}.>")),
         *map(_user, declared),
     )
     return Topology(streams=STREAMS, consumers=consumers, users=users)
+
+
+def _auditor() -> User:
+    publish = (
+        f"$JS.API.STREAM.INFO.{EVENTS}",
+        f"$JS.API.DIRECT.GET.{EVENTS}",
+        f"$JS.API.CONSUMER.INFO.{EVENTS}.*",
+        *_READ_DEAD_LETTERS,
+    )
+    return User(name=AUDITOR, publish=publish, subscribe=(f"{inbox_prefix(AUDITOR)}.>",))
 
 
 def _user(service: ServiceDeclaration) -> User:
@@ -128,7 +142,7 @@ def _user(service: ServiceDeclaration) -> User:
             f"{RECREATE}.{durable}",
         ]
     if service.reads_dead_letters:
-        publish += [f"$JS.API.STREAM.INFO.{DEADLETTER}", f"$JS.API.DIRECT.GET.{DEADLETTER}"]
+        publish += _READ_DEAD_LETTERS
     return User(name=service.name, publish=tuple(publish), subscribe=(f"{inbox_prefix(service.name)}.>",))
 
 
@@ -142,7 +156,7 @@ def _filters(consumer: ConsumerSpec) -> tuple[str, ...]:
 
 
 def _check(services: Sequence[ServiceDeclaration]) -> None:
-    names: set[str] = {ADMIN, OBSERVER}
+    names: set[str] = {ADMIN, AUDITOR, OBSERVER}
     durables: set[str] = set()
     writers: dict[str, str] = {}
     for service in services:

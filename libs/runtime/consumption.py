@@ -129,10 +129,9 @@ class Consumption:
             # Not to be passed over: the inbox would say that it was handled.
             reason = f"{event.type} of schema version {event.schema_version} comes from a newer release"
             return Retry(after_s=NEWER_S, reason=reason)
-        news = event if self._consumer.everything else event.event
 
         async def act(work: Work) -> None:
-            outcome = await self._consumer.handler(news, work)
+            outcome = await self._consumer.handle(event, work)
             if isinstance(outcome, (Retry, Reject)):
                 raise _RefusedError(outcome)
 

@@ -17,10 +17,10 @@ from prometheus_client.registry import CollectorRegistry
 
 from libs.eventstore.outbox import Relay
 from libs.eventstore.postgres import PostgresStore
-from libs.eventstore.store import StaleLeaseError, Store, StoreUnavailableError
+from libs.eventstore.store import EventStoreError, StaleLeaseError, Store, StoreUnavailableError
 from libs.messaging.bus import Bus
 from libs.messaging.jetstream import JetStreamBus
-from libs.runtime import http
+from libs.runtime import http, redrive
 from libs.runtime.clock import RandomIds, SystemClock
 from libs.runtime.config import Config
 from libs.runtime.consumption import Consumption
@@ -141,6 +141,7 @@ class Runner:
         timekeeping = Timekeeping(running)
         consumptions = [Consumption(running, consumer) for consumer in self._service.consumes]
         self._consumptions = consumptions
+        running.letter_settled = self._letter_settled
         observe(running, consumptions, self._registry)
         try:
             async with asyncio.TaskGroup() as group:
@@ -157,13 +158,21 @@ class Runner:
         finally:
             self._leading = False
 
+    def _letter_settled(self, durable: str) -> None:
+        for consumption in self._consumptions:
+            if consumption.durable == durable and consumption.buried:
+                consumption.buried -= 1
+
     async def _not_ready(self, running: Running, bus: Bus, leadership: Leadership) -> dict[str, str]:
         wrong: dict[str, str] = {}
         if running.rebuilder is not None and (reason := running.rebuilder.failure):
             wrong["projection"] = f"cannot be built anew, the old one is shown: {reason}"
         try:
             await running.store.ping()
-        except StoreUnavailableError as error:
+            epoch = await running.store.bus_epoch()
+            if not epoch.sound:
+                wrong["bus_audit"] = f"made anew from the record, epoch {epoch.epoch}: {epoch.reason}"
+        except EventStoreError as error:
             wrong["record"] = str(error)
         if not bus.healthy:
             wrong["bus"] = "not connected, or a permission was refused; see the log"
@@ -192,6 +201,8 @@ class _Server(uvicorn.Server):
 
     def __init__(self, running: Running, ready: Ready, config: Config) -> None:
         app = http.build(running, ready)
+        if running.service.consumes:
+            app.include_router(redrive.routes(running))
         super().__init__(
             uvicorn.Config(
                 app,

@@ -50,6 +50,8 @@ class Running:
         self.parts: Any = None
         #: Called when a commit has set timers, so that a sooner one is not slept through.
         self.on_timer: Callable[[], None] = lambda: None
+        #: Called with the durable when one of its dead letters needs nobody any more.
+        self.letter_settled: Callable[[str], None] = lambda durable: None
         self._publish = publish
         self._cache = StateCache()
         self._turn: AbstractAsyncContextManager[Any] = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from contracts.message import Event, Registry, subject_filter, wire_type
+from contracts.message import Event, Recorded, Registry, subject_filter, wire_type
 from libs.eventsourcing.decider import Decider
 from libs.messaging.bus import ConsumerSpec
 from libs.messaging.outcome import Outcome
@@ -19,6 +20,14 @@ from libs.runtime.work import Work
 
 #: A handler takes the news and the unit of work; None means done.
 Handler = Callable[[Any, Work], Awaitable[Outcome | None]]
+#: Seconds that one decision may take: longer than any call of the record, so that a record that is away is told as such.
+DECISION_S = 12.0
+
+
+class NoDecisionError(Exception):
+    """A handler did not come to a decision in time."""
+
+
 #: A timer handler takes the timer's subject and the unit of work.
 TimerHandler = Callable[[str, Work], Awaitable[None]]
 
@@ -32,6 +41,20 @@ class Consumer:
     everything: bool = False
     #: How many more messages may be taken now, given what the service assembled; None means as many as there are.
     room: Callable[[Any], int] | None = None
+    #: Seconds after which a decision counts as failed.
+    patience_s: float = DECISION_S
+
+    async def handle(self, event: Recorded, work: Work) -> Outcome | None:
+        """Let the handler decide, within its time. Raises NoDecisionError, and whatever the handler raises."""
+        news = event if self.everything else event.event
+        limit = asyncio.timeout(self.patience_s)
+        try:
+            async with limit:
+                return await self.handler(news, work)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise NoDecisionError(f"no decision within {self.patience_s:g} s") from error
 
     @cached_property
     def events(self) -> tuple[type[Event], ...]:

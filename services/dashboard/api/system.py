@@ -1,4 +1,4 @@
-"""The system as a whole: mode, alerts, dead letters, how far the views are."""
+"""The system as a whole: mode, alerts, how far the views are."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import msgspec
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
-from libs.messaging.bus import BusError
-from libs.runtime.http import Problem, json_response
+from libs.runtime.http import json_response
 from libs.runtime.running import Running
 from services.dashboard.api import views
 from services.dashboard.api.flow import flow
@@ -109,14 +108,6 @@ def routes(running: Running) -> APIRouter:
         view = "open_alert" if state == "open" else "alert"
         found = await views.listing(store, view, AlertDocument, limit=limit, before=before, keep=keep)
         return json_response({"alerts": found.items, "next": found.next})
-
-    @router.get("/dead-letters")
-    async def dead_letters(limit: Limit = 100) -> Response:
-        """List messages that were given up, newest first."""
-        try:
-            return json_response({"dead_letters": await running.bus.dead_letters(limit=limit)})
-        except BusError as error:
-            raise Problem(503, "Bus unavailable", str(error), headers={"Retry-After": "2"}) from error
 
     async def mode_in_force() -> ModeDocument:
         return await views.one(store, "mode", SCOPE, ModeDocument) or ModeDocument()

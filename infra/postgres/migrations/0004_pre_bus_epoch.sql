@@ -1,0 +1,2 @@
+-- The auditor's tables.
+\ir ../tables/bus_epoch.sql

@@ -1,0 +1,1 @@
+"""Compares the bus with the record, and rebuilds it from there when it lost, re-used or invented messages."""
