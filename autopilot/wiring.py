@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
+from pathlib import Path
 
 from autopilot.stack.config import SERVICE_ROLE, SERVICES, module_of
 from autopilot.stack.nats import NatsUser
@@ -46,6 +47,15 @@ async def ensure_topology(url: str, user: str, password: str) -> None:
     await admin.ensure_topology(url, user, password, topology())
 
 
+async def seal(dsn_owner: str, key: str, data_dir: Path, tell: Callable[[str | None], None]) -> None:
+    """Sign checkpoints over the record until cancelled."""
+    # Here, because most of what imports this has nothing to sign and need not wait for OpenSSL.
+    from libs.journal.sealer import keep_sealing
+    from libs.journal.signing import SigningKey
+
+    await keep_sealing(dsn_owner, SigningKey(key), data_dir, tell)
+
+
 def hooks() -> Hooks:
     """Return what the stack is given."""
-    return Hooks(migrate=migrate, ensure_topology=ensure_topology, nats_users=nats_users)
+    return Hooks(migrate=migrate, ensure_topology=ensure_topology, nats_users=nats_users, seal=seal)

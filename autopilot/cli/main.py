@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from autopilot.cli import demo, init, lifecycle, record, show, submit, system, tasks
+from autopilot.cli import demo, init, journal, lifecycle, record, show, submit, system, tasks
 from autopilot.cli.failure import CliError
 from autopilot.stack.errors import StackError
 
@@ -62,6 +62,7 @@ for command in COMMANDS:
     app.command()(command)
 app.add_typer(system.config, name="config")
 app.add_typer(system.dlq, name="dlq")
+app.add_typer(journal.journal, name="journal")
 
 
 def main() -> None:

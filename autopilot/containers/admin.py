@@ -1,4 +1,4 @@
-"""Makes roles, schema and topology, and then keeps the topology: what the embedded stack's supervisor does."""
+"""Makes roles, schema and topology, then keeps the topology and seals the record: what the supervisor does elsewhere."""
 
 from __future__ import annotations
 
@@ -38,7 +38,17 @@ async def administer(config: StackConfig, hooks: Hooks, beat: Path) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    await keep(lambda: hooks.ensure_topology(url, ADMIN, credentials.nats[ADMIN]), beat, stopping)
+    # One that fails ends the other, and the container with it: the engine starts it again.
+    async with asyncio.TaskGroup() as group:
+        sealing = group.create_task(_seal(config, hooks, dsn, credentials))
+        await keep(lambda: hooks.ensure_topology(url, ADMIN, credentials.nats[ADMIN]), beat, stopping)
+        sealing.cancel()
+
+
+async def _seal(config: StackConfig, hooks: Hooks, dsn: str, credentials: Secrets) -> None:
+    """Sign checkpoints over the record; what is wrong is in the log."""
+    if hooks.seal is not None:
+        await hooks.seal(dsn, credentials.journal_key, config.data_dir, lambda _: None)
 
 
 async def keep(

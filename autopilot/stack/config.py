@@ -45,6 +45,7 @@ DEFAULT_PORTS: Mapping[str, int] = MappingProxyType(
 DATABASE = "autopilot"
 OWNER_ROLE = "autopilot_owner"
 SERVICE_ROLE = "autopilot_service"
+READER_ROLE = "autopilot_reader"
 
 
 class StackConfig(msgspec.Struct, frozen=True, kw_only=True):

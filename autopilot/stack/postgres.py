@@ -10,7 +10,7 @@ import asyncpg
 
 from autopilot.stack import cluster
 from autopilot.stack.child import Child
-from autopilot.stack.config import DATABASE, OWNER_ROLE, POSTGRES, SERVICE_ROLE, StackConfig
+from autopilot.stack.config import DATABASE, OWNER_ROLE, POSTGRES, READER_ROLE, SERVICE_ROLE, StackConfig
 from autopilot.stack.errors import PartFailedError
 from autopilot.stack.secrets import Secrets
 
@@ -80,10 +80,15 @@ async def connect(config: StackConfig, secrets: Secrets) -> asyncpg.Connection |
 
 
 async def set_up(connection: asyncpg.Connection, secrets: Secrets) -> None:
-    """Make the database and its two roles if they are missing, and set their passwords; twice is once."""
+    """Make the database and its roles if they are missing, and set their passwords; twice is once."""
     # A failing statement is logged with its text, and these hold passwords.
     await connection.execute("SET log_min_error_statement = 'panic'")
-    for role, password in ((OWNER_ROLE, secrets.postgres_owner), (SERVICE_ROLE, secrets.postgres_service)):
+    passwords = {
+        OWNER_ROLE: secrets.postgres_owner,
+        SERVICE_ROLE: secrets.postgres_service,
+        READER_ROLE: secrets.postgres_reader,
+    }
+    for role, password in passwords.items():
         if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
             await connection.execute(f"CREATE ROLE {role} LOGIN")
         # A statement like this takes no parameters, so the server quotes them.
@@ -96,4 +101,8 @@ async def set_up(connection: asyncpg.Connection, secrets: Secrets) -> None:
     if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
         await connection.execute(f"CREATE DATABASE {DATABASE} OWNER {OWNER_ROLE}")
     await connection.execute(f"REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC")
-    await connection.execute(f"GRANT CONNECT ON DATABASE {DATABASE} TO {SERVICE_ROLE}")
+    await connection.execute(f"GRANT CONNECT ON DATABASE {DATABASE} TO {SERVICE_ROLE}, {READER_ROLE}")
+    # All rows of all tables, whatever policies say to others, and nothing else.
+    await connection.execute(f"ALTER ROLE {READER_ROLE} BYPASSRLS")
+    await connection.execute(f"ALTER ROLE {READER_ROLE} SET default_transaction_read_only = 'on'")
+    await connection.execute(f"GRANT pg_read_all_data TO {READER_ROLE}")

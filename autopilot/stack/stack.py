@@ -26,6 +26,7 @@ from autopilot.stack import (
 from autopilot.stack.child import Child
 from autopilot.stack.config import HOST, NATS, OWNER_ROLE, POSTGRES, SERVICES, StackConfig
 from autopilot.stack.errors import PartFailedError, PortsInUseError, StackError
+from autopilot.stack.journal import JournalKeeper
 from autopilot.stack.lock import InstanceLock
 from autopilot.stack.ports import PortBlock, busy
 from autopilot.stack.progress import WHOLE, Report, reported, silent
@@ -53,6 +54,9 @@ class Hooks(msgspec.Struct, frozen=True, kw_only=True):
     ensure_topology: Callable[[str, str, str], Awaitable[None]]
     #: Turns the passwords by user name (seven services and `admin`) into users of the bus.
     nats_users: Callable[[Mapping[str, str]], Sequence[nats.NatsUser]]
+    #: Seals the record until cancelled; gets the owner's connection string, the signing key, the data directory, and
+    #: what to call with what is wrong, or with None when all is well.
+    seal: Callable[[str, str, Path, Callable[[str | None], None]], Awaitable[None]] | None = None
 
 
 class Stack:
@@ -75,6 +79,7 @@ class Stack:
         self._watchdog: Watchdog | None = None
         self._supervisor: Supervisor | None = None
         self._topology: TopologyKeeper | None = None
+        self._journal: JournalKeeper | None = None
         #: What was acquired, given back in reverse order.
         self._cleanups = contextlib.AsyncExitStack()
         self._publish_due = False
@@ -122,6 +127,7 @@ class Stack:
             watchdog_pid=self._watchdog.pid if self._watchdog else None,
             processes=self._supervisor.statuses() if self._supervisor else {},
             topology=self._topology.status if self._topology else None,
+            journal=self._journal.status if self._journal else None,
         )
 
     async def _start(self, report: Report) -> None:
@@ -141,6 +147,7 @@ class Stack:
                 await keeper.first()
             keeper.start()
             self._cleanups.push_async_callback(keeper.stop)
+            self._seal_record(dsn, credentials.journal_key)
             await _together(*(self._start_child(supervisor, name, report) for name in SERVICES))
             self._state = "ready"
             self._publish()
@@ -190,6 +197,16 @@ class Stack:
         self._supervisor, self._topology = supervisor, keeper
         self._publish()
         return supervisor, keeper
+
+    def _seal_record(self, dsn: str, key: str) -> None:
+        """Begin to seal the record. Here, and not in a service, so that no service can sign what it has written."""
+        if (seal := self._hooks.seal) is not None:
+            keeper = JournalKeeper(
+                lambda tell: seal(dsn, key, self.config.data_dir, tell), on_change=self._publish_soon
+            )
+            keeper.start()
+            self._cleanups.push_async_callback(keeper.stop)
+            self._journal = keeper
 
     async def _start_postgres(
         self, supervisor: Supervisor, credentials: Secrets, sockets: Path, report: Report

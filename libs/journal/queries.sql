@@ -45,3 +45,6 @@ from events order by position
 
 -- streams --
 select stream, category, version, hash, ended from streams order by stream
+
+-- schema --
+select name from schema_file where name ~ '^[0-9]' order by name

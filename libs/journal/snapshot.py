@@ -71,6 +71,10 @@ class Snapshot:
         rows = await self.connection.fetch(_queries["last"])
         return int(rows[0]["number"]) if rows else 0
 
+    async def schema(self) -> list[str]:
+        """List the migrations that the tables have had."""
+        return [row["name"] for row in await self.connection.fetch(_queries["schema"])]
+
     async def drawn(self) -> int:
         """Return the highest position that any writer was given; later than the snapshot, so never too low for it."""
         return int((await self.connection.fetch(_queries["drawn"]))[0]["upto"])
