@@ -1,14 +1,14 @@
 -- drawn --
--- The highest position that any transaction has drawn. Read before `running`, in a statement of its own: a snapshot
--- that was taken first would not know of a transaction that began and drew in between.
+-- The highest position that any transaction has drawn. Read before `mark`, in a statement of its own.
 select case when is_called then last_value else 0 end as upto from events_position_seq
 
--- running --
--- Every transaction that has drawn a position so far had its id before, so it is below this one.
-select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as xmax
+-- mark --
+-- An append moves its streams' heads before it draws positions, so it had its transaction id by then, and that is below
+-- this one. Not `pg_snapshot_xmax`: that is one past the last transaction that has ended, and others run beyond it.
+select pg_current_xact_id()::text::bigint as mark
 
 -- sealable --
--- One row with `closed` false until all of those have ended; then the range is final, and its events follow.
+-- One row with `closed` false until all below the mark have ended; then the range is final, and its events follow.
 with look as materialized (
     select pg_snapshot_xmin(pg_current_snapshot())::text::bigint >= $3::bigint as closed, clock_timestamp() as at
 )

@@ -81,7 +81,7 @@ class Sealer:
             upto = (await self._fetch("drawn"))[0]["upto"]
             if upto <= end:
                 return 0
-            self._closing = upto, (await self._fetch("running"))[0]["xmax"]
+            self._closing = upto, (await self._fetch("mark"))[0]["mark"]
         rows = await self._sealable(end, *self._closing)
         if rows is None:
             return 0

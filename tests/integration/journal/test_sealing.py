@@ -28,19 +28,32 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RETRY_S", 0.05)
 
 
-async def test_a_late_commit_keeps_its_range_open_until_it_has_ended(journal: Journal) -> None:
-    """Position 1 is drawn first and committed last: position 2 is not sealed before it is decided."""
+async def append_by(connection: asyncpg.Connection[asyncpg.Record], case: str) -> None:
+    """Append with nothing around it: a store's announcement would be one more transaction."""
+    append = request(seal(plain(first(Noted(case_id=case))), registry)).decode()
+    assert await connection.fetchval("select refusal from append_events($1::jsonb)", append) is None
+
+
+@pytest.mark.parametrize("early", ["before", "after"])
+async def test_a_late_commit_keeps_its_range_open_until_it_has_ended(journal: Journal, early: str) -> None:
+    """Whether its position is before or behind that of an event which is there already, nothing is sealed around it.
+
+    The one behind is the hard case: no transaction that began later has ended, so a snapshot's xmax is not beyond it.
+    """
     sealer = await journal.sealer()
-    late = await asyncpg.connect(journal.dsn)
+    connection, late = await asyncpg.connect(journal.dsn), await asyncpg.connect(journal.dsn)
+    if early == "before":
+        await append_by(connection, "early")
     transaction = late.transaction()
     await transaction.start()
-    append = request(seal(plain(first(Noted(case_id="late"))), registry)).decode()
-    await late.execute("select refusal from append_events($1::jsonb)", append)
-    await journal.note("b", "early")
-    assert await sealer.step() == 0
+    await append_by(late, "late")
+    if early == "after":
+        await append_by(connection, "early")
+    assert [await sealer.step() for _ in range(2)] == [0, 0]
     await transaction.commit()
-    await late.close()
     assert await sealer.step() == 2
+    await late.close()
+    await connection.close()
     verdict = await journal.verify()
     assert (verdict.ok, verdict.unsealed) == (True, 0)
 
@@ -48,10 +61,9 @@ async def test_a_late_commit_keeps_its_range_open_until_it_has_ended(journal: Jo
 async def test_positions_that_were_rolled_back_are_sealed_as_empty(journal: Journal) -> None:
     sealer = await journal.sealer()
     connection = await asyncpg.connect(journal.dsn)
-    append = request(seal(plain(first(Noted(case_id="gone"))), registry)).decode()
     undone = connection.transaction()
     await undone.start()
-    await connection.execute("select refusal from append_events($1::jsonb)", append)
+    await append_by(connection, "gone")
     await undone.rollback()
     await connection.close()
     assert await sealer.step() == 0
