@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import os
+import re
 import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -29,6 +30,7 @@ from libs.journal.source import Entry, Kept, KeptHead
 RECORD = {"checkpoint": "number", "events": "position", "streams": "stream"}
 #: Lines longer than this were not written here: an event has at most six megabytes.
 _LINE_LIMIT = 64 * 2**20
+_LINE = re.compile(rb'\{"([a-z_]+)":(.*)\}\n', re.DOTALL)
 
 
 class ArchiveError(Exception):
@@ -208,10 +210,10 @@ class Archive:
         raise ArchiveError(f"{self._path} has no end: it was cut off behind line {number}")
 
     def _split(self, line: bytes, number: int) -> tuple[str, bytes]:
-        start, colon, rest = line.partition(b":")
-        if not (start.startswith(b'{"') and start.endswith(b'"') and colon and rest.endswith(b"}\n")):
+        found = _LINE.fullmatch(line)
+        if found is None:
             raise ArchiveError(f"{self._path}: line {number} is none of an archive")
-        return start[2:-1].decode(errors="replace"), rest[:-2]
+        return found[1].decode(), found[2]
 
     def _header(self) -> Header:
         try:

@@ -61,6 +61,8 @@ class Sealer:
         self._last: Signed | None = None
         #: A range that is about to be sealed: its end, and the transaction id below which all must have ended.
         self._closing: tuple[int, int] | None = None
+        #: Up to here nothing but positions that were drawn in vain; they are sealed with the next event.
+        self._empty = 0
 
     async def start(self) -> None:
         """Find where the last one stopped. Raises JournalBrokenError, StoreUnavailableError, OSError."""
@@ -79,7 +81,7 @@ class Sealer:
         end = self._last.checkpoint.upto if self._last else 0
         if self._closing is None:
             upto = (await self._fetch("drawn"))[0]["upto"]
-            if upto <= end:
+            if upto <= max(end, self._empty):
                 return 0
             self._closing = upto, (await self._fetch("mark"))[0]["mark"]
         rows = await self._sealable(end, *self._closing)
@@ -92,6 +94,7 @@ class Sealer:
         else:
             self._closing = None
         if not rows:
+            self._empty = upto
             return 0
         signed = await asyncio.to_thread(
             seal,
