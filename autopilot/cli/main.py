@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from autopilot.cli import demo, init, journal, lifecycle, record, show, submit, system, tasks
+from autopilot.cli import backup, demo, init, journal, lifecycle, record, replay, show, submit, system, tasks
 from autopilot.cli.failure import CliError
 from autopilot.stack.errors import StackError
 
@@ -55,6 +55,9 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     submit.schema,
     record.events,
     record.evidence,
+    replay.replay,
+    backup.backup,
+    backup.restore,
     system.alerts,
     system.mode,
 )

@@ -103,6 +103,22 @@ class Stack:
                 raise StackError(str(error)) from error
             raise
 
+    async def start_database(self, report: Report = silent) -> Secrets:
+        """Start Postgres alone, with its schema, for work on the record while nothing else runs; raises `StackError`.
+
+        `stop` ends it.
+        """
+        try:
+            sockets = await self._take_directory()
+            credentials = secrets.load_or_create(self.config.secrets_dir)
+            supervisor, _ = self._supervise(credentials, sockets)
+            await self._start_postgres(supervisor, credentials, sockets, report)
+            await self._migrate(self.config.dsn(OWNER_ROLE, credentials.postgres_owner), report)
+            return credentials
+        except BaseException:
+            await self.stop()
+            raise
+
     async def wait(self) -> None:
         """Wait until the stack has been stopped."""
         await self._stopped.wait()
@@ -139,10 +155,8 @@ class Stack:
                 self._start_postgres(supervisor, credentials, sockets, report),
                 self._start_child(supervisor, NATS, report),
             )
-            with reported(report, MIGRATIONS):
-                dsn = self.config.dsn(OWNER_ROLE, credentials.postgres_owner)
-                if error := await outcome_of(self._hooks.migrate(dsn), _MIGRATION_TIMEOUT_S):
-                    raise PartFailedError(MIGRATIONS, error)
+            dsn = self.config.dsn(OWNER_ROLE, credentials.postgres_owner)
+            await self._migrate(dsn, report)
             with reported(report, TOPOLOGY):
                 await keeper.first()
             keeper.start()
@@ -151,6 +165,11 @@ class Stack:
             await _together(*(self._start_child(supervisor, name, report) for name in SERVICES))
             self._state = "ready"
             self._publish()
+
+    async def _migrate(self, dsn: str, report: Report) -> None:
+        with reported(report, MIGRATIONS):
+            if error := await outcome_of(self._hooks.migrate(dsn), _MIGRATION_TIMEOUT_S):
+                raise PartFailedError(MIGRATIONS, error)
 
     async def _take_directory(self) -> Path:
         """Become the only stack of this directory and of its ports; returns the directory of the sockets."""

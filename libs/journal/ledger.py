@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 FOLDER, NAME = "journal", "checkpoints.jsonl"
@@ -37,9 +37,13 @@ class Ledger:
 
     def append(self, line: str) -> None:
         """Add a line, durable when this returns. Raises FileNotFoundError."""
+        self.extend((line,))
+
+    def extend(self, lines: Iterable[str]) -> None:
+        """Add lines, durable when this returns. Raises FileNotFoundError."""
         fd = os.open(self.path, os.O_WRONLY | os.O_APPEND)
         try:
-            data = line.encode() + b"\n"
+            data = "".join(line + "\n" for line in lines).encode()
             while data:
                 data = data[os.write(fd, data) :]
             os.fdatasync(fd)
