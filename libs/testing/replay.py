@@ -119,7 +119,8 @@ class Folds:
 
 def encoded(state: Any) -> bytes:
     """Write a state so that equal states are equal bytes, whatever the order of their sets."""
-    return msgspec.json.encode(state, order="deterministic")
+    plain = msgspec.to_builtins(state, str_keys=True, order="deterministic")
+    return msgspec.json.encode(plain, order="deterministic")
 
 
 def read(path: Path) -> Golden:

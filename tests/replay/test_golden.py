@@ -46,7 +46,7 @@ def test_a_fold_that_changed_is_named_with_the_first_event_after_which_it_differ
 
     def forgetful(state: Any, event: Any) -> Any:
         after = task.evolve(state, event)
-        return state if type(event).__name__ == "StageSkipped" else after
+        return state if type(event).__name__ == "StageRequested" else after
 
     owns = tuple(
         dataclasses.replace(one, evolve=forgetful) if one.category == "task" else one
@@ -55,8 +55,8 @@ def test_a_fold_that_changed_is_named_with_the_first_event_after_which_it_differ
     monkeypatch.setattr("services.scheduler.app.service", dataclasses.replace(scheduler, owns=owns))
     assert replay.main([str(golden)]) == 1
     said = capsys.readouterr().out
-    assert "(stage_skipped)" in said
-    assert "state.skipped" in said
+    assert "(stage_requested)" in said
+    assert "state.attempts" in said
 
 
 def test_an_event_that_no_class_reads_any_more_is_named(golden: Path) -> None:
