@@ -31,23 +31,15 @@ def test_the_record_is_sealed_and_an_export_verifies_without_the_stack(stack: St
     assert verdict["ok"]
     assert stack.state["journal"]["ok"]
     assert (stack.data_dir / "secrets" / "journal-key").stat().st_mode & 0o777 == 0o600
-    assert verdict["key"] == stack.secret("journal-public-key")
-    assert "ok: " in stack.run("journal", "verify").stdout
-
-    file = tmp_path / "record.gz"
-    assert stack.json("journal", "export", file)["rows"]["events"] >= verdict["events"]
-    nowhere = Stack(tmp_path / "nowhere")
     key = stack.secret("journal-public-key")
-    assert nowhere.json("journal", "verify", "--file", file, "--public-key", key)["ok"]
-    assert nowhere.run("journal", "verify", "--file", file, "--public-key", "ab" * 32).returncode == 1
-    assert nowhere.run("journal", "verify", "--file", file, "--public-key", "short").returncode == 2
-    assert nowhere.run("journal", "verify", "--file", tmp_path / "missing").returncode == 2
-    assert nowhere.run("journal", "verify").returncode == 3
+    assert verdict["key"] == key
 
+    file, nowhere = tmp_path / "record.gz", Stack(tmp_path / "nowhere")
+    assert stack.json("journal", "export", file)["rows"]["events"] >= verdict["events"]
+    assert nowhere.json("journal", "verify", "--file", file, "--public-key", key)["ok"]
     text = gzip.decompress(file.read_bytes()).decode()
-    file.write_bytes(gzip.compress(text.replace('"actor"', '"factor"', 1).encode()))
+    file.write_bytes(gzip.compress(text.replace("Simulated.", "Stimulated", 1).encode()))
     broken = nowhere.run("journal", "verify", "--file", file)
     assert broken.returncode == 1
     assert "BROKEN at position" in broken.stdout
-    file.write_bytes(file.read_bytes()[:-100])
-    assert nowhere.run("journal", "verify", "--file", file).returncode == 1
+    assert nowhere.run("journal", "verify").returncode == 3
