@@ -43,7 +43,7 @@ RUN for part in scheduler stage-runner gate resolution alerting cleanup dashboar
       install -d -o autopilot -g autopilot -m 0700 "/state/parts/$part"; \
     done \
  && install -d -o autopilot -g autopilot -m 0700 /state/secrets /state/nats /state/prometheus \
-    /state/alertmanager /secrets /data /scratch /repos
+    /state/alertmanager /state/journal /secrets /data /scratch /repos
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 PYTHONNOUSERSITE=1 PYTHONSAFEPATH=1 PYTHONUTF8=1 PYTHONDONTWRITEBYTECODE=1 \
     TZ=UTC LANG=C.UTF-8 HOME=/tmp

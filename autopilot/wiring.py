@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
+from pathlib import Path
 
 from autopilot.stack.config import SERVICE_ROLE, SERVICES, module_of, role_of
 from autopilot.stack.nats import NatsUser
@@ -69,6 +70,13 @@ async def audit_bus(dsn_owner: str, url: str, passwords: Mapping[str, str]) -> N
         registry=registry,
         rebuild=rebuild,
     )
+async def seal(dsn_owner: str, key: str, data_dir: Path, tell: Callable[[str | None], None]) -> None:
+    """Sign checkpoints over the record until cancelled."""
+    # Here, because most of what imports this has nothing to sign and need not wait for OpenSSL.
+    from libs.journal.sealer import keep_sealing
+    from libs.journal.signing import SigningKey
+
+    await keep_sealing(dsn_owner, SigningKey(key), data_dir, tell)
 
 
 def hooks() -> Hooks:
@@ -79,4 +87,5 @@ def hooks() -> Hooks:
         ensure_topology=ensure_topology,
         nats_users=nats_users,
         audit_bus=audit_bus,
+        seal=seal,
     )

@@ -102,6 +102,8 @@ def status(data_dir: DataDir = None, json: AsJson = False) -> None:
         show.table(("part", "state", "pid", "restarts", "address", "last error"), rows)
         if state.topology is not None and not state.topology.ok:
             show.line(f"topology: {state.topology.error}")
+        if state.journal is not None and not state.journal.ok:
+            show.line(f"journal: the record is not being sealed: {state.journal.error}")
         if not wrong:
             announce(client)
     if wrong or state.state != "ready":

@@ -9,7 +9,22 @@ from typing import Annotated
 
 import typer
 
-from autopilot.cli import demo, dlq, events, init, lifecycle, rebuild, record, show, submit, system, tasks
+from autopilot.cli import (
+    backup,
+    demo,
+    dlq,
+    events,
+    init,
+    journal,
+    lifecycle,
+    rebuild,
+    record,
+    replay,
+    show,
+    submit,
+    system,
+    tasks,
+)
 from autopilot.cli.failure import CliError
 from autopilot.stack.errors import StackError
 
@@ -55,6 +70,9 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     submit.schema,
     record.evidence,
     rebuild.rebuild,
+    replay.replay,
+    backup.backup,
+    backup.restore,
     system.alerts,
     system.mode,
 )
@@ -63,6 +81,7 @@ for command in COMMANDS:
 app.add_typer(events.app, name="events")
 app.add_typer(system.config, name="config")
 app.add_typer(dlq.dlq, name="dlq")
+app.add_typer(journal.journal, name="journal")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Makes roles, schema and topology, and then keeps the topology: what the embedded stack's supervisor does."""
+"""Makes roles, schema and topology, then keeps the topology and seals the record: what the supervisor does elsewhere."""
 
 from __future__ import annotations
 
@@ -44,11 +44,20 @@ async def administer(config: StackConfig, hooks: Hooks, beat: Path) -> None:
         await hooks.ensure_topology(url, ADMIN, credentials.nats[ADMIN])
         await finishing.step()
 
+    # One that fails ends the others, and the container with it: the engine starts it again.
     async with asyncio.TaskGroup() as group:
-        audit = group.create_task(hooks.audit_bus(dsn, url, credentials.nats)) if hooks.audit_bus else None
+        beside = [group.create_task(_seal(config, hooks, dsn, credentials))]
+        if hooks.audit_bus is not None:
+            beside.append(group.create_task(hooks.audit_bus(dsn, url, credentials.nats)))
         await keep(ensure, beat, stopping)
-        if audit is not None:
-            audit.cancel()
+        for task in beside:
+            task.cancel()
+
+
+async def _seal(config: StackConfig, hooks: Hooks, dsn: str, credentials: Secrets) -> None:
+    """Sign checkpoints over the record; what is wrong is in the log."""
+    if hooks.seal is not None:
+        await hooks.seal(dsn, credentials.journal_key, config.data_dir, lambda _: None)
 
 
 class Finishing:

@@ -38,8 +38,15 @@ def deal(
         _write(parts / name, _of_service(name, config, credentials))
     _write(parts / POSTGRES, {"superuser-password": credentials.postgres_superuser})
     _write(parts / MONITORING, {"scrape-token": credentials.scrape_token})
-    observing = {"nats-observer": credentials.nats[secrets.OBSERVER]}
-    _write(parts / COMMAND_LINE / "secrets", {"api-token": credentials.api_token, **observing})
+    reading = {
+        "api-token": credentials.api_token,
+        "nats-observer": credentials.nats[secrets.OBSERVER],
+        "postgres-reader": credentials.postgres_reader,
+        "journal-public-key": secrets.journal_public_key(config.secrets_dir),
+    }
+    _write(parts / COMMAND_LINE / "secrets", reading)
+    # The volume with the file of checkpoints is mounted there.
+    (parts / COMMAND_LINE / "journal").mkdir(mode=0o700, exist_ok=True)
     status.write(parts / COMMAND_LINE / "stack.json", _described(config))
 
 

@@ -46,6 +46,7 @@ DATABASE = "autopilot"
 OWNER_ROLE = "autopilot_owner"
 #: The group that carries what every service is granted; nobody logs in as it.
 SERVICE_ROLE = "autopilot_service"
+READER_ROLE = "autopilot_reader"
 
 
 class StackConfig(msgspec.Struct, frozen=True, kw_only=True):

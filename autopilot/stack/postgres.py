@@ -14,6 +14,7 @@ from autopilot.stack.config import (
     DATABASE,
     OWNER_ROLE,
     POSTGRES,
+    READER_ROLE,
     SERVICE_ROLE,
     SERVICES,
     StackConfig,
@@ -93,8 +94,12 @@ async def set_up(connection: asyncpg.Connection, secrets: Secrets) -> None:
     await connection.execute("SET log_min_error_statement = 'panic'")
     if not await _exists(connection, SERVICE_ROLE):
         await connection.execute(f"CREATE ROLE {SERVICE_ROLE}")
-    passwords = {role_of(name): password for name, password in secrets.postgres.items()}
-    for role, password in {OWNER_ROLE: secrets.postgres_owner, **passwords}.items():
+    passwords = {
+        OWNER_ROLE: secrets.postgres_owner,
+        READER_ROLE: secrets.postgres_reader,
+        **{role_of(name): password for name, password in secrets.postgres.items()},
+    }
+    for role, password in passwords.items():
         if not await _exists(connection, role):
             await connection.execute(f"CREATE ROLE {role} LOGIN")
         # A statement like this takes no parameters, so the server quotes them.
@@ -115,6 +120,11 @@ async def set_up(connection: asyncpg.Connection, secrets: Secrets) -> None:
         await connection.execute(f"ALTER ROLE {role} SET idle_in_transaction_session_timeout = '1s'")
         await connection.execute(f"GRANT {SERVICE_ROLE} TO {role}")
         await connection.execute(f"GRANT CONNECT ON DATABASE {DATABASE} TO {role}")
+    # All rows of all tables, whatever policies say to others, and nothing else.
+    await connection.execute(f"GRANT CONNECT ON DATABASE {DATABASE} TO {READER_ROLE}")
+    await connection.execute(f"ALTER ROLE {READER_ROLE} BYPASSRLS")
+    await connection.execute(f"ALTER ROLE {READER_ROLE} SET default_transaction_read_only = 'on'")
+    await connection.execute(f"GRANT pg_read_all_data TO {READER_ROLE}")
 
 
 async def _exists(connection: asyncpg.Connection, role: str) -> bool:

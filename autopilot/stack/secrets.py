@@ -25,6 +25,8 @@ _NAMES: tuple[str, ...] = (
     "api-token",
     "scrape-token",
     "session-key",
+    "postgres-reader",
+    "journal-key",
 )
 
 
@@ -42,6 +44,10 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     api_token: str
     scrape_token: str
     session_key: str
+    #: Reads every table and writes none: for those who check the record, and for backups.
+    postgres_reader: str
+    #: Signs the checkpoints of the record; no service has it.
+    journal_key: str
 
     def __repr__(self) -> str:
         return "Secrets(…)"
@@ -54,6 +60,7 @@ def load_or_create(folder: Path) -> Secrets:
     # What the services shared before each had a password of its own.
     (folder / "postgres-service").unlink(missing_ok=True)
     values = {name: _read_or_create(folder / name) for name in _NAMES}
+    _publish_key(folder, values["journal-key"])
     return Secrets(
         postgres_superuser=values["postgres-superuser"],
         postgres_owner=values["postgres-owner"],
@@ -62,15 +69,43 @@ def load_or_create(folder: Path) -> Secrets:
         api_token=values["api-token"],
         scrape_token=values["scrape-token"],
         session_key=values["session-key"],
+        postgres_reader=values["postgres-reader"],
+        journal_key=values["journal-key"],
     )
+
+
+def journal_public_key(folder: Path) -> str:
+    """Read the key by which the checkpoints of a stack are known; raises `SecretsError` where there is none."""
+    return _stored(folder, "journal-public-key")
+
+
+def reader_password(folder: Path) -> str:
+    """Read the password of the role that reads every table; raises `SecretsError` where there is none."""
+    return _stored(folder, "postgres-reader")
 
 
 def api_token(folder: Path) -> str:
     """Read the bearer token of a stack's APIs; raises `SecretsError` where there is none."""
+    return _stored(folder, "api-token")
+
+
+def _stored(folder: Path, name: str) -> str:
     try:
-        return _read(folder / "api-token")
+        return _read(folder / name)
     except FileNotFoundError as error:
-        raise SecretsError(f"{folder / 'api-token'} is not there: has the stack been started?") from error
+        raise SecretsError(f"{folder / name} is not there: has the stack been started?") from error
+
+
+def _publish_key(folder: Path, private: str) -> None:
+    """Write the public half of the journal's key: whoever verifies needs no more."""
+    # Here, because most commands of the command line have nothing to sign and need not wait for OpenSSL.
+    from libs.journal.signing import SigningKey
+
+    try:
+        public = SigningKey(private).public
+    except ValueError as error:
+        raise SecretsError(f"{folder / 'journal-key'} cannot be used: {error}") from None
+    write_private(folder / "journal-public-key", public + "\n")
 
 
 def _read_or_create(path: Path) -> str:

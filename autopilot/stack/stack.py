@@ -26,6 +26,7 @@ from autopilot.stack import (
 from autopilot.stack.child import Child
 from autopilot.stack.config import HOST, NATS, OWNER_ROLE, POSTGRES, SERVICES, StackConfig
 from autopilot.stack.errors import PartFailedError, PortsInUseError, StackError
+from autopilot.stack.journal import JournalKeeper
 from autopilot.stack.lock import InstanceLock
 from autopilot.stack.ports import PortBlock, busy
 from autopilot.stack.progress import WHOLE, Report, reported, silent
@@ -58,6 +59,9 @@ class Hooks(msgspec.Struct, frozen=True, kw_only=True):
     #: Compares the bus with the record until cancelled; gets the owner's connection string, the server's address and
     #: the passwords by user name. None: nobody does.
     audit_bus: Callable[[str, str, Mapping[str, str]], Coroutine[None, None, None]] | None = None
+    #: Seals the record until cancelled; gets the owner's connection string, the signing key, the data directory, and
+    #: what to call with what is wrong, or with None when all is well.
+    seal: Callable[[str, str, Path, Callable[[str | None], None]], Awaitable[None]] | None = None
 
 
 class Stack:
@@ -80,6 +84,7 @@ class Stack:
         self._watchdog: Watchdog | None = None
         self._supervisor: Supervisor | None = None
         self._topology: TopologyKeeper | None = None
+        self._journal: JournalKeeper | None = None
         #: What was acquired, given back in reverse order.
         self._cleanups = contextlib.AsyncExitStack()
         self._publish_due = False
@@ -101,6 +106,22 @@ class Stack:
                 raise StackError("the stack was stopped during its start") from None
             if isinstance(error, OSError):
                 raise StackError(str(error)) from error
+            raise
+
+    async def start_database(self, report: Report = silent) -> Secrets:
+        """Start Postgres alone, with its schema, for work on the record while nothing else runs; raises `StackError`.
+
+        `stop` ends it.
+        """
+        try:
+            sockets = await self._take_directory()
+            credentials = secrets.load_or_create(self.config.secrets_dir)
+            supervisor, _ = self._supervise(credentials, sockets)
+            await self._start_postgres(supervisor, credentials, sockets, report)
+            await self._migrate(self.config.dsn(OWNER_ROLE, credentials.postgres_owner), report)
+            return credentials
+        except BaseException:
+            await self.stop()
             raise
 
     async def wait(self) -> None:
@@ -127,6 +148,7 @@ class Stack:
             watchdog_pid=self._watchdog.pid if self._watchdog else None,
             processes=self._supervisor.statuses() if self._supervisor else {},
             topology=self._topology.status if self._topology else None,
+            journal=self._journal.status if self._journal else None,
         )
 
     async def _start(self, report: Report) -> None:
@@ -139,14 +161,13 @@ class Stack:
                 self._start_child(supervisor, NATS, report),
             )
             dsn = self.config.dsn(OWNER_ROLE, credentials.postgres_owner)
-            with reported(report, MIGRATIONS):
-                if error := await outcome_of(self._hooks.migrate(dsn), _MIGRATION_TIMEOUT_S):
-                    raise PartFailedError(MIGRATIONS, error)
+            await self._migrate(dsn, report)
             with reported(report, TOPOLOGY):
                 await keeper.first()
             keeper.start()
             self._cleanups.push_async_callback(keeper.stop)
             self._start_audit(dsn, credentials)
+            self._seal_record(dsn, credentials.journal_key)
             await _together(*(self._start_child(supervisor, name, report) for name in SERVICES))
             if error := await outcome_of(self._finish_migration(dsn), _MIGRATION_TIMEOUT_S):
                 # The services work without it, and the next start tries again.
@@ -157,6 +178,10 @@ class Stack:
     async def _finish_migration(self, dsn: str) -> None:
         if waiting := await self._hooks.finish_migration(dsn):
             _log.warning("migrations_wait_for_older_processes", names=waiting)
+    async def _migrate(self, dsn: str, report: Report) -> None:
+        with reported(report, MIGRATIONS):
+            if error := await outcome_of(self._hooks.migrate(dsn), _MIGRATION_TIMEOUT_S):
+                raise PartFailedError(MIGRATIONS, error)
 
     async def _take_directory(self) -> Path:
         """Become the only stack of this directory and of its ports; returns the directory of the sockets."""
@@ -203,6 +228,16 @@ class Stack:
         self._supervisor, self._topology = supervisor, keeper
         self._publish()
         return supervisor, keeper
+
+    def _seal_record(self, dsn: str, key: str) -> None:
+        """Begin to seal the record. Here, and not in a service, so that no service can sign what it has written."""
+        if (seal := self._hooks.seal) is not None:
+            keeper = JournalKeeper(
+                lambda tell: seal(dsn, key, self.config.data_dir, tell), on_change=self._publish_soon
+            )
+            keeper.start()
+            self._cleanups.push_async_callback(keeper.stop)
+            self._journal = keeper
 
     async def _start_postgres(
         self, supervisor: Supervisor, credentials: Secrets, sockets: Path, report: Report

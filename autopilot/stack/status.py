@@ -40,6 +40,15 @@ class TopologyStatus(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
 
 
+class JournalStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the record is being sealed."""
+
+    ok: bool
+    #: Since when.
+    at: dt.datetime
+    error: str | None = None
+
+
 class StackStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A running stack: addresses without credentials, and process ids."""
 
@@ -59,6 +68,7 @@ class StackStatus(msgspec.Struct, frozen=True, kw_only=True):
     watchdog_pid: int | None = None
     processes: Mapping[str, ProcessStatus]
     topology: TopologyStatus | None = None
+    journal: JournalStatus | None = None
 
     @property
     def contained(self) -> bool:

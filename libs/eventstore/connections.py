@@ -54,7 +54,7 @@ class Connections:
                     timeout=CONNECT_S,
                     command_timeout=CALL_S,
                     server_settings=SETTINGS,
-                    init=_set_codecs,
+                    init=set_codecs,
                     # No call leaves session state behind, so there is nothing to reset: it would be one more round trip.
                     reset=_leave_as_it_is,
                 )
@@ -114,7 +114,7 @@ def failure(error: Exception) -> EventStoreError:
     return StoreUnavailableError(text)
 
 
-async def _set_codecs(connection: Connection) -> None:
+async def set_codecs(connection: Connection) -> None:
     """Hand JSON over as bytes: msgspec reads it once, into the type that is wanted."""
     await connection.set_type_codec(
         "jsonb",

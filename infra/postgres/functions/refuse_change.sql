@@ -2,7 +2,7 @@
 create or replace function refuse_change() returns trigger
 language plpgsql as $$
 begin
-    raise exception 'events are never changed or removed (% refused)', lower(tg_op)
+    raise exception 'rows of % are never changed or removed (% refused)', tg_table_name, lower(tg_op)
         using errcode = 'insufficient_privilege';
 end
 $$;

@@ -1,0 +1,2 @@
+-- Signed checkpoints over the record.
+\ir ../tables/checkpoint.sql
