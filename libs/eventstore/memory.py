@@ -181,6 +181,15 @@ class MemoryStore:
         """Return the last version of a stream that a consumer has handled."""
         return self._inbox.get((consumer, stream), 0)
 
+    async def unhandled(self, consumer: str, types: Sequence[str], *, among: int = 5_000) -> list[Recorded]:
+        """Read what a consumer has not handled of the newest events."""
+        return [
+            event
+            for event in self._recorded[-among:]
+            if (not types or event.type in types)
+            and event.version > self._inbox.get((consumer, event.stream), 0)
+        ]
+
     async def pending_outbox(self, service: str, *, older_than_s: float, limit: int = 500) -> list[Recorded]:
         """Read events that were committed but not confirmed as published."""
         latest = self._clock.now() - timedelta(seconds=older_than_s)

@@ -145,6 +145,10 @@ class PostgresStore:
         rows = await self._fetch("handled", consumer, stream)
         return int(rows[0]["version"]) if rows else 0
 
+    async def unhandled(self, consumer: str, types: Sequence[str], *, among: int = 5_000) -> list[Recorded]:
+        """Read what a consumer has not handled of the newest events."""
+        return self._decode(await self._fetch("unhandled", consumer, list(types), among))
+
     async def pending_outbox(self, service: str, *, older_than_s: float, limit: int = 500) -> list[Recorded]:
         """Read events that were committed but not confirmed as published."""
         return self._decode(await self._fetch("pending_outbox", service, float(older_than_s), limit))

@@ -233,6 +233,10 @@ class Store(Protocol):
         """Return the last version of a stream that a consumer has handled."""
         ...
 
+    async def unhandled(self, consumer: str, types: Sequence[str], *, among: int = 5_000) -> list[Recorded]:
+        """Read what a consumer has not handled of the newest `among` events, only of `types` if given, in order."""
+        ...
+
     async def pending_outbox(self, service: str, *, older_than_s: float, limit: int = 500) -> list[Recorded]:
         """Read events that were committed but not confirmed as published, per stream in order."""
         ...

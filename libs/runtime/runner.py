@@ -57,7 +57,7 @@ class Runner:
                 service=self._service.name,
             )
             stack.push_async_callback(bus.close)
-            relay = Relay(self._service.name, store, bus)
+            relay = Relay(self._service.name, store, bus, holder=self._config.holder)
             running = Running(
                 self._service,
                 config=self._config,

@@ -10,7 +10,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -45,6 +45,8 @@ class Arena:
     def __init__(self, config: StackConfig, seed: int) -> None:
         self.config = config
         self.chance = random.Random(seed)  # noqa: S311 - a seed makes a case repeatable
+        self._runner = asyncio.Runner()
+        self._connection: Connection | None = None
         self.nats, self.postgres = (
             Proxy(partial(self._target, part), seed=seed) for part in (NATS, POSTGRES)
         )
@@ -116,10 +118,10 @@ class Arena:
         """Read the whole record. Raises OSError and asyncpg's errors."""
         return self._connected(record.read)
 
-    def _connected(self, work: Callable[[Connection], Any]) -> Any:
+    def _connected(self, work: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
         """Work on the one connection, on a new one where it was lost or the server is another."""
 
-        async def run() -> Any:
+        async def run() -> T:
             if self._connection is None or self._connection.is_closed():
                 self._connection = await record.connect(self._superuser())
             try:
