@@ -56,7 +56,9 @@ class Result(msgspec.Struct, kw_only=True):
     events: int = 0
     #: Tasks that had neither ended nor been parked when the patience ended.
     lost: int = 0
-    breaches: list[str] = msgspec.field(default_factory=list)
+    #: How many, and the first of each rule.
+    breaches: int = 0
+    examples: list[str] = msgspec.field(default_factory=list)
     #: By fault: seconds until the last interrupted task had its first new event; and how many were interrupted.
     recovered_s: list[float] = msgspec.field(default_factory=list)
     interrupted: list[int] = msgspec.field(default_factory=list)

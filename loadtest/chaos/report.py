@@ -9,8 +9,6 @@ from loadtest.chaos.case import Result
 
 #: Seconds from the kill of a leader to the first new event of every interrupted task: median and worst of ten.
 MEDIAN_S, WORST_S = 2.0, 4.0
-#: Breaches shown of one case.
-SHOWN = 3
 
 
 def late(result: Result) -> bool:
@@ -42,14 +40,11 @@ def table(results: Sequence[Result]) -> str:
         shown = f"{statistics.median(seconds):.2f} ({max(seconds):.2f})" if any(one.interrupted) else "-"
         met = f"{statistics.median(one.interrupted):.0f}" if one.interrupted else "-"
         lines.append(
-            f"| {one.case} | {_verdict(one)} | {one.tasks} | {one.lost} | {len(one.breaches)} | {met} | {shown} |"
+            f"| {one.case} | {_verdict(one)} | {one.tasks} | {one.lost} | {one.breaches} | {met} | {shown} |"
             f" {one.seconds:.0f} |"
         )
     for one in results:
-        for text in filter(None, (one.error, *one.breaches[:SHOWN])):
-            lines.append(f"\n{one.case}: {text}")
-        if len(one.breaches) > SHOWN:
-            lines.append(f"\n{one.case}: and {len(one.breaches) - SHOWN} more")
+        lines += [f"\n{one.case}: {text}" for text in (one.error, *one.examples) if text]
     return "\n".join(lines) + "\n"
 
 
