@@ -21,8 +21,9 @@ from autopilot.stack.errors import StackError
 from loadtest.chaos import harm
 from loadtest.chaos.arena import Arena, ChaosError, arena
 from loadtest.chaos.case import Case, Fault, Result
-from loadtest.chaos.cases import CASES
+from loadtest.chaos.cases import TIMES, cases
 from loadtest.chaos.load import Load
+from loadtest.chaos.pulls import on_the_forge
 from loadtest.chaos.recovery import recovery
 from loadtest.chaos.report import failed, table
 from loadtest.checker.judge import Breach, judge_at_rest
@@ -45,7 +46,7 @@ MOVES = (
 def main() -> int:
     """Run the chosen cases and report."""
     options = _options()
-    chosen = [case for case in CASES if not options.case or case.name in options.case]
+    chosen = [case for case in cases(options.times) if not options.case or case.name in options.case]
     if options.list:
         print("\n".join(case.name for case in chosen))
         return 0
@@ -53,7 +54,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     results: list[Result] = []
     for case in chosen:
-        results.append(_run(case, options.tasks, options.seed))
+        results.append(_run(case, options))
         print(f"{case.name}: {msgspec.json.encode(results[-1]).decode()}", file=sys.stderr, flush=True)
         if options.json:
             options.json.parent.mkdir(parents=True, exist_ok=True)
@@ -66,9 +67,13 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m loadtest.chaos", description=(__doc__ or "").splitlines()[0]
     )
-    names = [case.name for case in CASES]
+    names = [case.name for case in cases()]
     parser.add_argument("case", nargs="*", metavar="CASE", help="names as --list prints them; none means all")
     parser.add_argument("--tasks", type=int, default=200, help="tasks of each case")
+    parser.add_argument(
+        "--real", type=int, default=2, help="tasks among them that end in a real pull request"
+    )
+    parser.add_argument("--times", type=int, default=TIMES, help="kills where a recovery is judged")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, help="where the results go, after each case")
     parser.add_argument("--list", action="store_true", help="print the cases' names")
@@ -78,17 +83,17 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _run(case: Case, tasks: int, seed: int) -> Result:
+def _run(case: Case, options: argparse.Namespace) -> Result:
     result = Result(case=case.name, needs=case.needs, bounded=case.bounded)
     if case.prepared is harm.small_disk and (reason := harm.mount_failure()):
         result.skipped = reason
         return result
     began = time.monotonic()
     try:
-        with arena(seed, case.prepared) as stack:
+        with arena(options.seed, case.prepared) as stack:
             load = Load(stack)
             try:
-                faults = _under_fire(case, stack, load, tasks)
+                faults = _under_fire(case, stack, load, options)
                 load.wait_until_open(0)
             except (ChaosError, StackError, CliError) as error:
                 result.error = f"{type(error).__name__}: {error}"
@@ -100,20 +105,25 @@ def _run(case: Case, tasks: int, seed: int) -> Result:
     return result
 
 
-def _under_fire(case: Case, stack: Arena, load: Load, tasks: int) -> list[Fault]:
-    load.submit(tasks)
-    load.wait_until_open(max(tasks - WARM, 1))
+def _under_fire(case: Case, stack: Arena, load: Load, options: argparse.Namespace) -> list[Fault]:
+    if not case.bounded:
+        # They take the machine, and so the time, that a bounded recovery is measured with.
+        load.submit_real(options.real)
+    load.submit(options.tasks - len(load.accepted))
+    load.wait_until_open(max(options.tasks - WARM, 1))
     return case.harm(stack, load)
 
 
 def _judge(result: Result, stack: Arena, load: Load, faults: list[Fault]) -> None:
     record, breaches = _at_rest(stack, load)
     result.tasks, result.events = len(load.accepted), len(record.events)
+    breaches += [Breach("forge", detail) for detail in on_the_forge(record)]
+    result.pull_requests = sum(len(row.data["pull_requests"]) for row in record.of("task_done"))
     result.breaches = len(breaches)
     result.examples = [str(breach) for breach in {one.rule: one for one in reversed(breaches)}.values()]
     result.lost = sum(breach.rule == "tasks ended" for breach in breaches)
     for fault in faults:
-        found = recovery(record, fault.part, fault.at)
+        found = recovery(record, fault.part, fault.at, fault.tasks)
         result.interrupted.append(len(found))
         result.recovered_s.append(round(max(found.values(), default=0.0), 2))
 

@@ -19,6 +19,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     part: str
     #: When it happened, seconds since 1970; for a fault that lasts, its beginning.
     at: float
+    #: The tasks that it interrupted, where the harm knows them.
+    tasks: list[str] = []
 
 
 #: Does the harm, waits until it is over and returns what was done.
@@ -54,6 +56,8 @@ class Result(msgspec.Struct, kw_only=True):
     skipped: str = ""
     tasks: int = 0
     events: int = 0
+    #: Pull requests of the real tasks among them; each was looked up on its forge.
+    pull_requests: int = 0
     #: Tasks that had neither ended nor been parked when the patience ended.
     lost: int = 0
     #: How many, and the first of each rule.

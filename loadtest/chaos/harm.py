@@ -14,7 +14,7 @@ from pathlib import Path
 
 from autopilot.stack import processes
 from autopilot.stack.config import NATS, POSTGRES
-from loadtest.chaos.arena import Arena, ChaosError, until
+from loadtest.chaos.arena import LOOK_S, Arena, ChaosError, until
 from loadtest.chaos.case import Fault, Harm
 from loadtest.chaos.load import Load, holders
 from loadtest.chaos.proxy import Weather
@@ -66,10 +66,9 @@ def kill_relay(part: str, times: int = 1) -> Harm:
                 time.sleep(APART_S)
             arena.pid(part)
             load.keep_at_least(BUSY)
-            arena.nats.turn("held")
+            tasks = _hold_the_bus_until_something_waits(arena, part)
             try:
-                _until_it_has_something_to_publish(arena, part)
-                faults.append(Fault(part="relay", at=arena.kill(part)))
+                faults.append(Fault(part="relay", at=arena.kill(part), tasks=tasks))
             finally:
                 arena.nats.turn("fair")
         arena.pid(part)
@@ -112,8 +111,7 @@ def pause_relay(arena: Arena, load: Load) -> list[Fault]:
     part, lease = "stage-runner", "relay-stage-runner"
     with second(arena, part) as other:
         time.sleep(3.0)
-        arena.nats.turn("half-open")
-        _until_it_has_something_to_publish(arena, part)
+        _hold_the_bus_until_something_waits(arena, part)
         arena.nats.turn("fair")
         holder = until(lambda: _holder(arena, lease), f"somebody sweeps for {part}", 30.0)
         pid = other if holder.startswith(f"{part}-2") else arena.pid(part)
@@ -130,9 +128,24 @@ def pause_relay(arena: Arena, load: Load) -> list[Fault]:
     return [Fault(part="paused relay", at=at)]
 
 
-def _until_it_has_something_to_publish(arena: Arena, part: str) -> None:
-    waiting = "select position from outbox where service = $1"
-    until(lambda: arena.ask(waiting, part) or None, f"{part} has something to publish", 30.0)
+def _hold_the_bus_until_something_waits(arena: Arena, part: str) -> list[str]:
+    """Hold the bus while runs are under way, until one has ended unheard; return the tasks that wait for its news."""
+    running = "select from streams where category = 'run' and not ended"
+    waiting = (
+        "select distinct e.meta ->> 'correlation_id' as task from outbox o join events e using (position)"
+        " where o.service = $1 and e.recorded_at > to_timestamp($2)"
+    )
+    until(lambda: len(arena.ask(running)) >= 3 or None, "three runs are under way")
+    arena.nats.turn("held")
+    held_at = time.time() + LOOK_S
+    try:
+        rows = until(
+            lambda: arena.ask(waiting, part, held_at) or None, f"{part} has something to publish", 30.0
+        )
+    except BaseException:
+        arena.nats.turn("fair")
+        raise
+    return [row["task"] for row in rows]
 
 
 def _epoch(arena: Arena, lease: str) -> int:

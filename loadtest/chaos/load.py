@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from autopilot.cli import demo
 from autopilot.cli.client import Client
 from autopilot.cli.sending import send
 from contracts.task import RepoSpec, TaskSpec
@@ -11,8 +12,8 @@ from loadtest.chaos.arena import Arena, until
 
 #: Tasks of one batch.
 BATCH = 50
-#: Seconds that a simulated implement takes: a moment in which a stage-runner has work in hand.
-WORK_S = 0.3
+#: Seconds that some simulated stages take: moments in which a stage-runner has work in hand.
+WORK_S = {"plan": 0.2, "implement": 0.3, "verify": 0.2}
 #: One task in so many fails a stage once, and one in so many never gets through.
 FAILS_ONCE, FAILS = 10, 25
 #: Seconds in which all tasks must have ended after a fault is over.
@@ -34,6 +35,15 @@ class Load:
         numbers = range(len(self.accepted), len(self.accepted) + count)
         for start in range(0, count, BATCH):
             self.accepted += send(client, [_task(number) for number in numbers[start : start + BATCH]])
+
+    def submit_real(self, count: int) -> None:
+        """Submit tasks whose effects reach the outside: the demo's right patch, each to its own pull request."""
+        folder = self._arena.config.data_dir.parent / "real"
+        folder.mkdir()
+        wanted = [spec for spec in demo.tasks(demo.promised(), folder) if spec.key == "right"]
+        client = Client(self._arena.config)
+        for _ in range(count):
+            self.accepted += send(client, wanted)
 
     def open(self) -> list[str]:
         """List accepted tasks that have neither ended nor been parked. Raises OSError and asyncpg's errors."""
@@ -70,7 +80,7 @@ def holders(arena: Arena) -> Sequence[str]:
 
 
 def _task(number: int) -> TaskSpec:
-    body = f"work implement {WORK_S}"
+    body = "\n".join(f"work {stage} {seconds}" for stage, seconds in WORK_S.items())
     if number % FAILS == FAILS - 1:
         body += "\nfail verify 9"
     elif number % FAILS_ONCE == FAILS_ONCE - 1:

@@ -11,13 +11,15 @@ from loadtest.checker.record import Record, Row
 Interrupted = Callable[[Sequence[Row]], set[str]]
 
 
-def recovery(record: Record, part: str, at: float) -> dict[str, float]:
+def recovery(record: Record, part: str, at: float, known: Iterable[str] = ()) -> dict[str, float]:
     """Return, by interrupted task, the seconds until its first new event; tasks without one are left out.
 
     Where one service was killed, only its own events count: what others finished meanwhile is no recovery.
     """
+    # A real stage takes as long as its commands take: only simulated ones tell how long nobody was there.
+    real = {row.data["task_id"] for row in record.of("task_submitted") if not row.meta.get("synthetic")}
     before = [row for row in record.events if row.recorded_at.timestamp() <= at]
-    tasks = INTERRUPTED.get(part, holding_slots)(before)
+    tasks = (set(known) or INTERRUPTED.get(part, holding_slots)(before)) - real
     found: dict[str, float] = {}
     for row in record.events:
         task, late = row.meta.get("correlation_id", ""), row.recorded_at.timestamp() - at
