@@ -140,7 +140,9 @@ def _at_rest(stack: Arena, load: Load) -> tuple[Record, list[Breach]]:
             continue
         record = stack.record()
         breaches = judge_at_rest(record, accepted=load.accepted, filters=filters)
-        if not breaches or time.monotonic() > moved_at + STILL_S:
+        # Judging takes its time: what moved meanwhile is judged again.
+        still = time.monotonic() > moved_at + STILL_S and tuple(stack.ask(MOVES)[0]) == seen
+        if not breaches or still:
             return record, breaches
         time.sleep(QUIET_S)
 

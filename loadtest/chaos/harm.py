@@ -10,7 +10,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+
+import asyncpg
 
 from autopilot.stack import processes
 from autopilot.stack.config import NATS, POSTGRES
@@ -26,6 +29,8 @@ APART_S = 13.0
 BUSY = 20
 #: Seconds for which a leader is paused: twice as long as any lease lives.
 PAUSE_S = 7.0
+#: How often and for how many seconds the bus is held until something waits for it.
+HOLDS, HOLD_S = 10, 2.0
 #: Seconds of bad weather, of a full disk, and between two cuts of every database connection.
 WEATHER_S, FULL_S, CUT_EVERY_S = 15.0, 10.0, 2.0
 #: Megabytes of the data directory of a case that fills its disk.
@@ -135,17 +140,21 @@ def _hold_the_bus_until_something_waits(arena: Arena, part: str) -> list[str]:
         "select distinct e.meta ->> 'correlation_id' as task from outbox o join events e using (position)"
         " where o.service = $1 and e.recorded_at > to_timestamp($2)"
     )
-    until(lambda: len(arena.ask(running)) >= 3 or None, "three runs are under way")
-    arena.nats.turn("held")
-    held_at = time.time() + LOOK_S
-    try:
-        rows = until(
-            lambda: arena.ask(waiting, part, held_at) or None, f"{part} has something to publish", 30.0
-        )
-    except BaseException:
+    for _ in range(HOLDS):
+        until(lambda: len(arena.ask(running)) >= 3 or None, "three runs are under way")
+        arena.nats.turn("held")
+        held_at = time.time() + LOOK_S
+        with contextlib.suppress(ChaosError):
+            rows = until(partial(_found, arena, waiting, part, held_at), "something waits", HOLD_S)
+            return [row["task"] for row in rows]
+        # All of them had ended by then, and a held bus brings no new ones.
         arena.nats.turn("fair")
-        raise
-    return [row["task"] for row in rows]
+        time.sleep(APART_S / 4)
+    raise ChaosError(f"{part} had nothing to publish while the bus was held, {HOLDS} times")
+
+
+def _found(arena: Arena, query: str, *args: object) -> list[asyncpg.Record] | None:
+    return arena.ask(query, *args) or None
 
 
 def _epoch(arena: Arena, lease: str) -> int:
