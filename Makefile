@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down demo check test test-core test-e2e test-all test-web simulate simulate-planted docs clean
+.PHONY: help install up down demo check test test-core test-e2e test-all test-web simulate simulate-planted chaos docs clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -60,6 +60,9 @@ simulate: install ## SEEDS=1000 runs of all services in one process, with everyt
 
 simulate-planted: install ## known bugs planted into a copy of the tree: each has to be found by `simulate`
 	@$(BIN)/python -m tests.simulation.planting
+
+chaos: install ## break the stack in every way we know, under load (about an hour); CHAOS="kill gate" for one case
+	@$(BIN)/python -m loadtest.chaos --json build/chaos.json $(if $(CHAOS),"$(CHAOS)")
 
 docs: install ## write what derives from the event classes: docs/events.md, contracts/schemas, topology
 	@$(BIN)/python -m autopilot.documents

@@ -70,6 +70,8 @@ async def audit_bus(dsn_owner: str, url: str, passwords: Mapping[str, str]) -> N
         registry=registry,
         rebuild=rebuild,
     )
+
+
 async def seal(dsn_owner: str, key: str, data_dir: Path, tell: Callable[[str | None], None]) -> None:
     """Sign checkpoints over the record until cancelled."""
     # Here, because most of what imports this has nothing to sign and need not wait for OpenSSL.

@@ -17,6 +17,7 @@ from autopilot.stack.errors import StackError
 from autopilot.stack.exits import wait_for_exit
 from autopilot.stack.logs import Pump, RotatedLog
 from autopilot.stack.restart import RestartPolicy, Restarts
+from autopilot.stack.spare import Spare
 from autopilot.stack.spawn import spawn
 from autopilot.stack.status import ProcessState, ProcessStatus
 from autopilot.stack.watchdog import Watchdog
@@ -48,6 +49,8 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
     orphan_signal: signal.Signals = signal.SIGKILL
     #: Give it an unprivileged user when the supervisor is root.
     never_root: bool = False
+    #: Arguments by which a process in reserve becomes this child; empty where none can.
+    orders: tuple[str, ...] = ()
 
 
 class Keeper:
@@ -61,8 +64,10 @@ class Keeper:
         watchdog: Watchdog,
         policy: RestartPolicy,
         on_change: Callable[[str, ProcessState], None],
+        spare: Spare | None = None,
     ) -> None:
         self.child = child
+        self._spare = spare
         #: Set while the child is ready.
         self.ready = asyncio.Event()
         #: Set when it will not be started again: stopped or given up.
@@ -130,14 +135,7 @@ class Keeper:
             if self._stopping.is_set():
                 # `stop` found no process to signal while the above was waiting: none may appear now.
                 return "stopped before its start", False
-            process = spawn(
-                child.argv,
-                env=child.env,
-                cwd=child.cwd,
-                mark=f"{self._mark}{self.status.restarts}",
-                death_signal=child.orphan_signal,
-                never_root=child.never_root,
-            )
+            process = self._spawn()
         except (OSError, StackError) as error:
             return str(error), False
         assert process.stdout is not None
@@ -162,6 +160,20 @@ class Keeper:
         await asyncio.wait({probing})
         refusal = None if probing.cancelled() else probing.result()
         return refusal or _describe(code), refusal is not None
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        """Start the child, as the process in reserve after a crash; raises `OSError`."""
+        child, mark = self.child, f"{self._mark}{self.status.restarts}"
+        if self._spare and child.orders and (process := self._spare.take(child.orders, child.env, mark)):
+            return process
+        return spawn(
+            child.argv,
+            env=child.env,
+            cwd=child.cwd,
+            mark=mark,
+            death_signal=child.orphan_signal,
+            never_root=child.never_root,
+        )
 
     async def _clear(self, process: subprocess.Popen[bytes], seen: str) -> None:
         """Kill what the ended process has left: its group, its marked descendants, its own kind of remains."""

@@ -50,6 +50,11 @@ def for_service(
     }
 
 
+def for_spare(caller: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Build the environment of a process that does not know yet which service it is: how to load, and no credential."""
+    return {**base(caller), **_python()}
+
+
 def _python() -> dict[str, str]:
     hygiene = {
         "PYTHONUNBUFFERED": "1",

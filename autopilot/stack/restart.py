@@ -8,10 +8,10 @@ import msgspec
 class RestartPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """How patiently a child is started again. All times in seconds."""
 
-    first_s: float = 0.2
+    first_s: float = 0.05
     max_s: float = 10.0
     #: After this long in readiness the next delay is the first one again.
-    healthy_s: float = 30.0
+    healthy_s: float = 10.0
     #: This many crashes within the window give the child up.
     crashes: int = 6
     window_s: float = 60.0

@@ -22,6 +22,7 @@ def child(name: str, config: StackConfig, secrets: Secrets, caller: Mapping[str,
     return Child(
         name=name,
         argv=(sys.executable, "-m", "libs.runtime", module_of(name)),
+        orders=(module_of(name),),
         env=environment.for_service(name, config, secrets, caller),
         cwd=config.data_dir,
         log_file=config.log_file(name),

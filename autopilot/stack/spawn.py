@@ -25,6 +25,7 @@ def spawn(
     mark: str,
     death_signal: signal.Signals = signal.SIGKILL,
     never_root: bool = False,
+    stdin: int = subprocess.DEVNULL,
 ) -> subprocess.Popen[bytes]:
     """Start a program in a session of its own, with its output on one pipe; raises `OSError`.
 
@@ -46,7 +47,7 @@ def spawn(
         [*entry, *argv],
         env={**env, processes.MARK: mark},
         cwd=cwd,
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,

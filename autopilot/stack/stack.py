@@ -31,6 +31,7 @@ from autopilot.stack.lock import InstanceLock
 from autopilot.stack.ports import PortBlock, busy
 from autopilot.stack.progress import WHOLE, Report, reported, silent
 from autopilot.stack.secrets import ADMIN, Secrets
+from autopilot.stack.spare import Spare
 from autopilot.stack.status import ProcessState, StackState, StackStatus
 from autopilot.stack.supervisor import Supervisor
 from autopilot.stack.topology import PART as TOPOLOGY
@@ -41,6 +42,9 @@ _log = structlog.get_logger(__name__)
 
 _READY_TIMEOUT_S = 60.0
 _MIGRATION_TIMEOUT_S = 120.0
+
+#: Seconds after a restart until another process is put in reserve.
+_SPARE_AFTER_S = 1.0
 
 MIGRATIONS = "migrations"
 
@@ -85,6 +89,7 @@ class Stack:
         self._supervisor: Supervisor | None = None
         self._topology: TopologyKeeper | None = None
         self._journal: JournalKeeper | None = None
+        self._spare: Spare | None = None
         #: What was acquired, given back in reverse order.
         self._cleanups = contextlib.AsyncExitStack()
         self._publish_due = False
@@ -174,10 +179,12 @@ class Stack:
                 _log.warning("migration_not_finished", error=error)
             self._state = "ready"
             self._publish()
+            self._prepare_spare()
 
     async def _finish_migration(self, dsn: str) -> None:
         if waiting := await self._hooks.finish_migration(dsn):
             _log.warning("migrations_wait_for_older_processes", names=waiting)
+
     async def _migrate(self, dsn: str, report: Report) -> None:
         with reported(report, MIGRATIONS):
             if error := await outcome_of(self._hooks.migrate(dsn), _MIGRATION_TIMEOUT_S):
@@ -208,15 +215,20 @@ class Stack:
         assert self._watchdog is not None
         config, plain = self.config, environment.base()
         bus_file = nats.prepare(config, self._hooks.nats_users(credentials.nats))
+        services = [self._make_service(name, config, credentials) for name in SERVICES]
+        if any(child.orders for child in services):
+            self._spare = Spare(self._run_id, self._watchdog, config.data_dir)
+            self._cleanups.callback(self._spare.stop)
         supervisor = Supervisor(
             [
                 postgres.child(config, credentials, plain, sockets),
                 nats.child(config, bus_file, plain),
-                *(self._make_service(name, config, credentials) for name in SERVICES),
+                *services,
             ],
             run_id=self._run_id,
             watchdog=self._watchdog,
             on_change=self._child_changed,
+            spare=self._spare,
         )
         self._cleanups.push_async_callback(supervisor.stop)
         url, password = f"nats://{HOST}:{config.ports[NATS]}", credentials.nats[ADMIN]
@@ -283,7 +295,14 @@ class Stack:
     def _child_changed(self, name: str, state: ProcessState) -> None:
         if name == NATS and state == "ready" and self._topology is not None:
             self._topology.soon()
+        if state == "ready" and self._state == "ready":
+            # Not beside the start of whatever has just crashed.
+            asyncio.get_running_loop().call_later(_SPARE_AFTER_S, self._prepare_spare)
         self._publish_soon()
+
+    def _prepare_spare(self) -> None:
+        if self._spare is not None:
+            self._spare.prepare()
 
     def _publish_soon(self) -> None:
         # Many changes of one turn of the loop become one file.

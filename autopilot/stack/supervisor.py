@@ -10,6 +10,7 @@ from autopilot.stack.child import Child, Keeper
 from autopilot.stack.errors import PartFailedError
 from autopilot.stack.logs import tail
 from autopilot.stack.restart import RestartPolicy
+from autopilot.stack.spare import Spare
 from autopilot.stack.status import ProcessState, ProcessStatus
 from autopilot.stack.watchdog import Watchdog
 
@@ -25,10 +26,16 @@ class Supervisor:
         watchdog: Watchdog,
         on_change: Callable[[str, ProcessState], None],
         policy: RestartPolicy | None = None,
+        spare: Spare | None = None,
     ) -> None:
         self._keepers = {
             child.name: Keeper(
-                child, run_id=run_id, watchdog=watchdog, policy=policy or RestartPolicy(), on_change=on_change
+                child,
+                run_id=run_id,
+                watchdog=watchdog,
+                policy=policy or RestartPolicy(),
+                on_change=on_change,
+                spare=spare,
             )
             for child in children
         }

@@ -113,6 +113,9 @@ class MemoryStore:
             del self._open[transaction.xid]
             transaction.ended.set()
 
+    def _in_order(self) -> list[Recorded]:
+        return [self._recorded[position] for _, position in self._order]
+
     async def _wait_for(self, blocks: Callable[[_Transaction], bool]) -> None:
         while held := next((other for other in self._open.values() if blocks(other)), None):
             await held.ended.wait()
@@ -264,6 +267,15 @@ class MemoryStore:
         """Return the last version of a stream that a consumer has handled."""
         return self._inbox.get((consumer, stream), 0)
 
+    async def unhandled(self, consumer: str, types: Sequence[str], *, among: int = 5_000) -> list[Recorded]:
+        """Read what a consumer has not handled of the newest events."""
+        return [
+            event
+            for event in self._in_order()[-among:]
+            if (not types or event.type in types)
+            and event.version > self._inbox.get((consumer, event.stream), 0)
+        ]
+
     async def pending_outbox(self, service: str, *, older_than_s: float, limit: int = 500) -> list[Recorded]:
         """Read events that were committed but not confirmed as published, to be passed on as they are."""
         latest = self._clock.now() - timedelta(seconds=older_than_s)
@@ -279,7 +291,9 @@ class MemoryStore:
 
     def stretch(self, after: int, limit: int | None = None) -> list[Recorded]:
         """Return events behind a position; for the auditor."""
-        return self._recorded[after : None if limit is None else after + limit]
+        first = bisect_right(self._positions, after)
+        last = None if limit is None else first + limit
+        return [self._recorded[position] for position in self._positions[first:last]]
 
     def inbox(self, consumer: str, stream: str) -> int:
         """Return the last version that a consumer has handled; for the auditor."""
@@ -380,7 +394,7 @@ class MemoryStore:
         if read is None or read.generation != switch.generation:
             raise ConflictError(f"projection {switch.name}", switch.generation)
         inside: dict[str, int] = {}
-        for event in self._recorded:
+        for event in self._in_order():
             if Cursor(xid=event.xid, position=event.position) <= switch.upto:
                 inside[event.stream] = event.version
             elif event.version <= self._inbox.get((switch.consumer, event.stream), 0):
@@ -393,12 +407,12 @@ class MemoryStore:
             self._inbox[place] = max(self._inbox.get(place, 0), inside.get(stream, 0))
         return True
 
-    async def unhandled(self, consumer: str, upto: Cursor) -> list[str]:
+    async def lagging(self, consumer: str, upto: Cursor) -> list[str]:
         """List streams of which a consumer has not handled everything up to a place."""
         return sorted(
             {
                 event.stream
-                for event in self._recorded
+                for event in self._in_order()
                 if Cursor(xid=event.xid, position=event.position) <= upto
                 and event.version > self._inbox.get((consumer, event.stream), 0)
             }

@@ -56,6 +56,7 @@ class Relay:
         store: Store,
         bus: Publisher,
         *,
+        holder: str = "",
         queue_limit: int = QUEUE_LIMIT,
         back_off_s: float = BACK_OFF_S,
     ) -> None:
@@ -68,7 +69,8 @@ class Relay:
         self._confirmed: list[int] = []
         self._wake = asyncio.Event()
         self._sending = asyncio.Lock()
-        self._holder = f"{service}-{secrets.token_hex(6)}"
+        #: A process started again under its name takes the lease of the sweep over at once.
+        self._holder = holder or f"{service}-{secrets.token_hex(6)}"
         self._claim: LeaseClaim | None = None
 
     @property
@@ -95,11 +97,11 @@ class Relay:
             await self._empty_queue()
             await self._forget()
 
-    async def sweep(self) -> int:
+    async def sweep(self, older_than_s: float = SWEEP_AFTER_S) -> int:
         """Publish rows that were left behind, per stream in order, if this process leads; return how many were."""
         swept = 0
         while not self._silent:
-            pending = await self._store.pending_outbox(self._service, older_than_s=SWEEP_AFTER_S)
+            pending = await self._store.pending_outbox(self._service, older_than_s=older_than_s)
             if not pending or not await self._lead():
                 break
             confirmed = await self._send(pending)
@@ -178,15 +180,18 @@ class Relay:
             )
 
     async def _sweep_again_and_again(self) -> None:
+        # What a predecessor left behind need not grow old: nobody else is about to publish it.
+        older_than_s = 0.0
         while True:
-            await asyncio.sleep(SWEEP_EVERY_S)
             try:
-                swept = await self.sweep()
+                swept = await self.sweep(older_than_s)
+                older_than_s = SWEEP_AFTER_S
             except StoreUnavailableError as error:
                 log.warning("sweep_failed", service=self._service, error=str(error))
-                continue
+                swept = 0
             if swept:
                 log.info("outbox_swept", service=self._service, events=swept)
+            await asyncio.sleep(SWEEP_EVERY_S)
 
     async def _lead(self) -> bool:
         """Hold `relay-<service>`: two sweepers would publish the same rows side by side, out of order."""

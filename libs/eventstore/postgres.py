@@ -157,6 +157,10 @@ class PostgresStore:
         rows = await self._fetch("handled", consumer, stream)
         return int(rows[0]["version"]) if rows else 0
 
+    async def unhandled(self, consumer: str, types: Sequence[str], *, among: int = 5_000) -> list[Recorded]:
+        """Read what a consumer has not handled of the newest events."""
+        return self._decode(await self._fetch("unhandled", consumer, list(types), among))
+
     async def pending_outbox(self, service: str, *, older_than_s: float, limit: int = 500) -> list[Recorded]:
         """Read events that were committed but not confirmed as published, to be passed on as they are."""
         rows = await self._fetch("pending_outbox", service, float(older_than_s), limit)
@@ -234,9 +238,9 @@ class PostgresStore:
             raise ConflictError(f"projection {switch.name}", switch.generation)
         return refusal is None
 
-    async def unhandled(self, consumer: str, upto: Cursor) -> list[str]:
+    async def lagging(self, consumer: str, upto: Cursor) -> list[str]:
         """List streams of which a consumer has not handled everything up to a place."""
-        rows = await self._fetch("unhandled", consumer, upto.xid, upto.position)
+        rows = await self._fetch("lagging", consumer, upto.xid, upto.position)
         return [row["stream"] for row in rows]
 
     async def generations(self, views: Sequence[str]) -> list[int]:

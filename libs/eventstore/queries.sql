@@ -76,6 +76,17 @@ limit $2
 -- handled --
 select version from inbox where consumer = $1 and stream = $2
 
+-- unhandled --
+-- Only near the end of the record: whatever is older the bus has given out again by itself.
+select
+    e.id, e.stream, e.version, e.type, e.schema_version, e.data, e.meta, e.recorded_at, e.prev_hash, e.hash,
+    e.position, e.xid
+from events e
+where e.position > (select coalesce(max(position), 0) from events) - $3::bigint
+    and (cardinality($2::text[]) = 0 or e.type = any ($2))
+    and not exists (select from inbox i where i.consumer = $1 and i.stream = e.stream and i.version >= e.version)
+order by e.xid, e.position
+
 -- pending_outbox --
 -- In order of position: within a stream that is the order of versions, because an append holds the stream's head.
 select
@@ -134,7 +145,7 @@ select name, generation, version, views from register_projection($1::jsonb)
 -- switch_projection --
 select switch_projection($1::jsonb) as refusal
 
--- unhandled --
+-- lagging --
 -- Events that were recorded up to a place and that a consumer of everything has not handled yet.
 select s.stream
 from streams s left join inbox i on i.consumer = $1 and i.stream = s.stream

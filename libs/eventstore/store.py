@@ -250,13 +250,6 @@ class BusEpoch(msgspec.Struct, frozen=True, kw_only=True):
         return self.state == "sound"
 
 
-class Cursor(msgspec.Struct, frozen=True, kw_only=True, order=True):
-    """A place in the reading order."""
-
-    xid: int = 0
-    position: int = 0
-
-
 class Store(Protocol):
     """What the record does; `libs/testing/storecase.py` is the test that every implementation passes."""
 
@@ -316,6 +309,10 @@ class Store(Protocol):
 
     async def handled(self, consumer: str, stream: str) -> int:
         """Return the last version of a stream that a consumer has handled."""
+        ...
+
+    async def unhandled(self, consumer: str, types: Sequence[str], *, among: int = 5_000) -> list[Recorded]:
+        """Read what a consumer has not handled of the newest `among` events, only of `types` if given, in order."""
         ...
 
     async def pending_outbox(self, service: str, *, older_than_s: float, limit: int = 500) -> list[Recorded]:
@@ -382,7 +379,7 @@ class Store(Protocol):
         """
         ...
 
-    async def unhandled(self, consumer: str, upto: Cursor) -> list[str]:
+    async def lagging(self, consumer: str, upto: Cursor) -> list[str]:
         """List streams with an event up to a place that a consumer of all events has not handled."""
         ...
 

@@ -8,6 +8,7 @@ import msgspec
 import structlog
 
 from libs.messaging.bus import MAX_DELIVER, Bus, BusUnavailableError, Delivery
+from libs.messaging.reread import Reread
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +65,9 @@ async def settle(
     If the process dies before this, the message comes again and the inbox recognises it. Where the dead
     letter could not be written, the message is not terminated and comes again. Raises RefusedError.
     """
+    if isinstance(delivery, Reread):
+        # Failures are counted, and dead letters written, when the bus brings it.
+        return False
     match outcome:
         case Done():
             await delivery.ack()

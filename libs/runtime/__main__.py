@@ -1,4 +1,7 @@
-"""`python -m libs.runtime services.gate.app` runs the service that the module names, in the manner of uvicorn."""
+"""`python -m libs.runtime services.gate.app` runs the service that the module names, in the manner of uvicorn.
+
+`--spare` instead of a module is a process in reserve; see `libs/runtime/spare.py`.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,14 @@ import sys
 
 from libs.runtime.config import ConfigError, read
 from libs.runtime.runner import Runner
+from libs.runtime.spare import FLAG, become
 from libs.telemetry.log import configure
 
 
 def main() -> int:
     """Run one service process."""
+    if sys.argv[1:2] == [FLAG] and not become(sys.argv[2:]):
+        return 0
     if len(sys.argv) != 2:
         print(
             "usage: python -m libs.runtime MODULE   (a module with a value named `service`)", file=sys.stderr

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Sequence
 
 import structlog
 
@@ -18,6 +18,7 @@ from libs.eventstore.store import (
 )
 from libs.messaging.bus import BusError, Delivery
 from libs.messaging.outcome import Done, Outcome, Reject, Retry, settle
+from libs.messaging.reread import Reread
 from libs.runtime.running import NotLeaderError, Running
 from libs.runtime.service import Consumer
 from libs.runtime.work import Work
@@ -45,9 +46,22 @@ class Consumption:
 
     async def run(self) -> None:
         """Consume until cancelled. Raises StaleLeaseError when somebody else leads."""
+        await self.catch_up()
         while True:
             if not await self.step(FETCH_S):
                 await asyncio.sleep(0)
+
+    async def catch_up(self) -> int:
+        """Handle what the end of the record holds for this durable, and return how much that was.
+
+        A predecessor that died had messages in hand, and events of a service that died may not be on the bus yet: it
+        would give them out only after their ack wait, which is longer than a task may stand still.
+        """
+        missed = await self._running.store.unhandled(self.durable, self._consumer.types)
+        room = len(missed) if self._consumer.room is None else self._consumer.room(self._running.parts)
+        taken = [Reread(event) for event in missed[: max(room, 0)]]
+        await self._take(taken)
+        return len(taken)
 
     async def step(self, timeout_s: float) -> int:
         """Handle one batch and return its size. Different streams are handled at once, one stream in order."""
@@ -69,11 +83,14 @@ class Consumption:
             log.warning("fetch_failed", durable=self.durable, error=str(error))
             await asyncio.sleep(0.2)
             return 0
+        await self._take(deliveries)
+        return len(deliveries)
+
+    async def _take(self, deliveries: Sequence[Delivery]) -> None:
         streams: dict[str, list[Delivery]] = defaultdict(list)
         for delivery in deliveries:
             streams[delivery.recorded.stream].append(delivery)
         await _all(self._stream(of_stream) for of_stream in streams.values())
-        return len(deliveries)
 
     async def _stream(self, deliveries: list[Delivery]) -> None:
         deliveries = sorted(deliveries, key=lambda delivery: delivery.recorded.version)

@@ -156,7 +156,7 @@ class Rebuilder:
         folding = await self._begin(job)
         try:
             upto = await self._fold(folding, Cursor(), job)
-            streams = set(await self._running.store.unhandled(self._consumer, upto))
+            streams = set(await self._running.store.lagging(self._consumer, upto))
             job.state, self.paused = "switching", True
             for _ in range(ROUNDS):
                 upto = await self._fold(folding, upto, job, streams)
@@ -280,7 +280,7 @@ class Rebuilder:
     async def _wait_for_consumer(self, upto: Cursor) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + HANDLED_S
-        while late := await self._running.store.unhandled(self._consumer, upto):
+        while late := await self._running.store.lagging(self._consumer, upto):
             if loop.time() > until:
                 raise RebuildError(
                     f"what is in use has not handled all of {len(late)} streams, {late[0]} among them:"

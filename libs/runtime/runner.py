@@ -17,7 +17,7 @@ from prometheus_client.registry import CollectorRegistry
 
 from libs.eventstore.outbox import Relay
 from libs.eventstore.postgres import PostgresStore
-from libs.eventstore.store import EventStoreError, StaleLeaseError, Store, StoreUnavailableError
+from libs.eventstore.store import EventStoreError, StaleLeaseError, StoreUnavailableError
 from libs.messaging.bus import Bus
 from libs.messaging.jetstream import JetStreamBus
 from libs.runtime import http, redrive
@@ -83,7 +83,7 @@ class Runner:
                 service=self._service.name,
             )
             stack.push_async_callback(bus.close)
-            relay = Relay(self._service.name, store, bus)
+            relay = Relay(self._service.name, store, bus, holder=self._config.holder)
             running = Running(
                 self._service,
                 config=self._config,

@@ -139,13 +139,13 @@ class GenerationCase:
         await house.handle(recorded[1][1])
         streams = [f"case-{key}" for key in keys]
         upto = place(recorded[2][1])
-        assert await store.unhandled(house.consumer, upto) == [streams[0], streams[2]]
-        assert await store.unhandled(house.consumer, Cursor()) == []
-        assert await store.unhandled(house.consumer, place(recorded[0][0])) == []
+        assert await store.lagging(house.consumer, upto) == [streams[0], streams[2]]
+        assert await store.lagging(house.consumer, Cursor()) == []
+        assert await store.lagging(house.consumer, place(recorded[0][0])) == []
         assert await store.switch(house.to(4, upto, *streams))
         # Not the one that was recorded behind the place up to which the new generation goes.
         assert [await store.handled(house.consumer, stream) for stream in streams] == [2, 2, 2]
-        assert await store.unhandled(house.consumer, place(later[0])) == [streams[0]]
+        assert await store.lagging(house.consumer, place(later[0])) == [streams[0]]
 
     async def test_a_generation_that_is_not_read_is_removed_in_pieces(self, store: Store) -> None:
         house = House(store)

@@ -17,6 +17,7 @@ from libs.eventstore.store import (
     ConflictError,
     Cursor,
     DocumentWrite,
+    InboxMark,
     Store,
     Timer,
     TimerClear,
@@ -204,6 +205,21 @@ class BookkeepingCase:
         assert isinstance(pending.event, Unknown)
         assert msgspec.structs.replace(pending, event=written) == recorded
         assert msgspec.convert(pending.event.data, Noted) == written
+
+    async def test_the_end_of_the_record_tells_what_a_consumer_has_not_handled(self, store: Store) -> None:
+        key, consumer = fresh(), f"tester-{fresh()}"
+        recorded = await store.append(
+            plain(first(Noted(case_id=key), Closed(case_id=key)), first(Aside(case_id=key)))
+        )
+        stream = f"case-{key}"
+        mine = [event for event in recorded if event.type == "noted"]
+        assert await store.unhandled(consumer, ("noted",), among=3) == mine
+        assert await store.unhandled(consumer, (), among=3) == list(recorded)
+        mark = InboxMark(consumer=consumer, stream=stream, before=0, version=1)
+        await store.append(Append(service="tester", inbox=mark))
+        assert await store.unhandled(consumer, ("noted",), among=3) == []
+        assert [event.type for event in await store.unhandled(consumer, (), among=3)] == ["closed", "aside"]
+        assert [event.type for event in await store.unhandled(consumer, (), among=1)] == ["aside"]
 
     async def test_timers_come_due_in_order(self, store: Store) -> None:
         service = fresh()

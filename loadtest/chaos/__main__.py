@@ -1,0 +1,151 @@
+"""Breaks the embedded stack in every way we know, under load, and has the record judged by an outsider.
+
+`python -m loadtest.chaos [CASE…] [--tasks 200] [--seed 1] [--json build/chaos.json] [--list]`. Each case starts a stack
+of its own, submits synthetic tasks, does its harm while they run, waits until all have ended and judges the record.
+Exit status: 0 when every case that this release can pass passed within its bounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from pathlib import Path
+
+import asyncpg
+import msgspec
+
+from autopilot.cli.failure import CliError
+from autopilot.stack.errors import StackError
+from loadtest.chaos import harm
+from loadtest.chaos.arena import Arena, ChaosError, arena
+from loadtest.chaos.case import Case, Fault, Result
+from loadtest.chaos.cases import TIMES, cases
+from loadtest.chaos.load import Load
+from loadtest.chaos.pulls import on_the_forge
+from loadtest.chaos.recovery import recovery
+from loadtest.chaos.report import failed, table
+from loadtest.checker.judge import Breach, judge_at_rest
+from loadtest.checker.record import Record
+from loadtest.checker.rest import filters_of
+
+#: Who consumes what, as the documentation says it.
+TOPOLOGY = Path(__file__).parents[2] / "docs" / "topology.txt"
+#: Tasks that have begun or ended before the harm is done.
+WARM = 20
+#: Seconds without a step of a consumer, a relay or a timer after which a stack is at rest, whatever is still waiting.
+STILL_S, QUIET_S = 20.0, 1.0
+#: Changes with every step.
+MOVES = (
+    "select (select count(*) from events), (select sum(version) from inbox), (select count(*) from outbox),"
+    " (select count(*) from timer where due <= clock_timestamp())"
+)
+
+
+def main() -> int:
+    """Run the chosen cases and report."""
+    options = _options()
+    chosen = [case for case in cases(options.times) if not options.case or case.name in options.case]
+    if options.list:
+        print("\n".join(case.name for case in chosen))
+        return 0
+    # The stack is detached: a suite that is told to end and just does would leave it up for ever.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    results: list[Result] = []
+    for case in chosen:
+        results.append(_run(case, options))
+        print(f"{case.name}: {msgspec.json.encode(results[-1]).decode()}", file=sys.stderr, flush=True)
+        if options.json:
+            options.json.parent.mkdir(parents=True, exist_ok=True)
+            options.json.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2) + b"\n")
+    print(table(results))
+    return 1 if failed(results) else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m loadtest.chaos", description=(__doc__ or "").splitlines()[0]
+    )
+    names = [case.name for case in cases()]
+    parser.add_argument("case", nargs="*", metavar="CASE", help="names as --list prints them; none means all")
+    parser.add_argument("--tasks", type=int, default=200, help="tasks of each case")
+    parser.add_argument(
+        "--real", type=int, default=2, help="tasks among them that end in a real pull request"
+    )
+    parser.add_argument("--times", type=int, default=TIMES, help="kills where a recovery is judged")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", type=Path, help="where the results go, after each case")
+    parser.add_argument("--list", action="store_true", help="print the cases' names")
+    options = parser.parse_args()
+    if unknown := set(options.case) - set(names):
+        parser.error(f"no such case: {', '.join(sorted(unknown))}; --list prints them")
+    return options
+
+
+def _run(case: Case, options: argparse.Namespace) -> Result:
+    result = Result(case=case.name, needs=case.needs, bounded=case.bounded)
+    if case.prepared is harm.small_disk and (reason := harm.mount_failure()):
+        result.skipped = reason
+        return result
+    began = time.monotonic()
+    try:
+        with arena(options.seed, case.prepared) as stack:
+            load = Load(stack)
+            try:
+                faults = _under_fire(case, stack, load, options)
+                load.wait_until_open(0)
+            except (ChaosError, StackError, CliError) as error:
+                result.error = f"{type(error).__name__}: {error}"
+                faults = []
+            _judge(result, stack, load, faults)
+    except (ChaosError, StackError, OSError, asyncpg.PostgresError) as error:
+        result.error = result.error or f"{type(error).__name__}: {error}"
+    result.seconds = round(time.monotonic() - began, 1)
+    return result
+
+
+def _under_fire(case: Case, stack: Arena, load: Load, options: argparse.Namespace) -> list[Fault]:
+    if not case.bounded:
+        # They take the machine, and so the time, that a bounded recovery is measured with.
+        load.submit_real(options.real)
+    load.submit(options.tasks - len(load.accepted))
+    load.wait_until_open(max(options.tasks - WARM, 1))
+    return case.harm(stack, load)
+
+
+def _judge(result: Result, stack: Arena, load: Load, faults: list[Fault]) -> None:
+    record, breaches = _at_rest(stack, load)
+    result.tasks, result.events = len(load.accepted), len(record.events)
+    breaches += [Breach("forge", detail) for detail in on_the_forge(record)]
+    result.pull_requests = sum(len(row.data["pull_requests"]) for row in record.of("task_done"))
+    result.breaches = len(breaches)
+    result.examples = [str(breach) for breach in {one.rule: one for one in reversed(breaches)}.values()]
+    result.lost = sum(breach.rule == "tasks ended" for breach in breaches)
+    for fault in faults:
+        found = recovery(record, fault.part, fault.at, fault.tasks)
+        result.interrupted.append(len(found))
+        result.recovered_s.append(round(max(found.values(), default=0.0), 2))
+
+
+def _at_rest(stack: Arena, load: Load) -> tuple[Record, list[Breach]]:
+    """Give consumers, relays and timers as long as they move; then judge."""
+    filters = filters_of(TOPOLOGY.read_text(encoding="utf-8"))
+    moved_at, seen = time.monotonic(), None
+    while True:
+        now = tuple(stack.ask(MOVES)[0])
+        if now != seen:
+            moved_at, seen = time.monotonic(), now
+            time.sleep(QUIET_S)
+            continue
+        record = stack.record()
+        breaches = judge_at_rest(record, accepted=load.accepted, filters=filters)
+        # Judging takes its time: what moved meanwhile is judged again.
+        still = time.monotonic() > moved_at + STILL_S and tuple(stack.ask(MOVES)[0]) == seen
+        if not breaches or still:
+            return record, breaches
+        time.sleep(QUIET_S)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

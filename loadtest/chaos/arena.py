@@ -1,0 +1,171 @@
+"""One stack under attack: its processes, its proxies, and the record as the checker reads it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+import asyncpg
+import msgspec
+
+from autopilot.stack import cluster, detach, processes, status
+from autopilot.stack.config import HOST, NATS, POSTGRES, StackConfig
+from autopilot.stack.progress import silent
+from loadtest.chaos.proxy import Proxy
+from loadtest.checker import record
+from loadtest.checker.record import Record
+
+#: Seconds in which a part must be ready, or the record answer again, before a case is given up.
+READY_S = 120.0
+#: Seconds between looks.
+LOOK_S = 0.02
+
+T = TypeVar("T")
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+class ChaosError(Exception):
+    """A case could not be carried out; says nothing about the product."""
+
+
+class Arena:
+    """What a case acts on."""
+
+    def __init__(self, config: StackConfig, seed: int) -> None:
+        self.config = config
+        self.chance = random.Random(seed)  # noqa: S311 - a seed makes a case repeatable
+        self._runner = asyncio.Runner()
+        self._connection: Connection | None = None
+        self.nats, self.postgres = (
+            Proxy(partial(self._target, part), seed=seed) for part in (NATS, POSTGRES)
+        )
+
+    @property
+    def status(self) -> status.StackStatus:
+        """What `stack.json` says now. Raises ChaosError."""
+        found = status.read(self.config.stack_file)
+        if found is None:
+            raise ChaosError(f"{self.config.stack_file} cannot be read")
+        return found
+
+    @property
+    def placed(self) -> StackConfig:
+        """The stack with the ports that it has taken."""
+        return msgspec.structs.replace(self.config, ports=self.status.ports)
+
+    def pid(self, part: str) -> int:
+        """Wait until a part is ready; return its process id. Raises ChaosError."""
+
+        def look() -> int | None:
+            process = self.status.processes.get(part)
+            return process.pid if process and process.state == "ready" else None
+
+        return until(look, f"{part} is ready")
+
+    def kill(self, part: str) -> float:
+        """Kill a part with -9; return the time."""
+        os.kill(self.pid(part), signal.SIGKILL)
+        return time.time()
+
+    def kill_everything(self) -> float:
+        """Kill supervisor, watchdog and all they started, the supervisor first, so that nothing is mended meanwhile."""
+        now = self.status
+        marked = processes.marked(f"{now.run_id}/")
+        for pid in (now.pid, now.watchdog_pid or 0, *(pid for pid, _ in marked)):
+            with contextlib.suppress(ProcessLookupError):
+                if pid:
+                    os.kill(pid, signal.SIGKILL)
+        return time.time()
+
+    def start(self) -> None:
+        """Start the stack on its directory, again after everything was killed or stopped. Raises StackError."""
+        ports = (str(proxy.port) for proxy in (self.nats, self.postgres))
+        argv = [sys.executable, "-m", "loadtest.chaos.behind", str(self.config.data_dir), *ports]
+        detach.launch(argv, self.config, silent, timeout_s=READY_S)
+
+    def stop(self) -> None:
+        """Stop the stack in order; its data stays."""
+        detach.stop_running(self.config)
+
+    def close(self) -> None:
+        """Close the proxies and the connection to the record."""
+        if self._connection is not None:
+            self._connection.terminate()
+        self._runner.close()
+        self.nats.close()
+        self.postgres.close()
+
+    def ask(self, query: str, *args: object) -> list[asyncpg.Record]:
+        """Ask Postgres directly, as its superuser. Raises OSError and asyncpg's errors."""
+
+        async def fetch(connection: Connection) -> list[asyncpg.Record]:
+            return list(await connection.fetch(query, *args))
+
+        return self._connected(fetch)
+
+    def record(self) -> Record:
+        """Read the whole record. Raises OSError and asyncpg's errors."""
+        return self._connected(record.read)
+
+    def _connected(self, work: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
+        """Work on the one connection, on a new one where it was lost or the server is another."""
+
+        async def run() -> T:
+            if self._connection is None or self._connection.is_closed():
+                self._connection = await record.connect(self._superuser())
+            try:
+                return await work(self._connection)
+            except BaseException:
+                self._connection.terminate()
+                raise
+
+        return self._runner.run(run())
+
+    def _target(self, part: str) -> tuple[str, int] | None:
+        found = status.read(self.config.stack_file)
+        return (HOST, found.ports[part]) if found else None
+
+    def _superuser(self) -> str:
+        # Not a role of the product: what it may read does not change with the product's grants.
+        password = (self.config.secrets_dir / "postgres-superuser").read_text(encoding="utf-8").strip()
+        return self.placed.dsn(cluster.SUPERUSER, password)
+
+
+@contextmanager
+def arena(seed: int, prepared: Callable[[Path], contextlib.AbstractContextManager[None]]) -> Iterator[Arena]:
+    """Start a stack behind proxies on a data directory that `prepared` makes ready; everything is gone afterwards."""
+    with contextlib.ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="autopilot-chaos-")))
+        config = StackConfig.from_arguments(scratch / "data", ephemeral_ports=True)
+        stack.enter_context(prepared(config.data_dir))
+        made = Arena(config, seed)
+        # The proxies outlive the stack, which would otherwise wait for servers while it stops.
+        stack.callback(made.close)
+        stack.callback(made.stop)
+        made.start()
+        yield made
+
+
+def until(
+    look: Callable[[], T | None], what: str, deadline_s: float = READY_S, *, look_s: float = LOOK_S
+) -> T:
+    """Look again and again until there is something. Raises ChaosError with what was waited for."""
+    end = time.monotonic() + deadline_s
+    while True:
+        with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            if (found := look()) is not None:
+                return found
+        if time.monotonic() > end:
+            raise ChaosError(f"waited {deadline_s:.0f} s until {what}")
+        time.sleep(look_s)

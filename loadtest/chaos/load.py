@@ -1,0 +1,94 @@
+"""Synthetic tasks, as many as a case needs: submitted over HTTP as a user does, followed in the record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from autopilot.cli import demo
+from autopilot.cli.client import Client
+from autopilot.cli.sending import send
+from contracts.task import RepoSpec, TaskSpec
+from loadtest.chaos.arena import Arena, until
+
+#: Tasks of one batch.
+BATCH = 50
+#: Seconds that some simulated stages take: moments in which a stage-runner has work in hand.
+WORK_S = {"plan": 0.2, "implement": 0.3, "verify": 0.2}
+#: One task in so many fails a stage once, and one in so many never gets through.
+FAILS_ONCE, FAILS = 10, 25
+#: Seconds in which all tasks must have ended after a fault is over.
+END_S = 600.0
+TASK_ENDS = ["task_done", "task_cancelled", "task_given_up", "task_parked"]
+
+
+class Load:
+    """The tasks of one case."""
+
+    def __init__(self, arena: Arena) -> None:
+        self._arena = arena
+        #: Ids that the scheduler has accepted.
+        self.accepted: list[str] = []
+
+    def submit(self, count: int) -> None:
+        """Submit some more. Raises what `send` raises: then it is not known whether the last batch was accepted."""
+        client = Client(self._arena.config)
+        numbers = range(len(self.accepted), len(self.accepted) + count)
+        for start in range(0, count, BATCH):
+            self.accepted += send(client, [_task(number) for number in numbers[start : start + BATCH]])
+
+    def submit_real(self, count: int) -> None:
+        """Submit tasks whose effects reach the outside: the demo's right patch, each to its own pull request."""
+        folder = self._arena.config.data_dir.parent / "real"
+        folder.mkdir()
+        wanted = [spec for spec in demo.tasks(demo.promised(), folder) if spec.key == "right"]
+        client = Client(self._arena.config)
+        for _ in range(count):
+            self.accepted += send(client, wanted)
+
+    def open(self) -> list[str]:
+        """List accepted tasks that have neither ended nor been parked. Raises OSError and asyncpg's errors."""
+        rows = self._arena.ask(
+            "select distinct on (stream) stream, type from events"
+            " where category = 'task' order by stream, version desc"
+        )
+        over = {row["stream"] for row in rows if row["type"] in TASK_ENDS}
+        return [task for task in self.accepted if f"task-{task}" not in over]
+
+    def keep_at_least(self, count: int) -> None:
+        """Submit until so many are open."""
+        missing = count - len(self.open())
+        if missing > 0:
+            self.submit(max(missing, BATCH))
+
+    def wait_until_open(self, at_most: int, deadline_s: float = END_S) -> None:
+        """Wait until no more than so many are open. Raises ChaosError."""
+        until(
+            lambda: len(self.open()) <= at_most or None,
+            f"at most {at_most} tasks are open",
+            deadline_s,
+            look_s=0.25,
+        )
+
+
+def holders(arena: Arena) -> Sequence[str]:
+    """List the tasks that hold a slot now. Raises OSError and asyncpg's errors."""
+    rows = arena.ask(
+        "select data ->> 'task_id' as task, sum(case type when 'slot_granted' then 1 else -1 end) as held"
+        " from events where type in ('slot_granted', 'slot_released') group by 1"
+    )
+    return [row["task"] for row in rows if row["held"] > 0]
+
+
+def _task(number: int) -> TaskSpec:
+    body = "\n".join(f"work {stage} {seconds}" for stage, seconds in WORK_S.items())
+    if number % FAILS == FAILS - 1:
+        body += "\nfail verify 9"
+    elif number % FAILS_ONCE == FAILS_ONCE - 1:
+        body += "\nfail verify"
+    return TaskSpec(
+        title=f"simulated {number}",
+        body=body,
+        repos=(RepoSpec(name="nowhere", url="/nowhere"),),
+        engine="noop",
+        synthetic=True,
+    )

@@ -1,0 +1,120 @@
+"""What holds once nothing is under way: nothing waits on its way to the bus, in an inbox, or for ever."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+
+from loadtest.checker.record import Record, Row
+
+TASK_ENDS = ("task_done", "task_cancelled", "task_given_up")
+#: Seconds that a due timer may wait for its service.
+LATE_S = 10.0
+
+
+def outbox(record: Record) -> Iterator[str]:
+    """Every event has been confirmed by the bus."""
+    for position, service in record.outbox:
+        yield f"position {position} of {service} still waits for the bus"
+
+
+def inbox_is_true(record: Record) -> Iterator[str]:
+    """No consumer claims a version that its stream does not have."""
+    known = {(row.stream, row.version) for row in record.events}
+    for (consumer, stream), version in record.inbox.items():
+        if (stream, version) not in known:
+            yield f"{consumer} claims to have handled version {version} of {stream}, which does not exist"
+
+
+def inbox_is_complete(record: Record, filters: Mapping[str, Iterable[str]]) -> Iterator[str]:
+    """Every consumer has handled the last event of its kind in every stream; `filters` as the topology says them."""
+    patterns = {consumer: _pattern(subjects) for consumer, subjects in filters.items()}
+    last: dict[tuple[str, str], Row] = {}
+    for row in record.events:
+        subject = f"autopilot.v1.{row.category}.{row.stream.partition('-')[2]}.{row.type}"
+        for consumer, pattern in patterns.items():
+            if pattern.fullmatch(subject):
+                last[consumer, row.stream] = row
+    for (consumer, stream), row in last.items():
+        if record.inbox.get((consumer, stream), 0) < row.version:
+            yield f"{consumer} has not handled {row.place}"
+    for consumer, stream in record.inbox:
+        if consumer in patterns and (consumer, stream) not in last:
+            yield f"{consumer} claims to have handled {stream}, which has nothing for it"
+
+
+def tasks(record: Record, accepted: Iterable[str] = ()) -> Iterator[str]:
+    """Every task that was accepted is there and has ended, or is parked with reason, owner and wake-up."""
+    last: dict[str, Row] = {}
+    held: set[str] = set()
+    for row in record.events:
+        if row.category == "task":
+            last[row.data["task_id"]] = row
+        elif row.type == "slot_granted":
+            held.add(row.data["task_id"])
+        elif row.type == "slot_released":
+            held.discard(row.data["task_id"])
+    for task in sorted(set(accepted) - set(last)):
+        yield f"{task} was accepted and is not in the record"
+    for task, row in last.items():
+        if row.type == "task_parked":
+            if not (row.data["reason"] and row.data["owner"] and row.data["wake_up"]):
+                yield f"{row.place}: parked without a reason, an owner or a wake-up"
+        elif row.type not in TASK_ENDS:
+            yield f"{task} has not ended: {row.place}"
+        if task in held:
+            yield f"{task} holds a slot though {row.place}"
+
+
+def effects_are_settled(record: Record) -> Iterator[str]:
+    """Nobody has to guess what became of an effect."""
+    unknown: dict[tuple[str, str], Row] = {}
+    for row in record.of("effect_intended", "effect_settled"):
+        key = (row.data["run_id"], row.data["effect"])
+        if row.type == "effect_intended":
+            unknown[key] = row
+        else:
+            unknown.pop(key, None)
+    ended = {row.data["run_id"] for row in record.of("stage_completed", "stage_cancelled")}
+    for (run, effect), row in unknown.items():
+        if run in ended:
+            yield f"{row.place}: nobody knows what became of {effect}"
+
+
+def incidents(record: Record) -> Iterator[str]:
+    """Who was given up has its incident filed, once."""
+    filed: dict[str, int] = defaultdict(int)
+    for row in record.of("incident_filed"):
+        filed[row.data["incident_id"]] += 1
+    for row in record.of("task_given_up"):
+        if filed[row.data["incident_id"]] != 1:
+            yield f"{row.place}: its incident was filed {filed[row.data['incident_id']]} times"
+
+
+def timers(record: Record) -> Iterator[str]:
+    """No timer is long overdue."""
+    for service, key, late_s in record.overdue:
+        if late_s > LATE_S:
+            yield f"timer {key} of {service} is {late_s:.0f} s overdue"
+
+
+def filters_of(topology: str) -> dict[str, list[str]]:
+    """Read which subjects each consumer takes from the text of `docs/topology.txt`."""
+    found: dict[str, list[str]] = {}
+    consumer = ""
+    for line in topology.splitlines():
+        match line.split():
+            case ["consumer", name]:
+                consumer = name
+                found[consumer] = []
+            case ["takes", subject] if consumer:
+                found[consumer].append(subject)
+            case _ if not line.startswith(" "):
+                consumer = ""
+    return found
+
+
+def _pattern(subjects: Iterable[str]) -> re.Pattern[str]:
+    translated = (re.escape(one).replace(r"\*", r"[^.]+").replace(">", ".+") for one in subjects)
+    return re.compile("|".join(translated))
