@@ -23,7 +23,7 @@ def test_a_second_start_reads_what_the_first_one_made(tmp_path: Path) -> None:
 def test_no_two_credentials_are_the_same(tmp_path: Path) -> None:
     secrets.load_or_create(tmp_path / "secrets")
     values = [path.read_text() for path in (tmp_path / "secrets").iterdir()]
-    assert len(values) == len(set(values)) == 24
+    assert len(values) == len(set(values)) == 25
 
 
 def test_only_the_owner_can_read_them(tmp_path: Path) -> None:
