@@ -115,12 +115,12 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             if not self._timers:
                 raise RuntimeError("everything waits, and nothing is going to happen")
             when, _, timer = heapq.heappop(self._timers)
-            if timer._cancelled:  # type: ignore[attr-defined]
+            if timer._cancelled:
                 return
             self._now = max(when, self._now)
             self.ready.append(timer)
         handle = self.ready.popleft()
-        if handle._cancelled:  # type: ignore[attr-defined]
+        if handle._cancelled:
             return
         holder = handle._context.get(_OWNER)  # type: ignore[attr-defined]
         if holder is not None and holder.paused:

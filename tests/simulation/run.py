@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import random
 import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +57,7 @@ def run(seed: int, *, without: tuple[str, ...] = ()) -> Result:
     # Nothing is written there; what is looked for is not found.
     world = World(loop, seed, faults, str(Path(tempfile.gettempdir()) / "autopilot-simulation"))
     _listen(world)
-    loop.on_error = lambda context: world.complain(
-        f"nobody caught: {context['message']} {context.get('exception')!r}"
-    )
+    loop.on_error = partial(_uncaught, world)
     breaches: list[str] = []
 
     async def main() -> None:
@@ -76,7 +76,7 @@ def run(seed: int, *, without: tuple[str, ...] = ()) -> Result:
             rested = False
         watching.cancel()
         breaches.extend(await judge(world, people, viewer, rested))
-        await world.stop()
+        await world.end()
 
     # What is collected when is no part of a run.
     gc.disable()
@@ -98,6 +98,12 @@ def run(seed: int, *, without: tuple[str, ...] = ()) -> Result:
         wall_s=time.perf_counter() - began,
         lines=world.trace.lines,
     )
+
+
+def _uncaught(world: World, context: dict[str, Any]) -> None:
+    """Take note of an error that was raised where nobody waits; a process that is killed leaves cancellations behind."""
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        world.complain(f"nobody caught: {context['message']} {context.get('exception')!r}")
 
 
 def _listen(world: World) -> None:
