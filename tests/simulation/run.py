@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -23,6 +23,14 @@ from tests.simulation.judge import judge, sound_so_far
 from tests.simulation.viewer import Viewer
 from tests.simulation.workload import Workload
 from tests.simulation.world import World
+
+
+class Scene(NamedTuple):
+    """What a run leaves to look at."""
+
+    world: World
+    people: Workload
+    viewer: Viewer
 
 
 @dataclass
@@ -39,10 +47,8 @@ class Result:
     virtual_s: float
     wall_s: float
     lines: list[str] = field(repr=False)
-
-
-class _Breach(Exception):
-    """Something that must never be was seen; the run ends here."""
+    #: None when it came from another process.
+    scene: Scene | None = field(repr=False)
 
 
 def run(seed: int, *, without: tuple[str, ...] = ()) -> Result:
@@ -59,15 +65,10 @@ def run(seed: int, *, without: tuple[str, ...] = ()) -> Result:
     _listen(world)
     loop.on_error = partial(_uncaught, world)
     breaches: list[str] = []
+    people, viewer = Workload(world, random.Random(f"people {seed}"), seed), Viewer(world)
+    world.on_crash = lambda: breaches.extend(sound_so_far(world))
 
     async def main() -> None:
-        people = Workload(world, random.Random(f"people {seed}"), seed)
-        viewer = Viewer(world)
-
-        def look() -> None:
-            breaches.extend(sound_so_far(world))
-
-        world.on_crash = look
         watching = loop.create_task(viewer.watch())
         try:
             rested = await world.live(seconds, people.run(seconds))
@@ -97,6 +98,7 @@ def run(seed: int, *, without: tuple[str, ...] = ()) -> Result:
         virtual_s=loop.time(),
         wall_s=time.perf_counter() - began,
         lines=world.trace.lines,
+        scene=Scene(world, people, viewer),
     )
 
 
