@@ -100,7 +100,7 @@ def _results(seeds: Iterable[int], jobs: int, without: tuple[str, ...]) -> Itera
 
 def _quietly(seed: int, without: tuple[str, ...]) -> Result:
     result = run(seed, without=without)
-    result.lines = []
+    result.lines, result.scene = [], None
     return result
 
 

@@ -15,6 +15,8 @@ class Faults:
 
     #: A process dies right before, or right after, it writes to the record or the bus, or acknowledges.
     crash: float = 0.0
+    #: A process is stopped right before it asks for a write, and woken later: what it asks for was decided long ago.
+    freeze: float = 0.0
     #: The record does not answer, and has not done what was asked.
     refused: float = 0.0
     #: The record does not answer; what was asked is done all the same, now or in a while.
@@ -62,6 +64,7 @@ NONE = Faults()
 #: Kind, and how often at most in a run that has it.
 _CHANCES = {
     "crash": 0.01,
+    "freeze": 0.005,
     "refused": 0.03,
     "unknown": 0.03,
     "slow": 0.01,

@@ -59,23 +59,24 @@ async def judge(world: World, people: Workload, viewer: Viewer, rested: bool) ->
         return [f"it does not come to rest: {', '.join(world.unsettled()[:6])}", *invariants.breaches(events)]
     found = invariants.breaches_at_rest(events)
     found += invariants.strangers(events, [message.headers["ce-id"] for message in world.server.messages])
-    found += _accepted(events, people)
-    found += _alerts(events, world)
-    found += _forge(events, world)
-    found += await _views(events, world)
+    found += lost_tasks(events, people)
+    found += missing_alerts(events, world)
+    found += wrong_pull_requests(events, world)
+    found += await stale_views(events, world)
     found += [f"a dead letter: {letter.reason} ({letter.stream})" for letter in world.server.letters.values()]
     found += viewer.breaches()
     return found
 
 
-def _accepted(events: Sequence[Recorded], people: Workload) -> Iterator[str]:
+def lost_tasks(events: Sequence[Recorded], people: Workload) -> Iterator[str]:
+    """Invariant 7: what the API accepted is in the record, once."""
     submitted = Counter(event.event.task_id for event in events if event.type == "task_submitted")
     for task_id in people.accepted:
         if submitted[task_id] != 1:
             yield f"{task_id} was accepted and is recorded {submitted[task_id]} times"
 
 
-def _alerts(events: Sequence[Recorded], world: World) -> Iterator[str]:
+def missing_alerts(events: Sequence[Recorded], world: World) -> Iterator[str]:
     """Invariant 11 at rest: whatever fires a rule has its alert, and somebody was told."""
     raised = {event.event.alert_id for event in events if event.type == "alert_raised"}
     for event in events:
@@ -86,7 +87,7 @@ def _alerts(events: Sequence[Recorded], world: World) -> Iterator[str]:
                 yield f"nobody was told of {command.alert_id}"
 
 
-def _forge(events: Sequence[Recorded], world: World) -> Iterator[str]:
+def wrong_pull_requests(events: Sequence[Recorded], world: World) -> Iterator[str]:
     """Invariant 6, from what the forge holds: one pull request for a task that is done, none for one that was cancelled."""
     heads = Counter(pull.head for pull in world.forge.pulls if pull.state == "open")
     last = {event.event.task_id: event for event in events if event.stream.startswith("task-")}
@@ -127,7 +128,7 @@ class _Folder:
             self.documents[view, key] = after, sort(after)
 
 
-async def _views(events: Sequence[Recorded], world: World) -> list[str]:
+async def stale_views(events: Sequence[Recorded], world: World) -> list[str]:
     """Invariant 2: every view, rebuilt from nothing, equals the live one."""
     folder = _Folder()
     for event in events:

@@ -81,7 +81,6 @@ class Process(Owner):
             ids=world.ids,
             publish=relay.publish,
         )
-        running.process = self  # type: ignore[attr-defined]
         self.running = running
         runner = Runner(self.service, settings, monotonic=world.loop.time, registry=CollectorRegistry())
         return await runner.serve(running, relay, lambda _: _Desk(self))
@@ -100,6 +99,9 @@ class Process(Owner):
         await world.way(self)
         if writes and world.dice.random() < faults.crash:
             self.die(f"before {what}")
+        if writes and world.dice.random() < faults.freeze:
+            world.stop(self)
+            await asyncio.sleep(0)
         if self.dead:
             raise asyncio.CancelledError
         if away() or world.dice.random() < faults.refused:
@@ -125,6 +127,13 @@ class Process(Owner):
         raise asyncio.CancelledError
 
 
+def present() -> Process:
+    """Return the process that is running now."""
+    process = owner()
+    assert isinstance(process, Process)
+    return process
+
+
 class _Desk:
     """What answers over HTTP, without a socket."""
 
@@ -146,9 +155,7 @@ class _Serving:
         self.service, self.config = service, config
 
     def __getattr__(self, name: str) -> Any:
-        process = owner()
-        assert isinstance(process, Process)
-        return getattr(process.running, name)
+        return getattr(present().running, name)
 
 
 @cache

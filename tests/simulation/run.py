@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import random
 import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -21,6 +23,14 @@ from tests.simulation.judge import judge, sound_so_far
 from tests.simulation.viewer import Viewer
 from tests.simulation.workload import Workload
 from tests.simulation.world import World
+
+
+class Scene(NamedTuple):
+    """What a run leaves to look at."""
+
+    world: World
+    people: Workload
+    viewer: Viewer
 
 
 @dataclass
@@ -37,10 +47,8 @@ class Result:
     virtual_s: float
     wall_s: float
     lines: list[str] = field(repr=False)
-
-
-class _Breach(Exception):
-    """Something that must never be was seen; the run ends here."""
+    #: None when it came from another process.
+    scene: Scene | None = field(repr=False)
 
 
 def run(seed: int, *, without: tuple[str, ...] = ()) -> Result:
@@ -55,19 +63,12 @@ def run(seed: int, *, without: tuple[str, ...] = ()) -> Result:
     # Nothing is written there; what is looked for is not found.
     world = World(loop, seed, faults, str(Path(tempfile.gettempdir()) / "autopilot-simulation"))
     _listen(world)
-    loop.on_error = lambda context: world.complain(
-        f"nobody caught: {context['message']} {context.get('exception')!r}"
-    )
+    loop.on_error = partial(_uncaught, world)
     breaches: list[str] = []
+    people, viewer = Workload(world, random.Random(f"people {seed}"), seed), Viewer(world)
+    world.on_crash = lambda: breaches.extend(sound_so_far(world))
 
     async def main() -> None:
-        people = Workload(world, random.Random(f"people {seed}"), seed)
-        viewer = Viewer(world)
-
-        def look() -> None:
-            breaches.extend(sound_so_far(world))
-
-        world.on_crash = look
         watching = loop.create_task(viewer.watch())
         try:
             rested = await world.live(seconds, people.run(seconds))
@@ -76,7 +77,7 @@ def run(seed: int, *, without: tuple[str, ...] = ()) -> Result:
             rested = False
         watching.cancel()
         breaches.extend(await judge(world, people, viewer, rested))
-        await world.stop()
+        await world.end()
 
     # What is collected when is no part of a run.
     gc.disable()
@@ -97,7 +98,14 @@ def run(seed: int, *, without: tuple[str, ...] = ()) -> Result:
         virtual_s=loop.time(),
         wall_s=time.perf_counter() - began,
         lines=world.trace.lines,
+        scene=Scene(world, people, viewer),
     )
+
+
+def _uncaught(world: World, context: dict[str, Any]) -> None:
+    """Take note of an error that was raised where nobody waits; a process that is killed leaves cancellations behind."""
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        world.complain(f"nobody caught: {context['message']} {context.get('exception')!r}")
 
 
 def _listen(world: World) -> None:

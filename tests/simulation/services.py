@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections import namedtuple
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -34,11 +34,9 @@ from services.stage_runner.adapters.stages import noop, pr
 from services.stage_runner.adapters.stages.context import StageContext, StageError
 from services.stage_runner.adapters.workplace import Workplace
 from tests.simulation.forge import ShakyBroker, ShakyForge
+from tests.simulation.process import Process, present
 from tests.system.twin import honest, verification
 from tests.system.walking import SERVICES
-
-if TYPE_CHECKING:
-    from tests.simulation.process import Process
 
 _Usage = namedtuple("_Usage", "used free")
 _PROBLEM = Problem(code="simulated", detail="the task asks for it")
@@ -58,13 +56,8 @@ def services() -> tuple[Service, ...]:
     return tuple(dataclasses.replace(service, **changes.get(service.name, {})) for service in SERVICES)
 
 
-def _process_of(running: Running) -> Process:
-    process: Process = running.process  # type: ignore[attr-defined]
-    return process
-
-
 async def _stage_runner(running: Running) -> BackgroundExecutor:
-    process = _process_of(running)
+    process = present()
     workplace = Workplace(running)
     forge = ShakyForge(process)
     workplace._broker = ShakyBroker(forge)  # type: ignore[assignment]
@@ -75,6 +68,7 @@ async def _stage_runner(running: Running) -> BackgroundExecutor:
 async def carry(context: StageContext) -> StageOutput:
     """Carry out a stage: simulated tasks as the product does, the others from what their body says."""
     request = context.request
+    await present().world.work()
     if request.input.spec.engine == "noop":
         return await noop.carry(context)
     for line in request.input.spec.body.splitlines():
@@ -139,7 +133,7 @@ class Pager:
 
 
 async def _alerting(running: Running) -> AlertCourier:
-    return AlertCourier(running, {"pager": Pager(_process_of(running))})
+    return AlertCourier(running, {"pager": Pager(present())})
 
 
 class _Workspaces:
@@ -155,7 +149,7 @@ async def _cleanup(running: Running) -> Parts:
 
 async def _watch_disk(running: Running) -> None:
     """Watch a disk that is full now and then."""
-    world = _process_of(running).world
+    world = present().world
     await DiskWatch(
         running, running.parts.evidence, lambda _: _Usage(world.disk_used, 100 - world.disk_used)
     ).run()

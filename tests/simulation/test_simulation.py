@@ -15,7 +15,7 @@ from tests.simulation.planting import PLANTED, ROOT, copy, names, plant, search
 from tests.simulation.run import run
 
 #: Seeds of `make test`; `make simulate SEEDS=1000` runs more of them.
-SEEDS = range(1, 17)
+SEEDS = range(1, 13)
 
 
 @pytest.fixture(autouse=True)
@@ -35,11 +35,11 @@ def test_whatever_goes_wrong_no_promise_is_broken(seed: int) -> None:
 
 def test_a_seed_replays_identically_in_a_process_of_its_own() -> None:
     told = [_told(hash_seed) for hash_seed in ("1", "2")]
-    assert told == [run(3).digest] * 2
+    assert told == [run(1).digest] * 2
 
 
 def _told(hash_seed: str) -> str:
-    program = "from tests.simulation.run import run; print(run(3).digest)"
+    program = "from tests.simulation.run import run; print(run(1).digest)"
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Seconds that an answer may take before somebody asks again.
 PATIENCE_S = 5.0
+_ENDS = ("task_done", "task_given_up", "task_cancelled")
+_RETRYABLE = ("task_given_up", "task_cancelled", "task_parked")
 STAGES = ("spec", "plan", "implement", "verify", "review", "pr", "monitor")
 
 
@@ -66,13 +69,25 @@ class Workload:
             self.accepted[member["id"]] = spec
 
     async def _cancel(self) -> None:
-        if self.accepted:
-            await self.call("POST", f"/v1/tasks/{self._dice.choice(sorted(self.accepted))}/cancel", {})
+        """Cancel a task that goes on, if there is one."""
+        if going := self._tasks(lambda last: last not in _ENDS):
+            await self.call("POST", f"/v1/tasks/{self._dice.choice(going)}/cancel", {})
 
     async def _retry(self) -> None:
-        """Retry whatever can be retried; most of the time nothing can."""
-        if self.accepted:
-            await self.call("POST", f"/v1/tasks/{self._dice.choice(sorted(self.accepted))}/retry", {})
+        """Retry a task that has been given up or cancelled, or waits for somebody, as soon as there is one."""
+        for _ in range(10):
+            if waiting := self._tasks(lambda last: last in _RETRYABLE):
+                await self.call("POST", f"/v1/tasks/{self._dice.choice(waiting)}/retry", {})
+                return
+            await asyncio.sleep(1.0)
+
+    def _tasks(self, wanted: Callable[[str], bool]) -> list[str]:
+        """List the accepted tasks whose last event is of a wanted type."""
+        store = self._world.store
+        last = {
+            task_id: store._recorded[store._streams[f"task-{task_id}"][-1]].type for task_id in self.accepted
+        }
+        return sorted(task_id for task_id, type_ in last.items() if wanted(type_))
 
     async def _stop(self) -> None:
         await self.call("PUT", "/v1/mode", {"mode": "emergency-stop", "reason": "a drill"})

@@ -100,6 +100,11 @@ class World:
             wait = 0.002 * roll
         await asyncio.sleep(wait)
 
+    async def work(self) -> None:
+        """Let the work of a stage take its time."""
+        if self.faults is not NONE and self.dice.random() < 0.3:
+            await asyncio.sleep(self.dice.uniform(0.05, 1.5))
+
     async def _pace(self) -> None:
         """Let a transaction take its time: some are overtaken."""
         roll = self.dice.random()
@@ -134,6 +139,20 @@ class World:
             process.kill(self.loop)
             self.on_crash()
 
+    def stop(self, process: Process) -> None:
+        """Stop a process in mid-air, for as long as a lease holds or longer, and wake it."""
+        if process.paused or process.dead:
+            return
+        seconds = self.dice.choice((0.3, 1.4, 1.6, 2.0, 4.0, 8.0))
+        self.trace.tell(process.name, f"is stopped for {seconds} s")
+        process.pause()
+        self.loop.call_later(seconds, self._wake, process, context=self._context)
+
+    def _wake(self, process: Process) -> None:
+        if not process.dead:
+            self.trace.tell(process.name, "is woken")
+            process.resume(self.loop)
+
     # What happens.
 
     async def live(self, seconds: float, people: Coroutine[Any, Any, None]) -> bool:
@@ -154,7 +173,7 @@ class World:
             await acting
         return await self._rest()
 
-    async def stop(self) -> None:
+    async def end(self) -> None:
         """Take everything away."""
         for supervisor in self._supervisors:
             supervisor.cancel()
@@ -197,15 +216,8 @@ class World:
 
     async def _pause(self, at: float) -> None:
         await asyncio.sleep(at)
-        if not self.processes:
-            return
-        process = self.processes[self.dice.choice(sorted(self.processes))]
-        self.trace.tell(process.name, "is stopped")
-        process.pause()
-        await asyncio.sleep(self.dice.choice((0.3, 1.4, 1.6, 2.0, 4.0, 8.0)))
-        if not process.dead:
-            self.trace.tell(process.name, "is woken")
-            process.resume(self.loop)
+        if self.processes:
+            self.stop(self.processes[self.dice.choice(sorted(self.processes))])
 
     async def _bus_outage(self, at: float) -> None:
         await asyncio.sleep(at)

@@ -100,6 +100,14 @@ def unmarked(events: Record) -> Record:
     return [msgspec.structs.replace(one, meta=msgspec.structs.replace(one.meta, **plain)) for one in events]
 
 
+def under(lease: Callable[[int], str]) -> Bend:
+    """Let each event be written under the lease that its place asks for."""
+    return lambda events: [
+        msgspec.structs.replace(one, meta=msgspec.structs.replace(one.meta, lease=lease(place)))
+        for place, one in enumerate(events)
+    ]
+
+
 PROBLEM = (Problem(code="x", detail="y"),)
 BENT: dict[str, tuple[Callable[..., Any], Bend, str]] = {
     "an event is missing": (invariants.versions_have_no_gap, without("task_admitted"), "where 2 is due"),
@@ -110,6 +118,11 @@ BENT: dict[str, tuple[Callable[..., Any], Bend, str]] = {
         "is not what was hashed",
     ),
     "an event was cut out": (invariants.chain_holds, without("task_admitted"), "does not follow"),
+    "an epoch that was over": (
+        invariants.epochs_only_rise,
+        under(lambda place: f"scheduler:{1 + (place == 3)}"),
+        "after epoch 2",
+    ),
     "two slots for one": (invariants.slots_within_limit, doubled("slot_granted"), "second slot"),
     "a run without a slot": (invariants.stages_run_only_in_slots, without("slot_granted"), "without a slot"),
     "a slot given back too soon": (

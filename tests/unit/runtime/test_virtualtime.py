@@ -118,7 +118,8 @@ def test_what_a_process_starts_belongs_to_it_and_what_it_starts_too_late_never_r
             try:
                 await task
             finally:
-                asyncio.create_task(child())
+                late = asyncio.create_task(child())
+                assert not late.done()
 
         process, loop = start(parent())
         await asyncio.sleep(1)

@@ -1,0 +1,87 @@
+"""The judge bites: what is bent by hand after a sound run is named."""
+
+from __future__ import annotations
+
+import random
+import msgspec
+import pytest
+import structlog
+
+from libs.eventstore.store import Cursor
+from libs.testing.virtualtime import VirtualLoop
+from tests.simulation.judge import (
+    lost_tasks,
+    missing_alerts,
+    record,
+    stale_views,
+    wrong_pull_requests,
+)
+from tests.simulation.run import Scene, run
+
+#: A seed in which a task that is no simulation gets done, and one raises an alert.
+SEED = 7
+
+
+@pytest.fixture(scope="module")
+def sound() -> Scene:
+    before = structlog.get_config()
+    result = run(SEED)
+    structlog.configure(**before)
+    assert result.scene is not None
+    assert result.breaches == []
+    return result.scene
+
+
+def test_a_task_that_was_accepted_and_is_not_recorded_is_named(
+    sound: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = record(sound.world)
+    assert list(lost_tasks(events, sound.people)) == []
+    monkeypatch.setitem(sound.people.accepted, "t-lost", {})
+    assert list(lost_tasks(events, sound.people)) == ["t-lost was accepted and is recorded 0 times"]
+
+
+def test_a_second_pull_request_is_named(sound: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    world, events = sound.world, record(sound.world)
+    assert list(wrong_pull_requests(events, world)) == []
+    monkeypatch.setattr(world.forge, "pulls", world.forge.pulls * 2)
+    assert any("has 2 open pull requests" in one for one in wrong_pull_requests(events, world))
+
+
+def test_an_alert_that_nobody_was_told_of_is_named(sound: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    world, events = sound.world, record(sound.world)
+    assert list(missing_alerts(events, world)) == []
+    monkeypatch.setattr(world, "paged", type(world.paged)())
+    assert any("nobody was told of" in one for one in missing_alerts(events, world))
+    silent = [event for event in events if event.type != "alert_raised"]
+    assert any("has no alert" in one for one in missing_alerts(silent, world))
+
+
+def test_a_view_that_counted_twice_is_named(sound: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    world, events = sound.world, record(sound.world)
+    place, document = next(one for one in world.store._documents.items() if one[0][0] == "task")
+    data = msgspec.json.decode(document.data)
+    bent = msgspec.structs.replace(document, data=msgspec.json.encode({**data, "events": data["events"] + 1}))
+    loop = VirtualLoop()
+    assert loop.run(stale_views(events, world)) == []
+    monkeypatch.setitem(world.store._documents, place, bent)
+    assert loop.run(stale_views(events, world)) == [f"view task/{place[1]} is not what a rebuild gives"]
+
+
+@pytest.mark.parametrize("kind", ["missed", "twice", "disorder"])
+def test_a_live_stream_that_leaves_out_or_repeats_is_named(
+    sound: Scene, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = sound.viewer
+    assert list(viewer.breaches()) == []
+    seen: list[tuple[Cursor, str]] = list(viewer.seen)
+    words = {"missed": "never told of", "twice": "twice", "disorder": "out of order"}[kind]
+    match kind:
+        case "missed":
+            del seen[5]
+        case "twice":
+            seen.insert(5, seen[5])
+        case _:
+            random.Random(1).shuffle(seen)
+    monkeypatch.setattr(viewer, "seen", seen)
+    assert any(words in breach for breach in viewer.breaches())
