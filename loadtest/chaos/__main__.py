@@ -18,7 +18,7 @@ import msgspec
 
 from autopilot.cli.failure import CliError
 from autopilot.stack.errors import StackError
-from loadtest.chaos import harm
+from loadtest.chaos import damage
 from loadtest.chaos.arena import Arena, ChaosError, arena
 from loadtest.chaos.case import Case, Fault, Result
 from loadtest.chaos.cases import TIMES, cases
@@ -85,7 +85,7 @@ def _options() -> argparse.Namespace:
 
 def _run(case: Case, options: argparse.Namespace) -> Result:
     result = Result(case=case.name, needs=case.needs, bounded=case.bounded)
-    if case.prepared is harm.small_disk and (reason := harm.mount_failure()):
+    if case.prepared is damage.small_disk and (reason := damage.mount_failure()):
         result.skipped = reason
         return result
     began = time.monotonic()

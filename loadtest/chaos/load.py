@@ -10,6 +10,8 @@ from autopilot.cli.sending import send
 from contracts.task import RepoSpec, TaskSpec
 from loadtest.chaos.arena import Arena, until
 
+#: Open tasks that make a fault meet work in hand.
+BUSY = 20
 #: Tasks of one batch.
 BATCH = 50
 #: Seconds that some simulated stages take: moments in which a stage-runner has work in hand.

@@ -12,16 +12,20 @@ from contextlib import contextmanager
 
 from autopilot.stack import environment, secrets
 from autopilot.stack.config import HOST, module_of
-from loadtest.chaos.arena import Arena
+from loadtest.chaos.arena import Arena, until
 from loadtest.chaos.behind import redirected
 
 
 @contextmanager
 def second(arena: Arena, service: str) -> Iterator[int]:
-    """Run `<service>-2` beside the supervised `<service>-1`; yields its process id. It ends with the context."""
+    """Run `<service>-2` beside the supervised `<service>-1`; yields its process id once it answers.
+
+    It ends with the context. Raises ChaosError when it does not answer in time.
+    """
     credentials = secrets.load_or_create(arena.config.secrets_dir)
     seen = redirected(arena.placed, arena.nats.port, arena.postgres.port)
-    changed = {"AUTOPILOT_REPLICA": f"{service}-2", "AUTOPILOT_HTTP_PORT": str(_free_port())}
+    port = _free_port()
+    changed = {"AUTOPILOT_REPLICA": f"{service}-2", "AUTOPILOT_HTTP_PORT": str(port)}
     with arena.config.log_file(f"{service}-2").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "libs.runtime", module_of(service)],
@@ -32,6 +36,8 @@ def second(arena: Arena, service: str) -> Iterator[int]:
             stderr=log,
         )
     try:
+        # It answers before it has a lease, and from then on it asks for one.
+        until(lambda: _answers(port) or None, f"{service}-2 answers")
         yield process.pid
     finally:
         process.terminate()
@@ -51,6 +57,14 @@ def paused(pid: int, signals: tuple[int, int]) -> Iterator[None]:
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, go)
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection((HOST, port), timeout=1.0).close()
+    except OSError:
+        return False
+    return True
 
 
 def _free_port() -> int:

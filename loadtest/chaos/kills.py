@@ -1,0 +1,63 @@
+"""Ends by force: of one part, of a relay in the middle of its work, of everything at once."""
+
+from __future__ import annotations
+
+import time
+
+from loadtest.chaos.arena import Arena, until
+from loadtest.chaos.case import Fault, Harm
+from loadtest.chaos.holding import hold_the_bus_until_something_waits
+from loadtest.chaos.load import BUSY, Load, holders
+
+#: Seconds between two kills of one part: the supervisor takes six in a minute for a defect and gives the part up.
+APART_S = 13.0
+
+
+def kill(part: str, times: int = 1) -> Harm:
+    """Kill a part with -9 while tasks are in hand."""
+
+    def harm(arena: Arena, load: Load) -> list[Fault]:
+        faults = []
+        for number in range(times):
+            if number:
+                time.sleep(APART_S)
+            arena.pid(part)
+            load.keep_at_least(BUSY)
+            until(lambda: holders(arena) or None, "a task holds a slot")
+            faults.append(Fault(part=part, at=arena.kill(part)))
+            until(
+                lambda: arena.status.processes[part].state != "ready" or None, f"the end of {part} is noticed"
+            )
+        arena.pid(part)
+        return faults
+
+    return harm
+
+
+def kill_relay(part: str, times: int = 1) -> Harm:
+    """Kill a service with -9 while what it has committed is not yet on the bus."""
+
+    def harm(arena: Arena, load: Load) -> list[Fault]:
+        faults = []
+        for number in range(times):
+            if number:
+                time.sleep(APART_S)
+            arena.pid(part)
+            load.keep_at_least(BUSY)
+            tasks = hold_the_bus_until_something_waits(arena, part)
+            try:
+                faults.append(Fault(part="relay", at=arena.kill(part), tasks=tasks))
+            finally:
+                arena.nats.turn("fair")
+        arena.pid(part)
+        return faults
+
+    return harm
+
+
+def kill_everything(arena: Arena, load: Load) -> list[Fault]:
+    """Kill every process at once, the supervisor too, and start again on what is left."""
+    del load
+    at = arena.kill_everything()
+    arena.start()
+    return [Fault(part="everything", at=at)]
