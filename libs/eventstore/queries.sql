@@ -6,10 +6,11 @@ cross join lateral append_events(member.request) as a
 order by member.place
 
 -- read_stream --
+-- The upper bound is written so that the index can use it: a page of a long stream must not cost the rest of it.
 select id, stream, version, type, schema_version, data, meta, recorded_at, prev_hash, hash, position, xid
 from events
-where stream = $1 and version > $2
-    and (cardinality($3::text[]) = 0 or type = any ($3)) and ($4::bigint = 0 or version <= $4)
+where stream = $1 and version > $2 and version <= coalesce(nullif($4::bigint, 0), 9223372036854775807)
+    and (cardinality($3::text[]) = 0 or type = any ($3))
 order by version
 
 -- read_stream_page --

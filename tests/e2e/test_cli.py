@@ -221,3 +221,27 @@ def test_stack_json_names_every_part(stack: Stack) -> None:
     state = until(lambda: stack.state, "stack.json")
     assert set(state["processes"]) >= {"postgres", "nats", "scheduler", "stage-runner", "gate", "dashboard"}
     assert not any("@" in address for address in state["addresses"].values())
+
+
+def test_a_read_model_is_rebuilt_and_compared_while_the_stack_runs(stack: Stack, simulated: str) -> None:
+    before = stack.run("task", simulated, "--json")
+    rebuilt, checked, nameless, unknown = stack.run_all(
+        ["rebuild", "dashboard"], ["rebuild", "--all", "--check", "--json"], ["rebuild"], ["rebuild", "board"]
+    )
+    # Both may ask at once, and one thing is done at a time.
+    if checked.returncode != 0:
+        assert "Under way" in checked.stderr
+        checked = stack.run("rebuild", "--all", "--check", "--json")
+    if rebuilt.returncode != 0:
+        assert "Under way" in rebuilt.stderr
+        rebuilt = stack.run("rebuild", "dashboard")
+    assert rebuilt.returncode == 0, rebuilt
+    assert "events in" in rebuilt.stdout
+    assert checked.returncode == 0, checked
+    job = json.loads(checked.stdout)["dashboard"]
+    assert (job["state"], job["differences"]) == ("done", 0)
+    assert job["compared"] > 0
+    assert stack.run("task", simulated, "--json").stdout == before.stdout
+    for wrong in (nameless, unknown):
+        assert wrong.returncode == 2
+        assert "there are: dashboard" in wrong.stderr

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from libs.eventstore.store import Store
+from libs.eventstore.store import Document, Store
 from libs.runtime.http import Problem
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 async def one(store: Store, view: str, key: str, type_: type[T]) -> T | None:
     """Read one document."""
     found = await store.document(view, key)
-    return None if found is None else msgspec.json.decode(found.data, type=type_)
+    return None if found is None else _decoded(found, type_)
 
 
 async def known(store: Store, view: str, key: str, type_: type[T]) -> T:
@@ -48,9 +48,18 @@ async def each(store: Store, view: str, type_: type[T], before: str = "") -> Asy
         page = await store.documents(view, limit=PAGE, before=before)
         for document in page:
             before = document.sort
-            yield before, msgspec.json.decode(document.data, type=type_)
+            yield before, _decoded(document, type_)
         if len(page) < PAGE:
             return
+
+
+def _decoded(document: Document, type_: type[T]) -> T:
+    """Read a document. Raises Problem 503: only what other code has written reads otherwise, and not for long."""
+    try:
+        return msgspec.json.decode(document.data, type=type_)
+    except msgspec.ValidationError as error:
+        detail = f"{document.view} {document.key!r} is of another release and is being built anew: {error}"
+        raise Problem(503, "Built anew", detail, headers={"Retry-After": "5"}) from error
 
 
 async def listing(
