@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down demo check test test-core test-e2e test-all test-web simulate simulate-planted chaos docs clean
+.PHONY: help install up down demo check test test-integration test-e2e test-others test-all test-web \
+	simulate simulate-planted chaos docs clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -40,10 +41,14 @@ check: install ## format, lint, types, imports
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
 test: install ## every test but the long drills; format, lint, types and imports beside them
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target check test-core test-e2e
+# The longest first, so that the two that run at a time come to their end together.
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-integration test-e2e check test-others
 
-test-core: install
-	@$(BIN)/python -m pytest -q --ignore=tests/e2e tests
+test-integration: install
+	@$(BIN)/python -m pytest -q tests/integration
+
+test-others: install
+	@$(BIN)/python -m pytest -q --ignore=tests/e2e --ignore=tests/integration tests
 
 test-e2e: install
 	@$(BIN)/python -m pytest -q -m "not drill" tests/e2e

@@ -21,27 +21,13 @@ def _yaml(**changed: Any) -> str:
     return json.dumps({**GOOD, **changed})
 
 
-#: What a file holds, and words of the complaint: the field, or the cause.
+#: What a file holds, and words of the complaint: one that cannot be read, one that is no task, one that names what is not
+#: there, one that the stack alone can refuse. (All the others are in tests/integration/cli/test_refused_files.py.)
 FILES = {
     "malformed": ("title: [unclosed\nrepos: x\n", ["not valid YAML", "line"]),
-    "no mapping": ("- title\n", ["mapping"]),
-    "empty": ("", ["mapping"]),
-    "unknown field": (_yaml(colour="blue"), ["colour"]),
     "unknown field of a repository": (_yaml(repos=[{**GOOD["repos"][0], "brnch": "x"}]), ["repos", "brnch"]),
-    "missing field": (json.dumps({"repos": GOOD["repos"]}), ["title"]),
-    "wrong type": (_yaml(budget={"wall_s": "long"}), ["budget.wall_s"]),
-    "key given twice": ("title: one\ntitle: two\nrepos: []\n", ["'title' is given twice", "line 2"]),
     "missing patch file": (_yaml(patch="nowhere.patch"), ["patch", "nowhere.patch"]),
-    "no patch": (_yaml(patch=None), ["patch"]),
-    "unavailable engine": (_yaml(engine="llm"), ["engine", "llm", "patch"]),
-    "nothing to prove": (
-        _yaml(repos=[{**GOOD["repos"][0], "verify": {}, "fail_to_pass": []}]),
-        ["repos[0].verify.test"],
-    ),
     "unknown dependency": (_yaml(depends_on=["tnobody"]), ["depends_on[0]", "tnobody"]),
-    "depends on itself": (_yaml(key="me", depends_on=["me"]), ["depends_on", "cycle"]),
-    "name with a slash": (_yaml(repos=[{**GOOD["repos"][0], "name": "a/b"}]), ["repos[0].name"]),
-    "no repository": (_yaml(repos=[]), ["repos"]),
 }
 
 

@@ -13,7 +13,7 @@ from libs.runtime.service import Service
 from libs.testing.world import World
 from tests.system.shop import Shop, require_sandbox
 from tests.system.twin import Script, scripted
-from tests.system.walking import CORE, SERVICES
+from tests.system.walking import CORE, SERVICES, opened
 
 Make = Callable[..., Awaitable[World]]
 
@@ -27,24 +27,17 @@ def logs() -> Iterator[None]:
 
 @pytest.fixture
 async def make(tmp_path: Path) -> AsyncIterator[Make]:
-    """Makes worlds, each over its own directory, with all their services started."""
+    """Makes worlds, each over a directory of its own, with all their services started; the first one's is `data`."""
     async with AsyncExitStack() as stack:
         made = 0
 
         async def one(services: tuple[Service, ...] = CORE) -> World:
             nonlocal made
             made += 1
-            world = World(services, str(tmp_path / f"world-{made}"))
-            stack.push_async_callback(_stop, world)
-            await world.start_all()
-            return world
+            place = tmp_path / ("data" if made == 1 else f"data-{made}")
+            return await stack.enter_async_context(opened(services, place))
 
         yield one
-
-
-async def _stop(world: World) -> None:
-    for name in list(world.running):
-        await world.crash(name)
 
 
 @pytest.fixture

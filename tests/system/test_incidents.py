@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,17 @@ from loadtest import incidents
 from services.resolution.adapters.branch import Branches
 from services.resolution.adapters.reporter import Reporter
 from services.scheduler.domain.commands import Retry
+from tests.system.conftest import Make
 from tests.system.shop import WRONG, Shop
-from tests.system.walking import CORE, end, facts_of, restart, sound, stages, submit, tell, wait_out
+from tests.system.walking import end, facts_of, restart, sound, stages, submit, tell, wait_out
 
 STALE = "--- a/wide.py\n+++ b/wide.py\n@@ -1,2 +1,2 @@\n-def gone():\n+def here():\n     return text\n"
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """The four services that carry a task, over a directory of which the tests know the place."""
-    made = World(CORE, str(tmp_path / "data"))
-    await made.start_all()
-    yield made
-    for name in list(made.running):
-        await made.crash(name)
+async def world(make: Make) -> World:
+    """The four services that carry a task."""
+    return await make()
 
 
 async def reproduces(shop: Shop, data: Path, place: Path) -> subprocess.CompletedProcess[str]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 
 from contracts.receipt import EvidenceRef
 from libs.evidence.store import EvidenceStore
@@ -19,7 +18,6 @@ from services.scheduler.domain.commands import Cancel
 from services.stage_runner.adapters.stages.context import cookie_of
 from tests.system.shop import PYTEST, RIGHT, WRONG, Shop, marked
 from tests.system.walking import (
-    SERVICES,
     end,
     facts_of,
     restart,
@@ -33,16 +31,6 @@ from tests.system.walking import (
 
 #: Seconds after which something that should have happened will not.
 PATIENCE_S = 60
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """All services over a directory of which the tests know the place."""
-    made = World(SERVICES, str(tmp_path / "data"))
-    await made.start_all()
-    yield made
-    for name in list(made.running):
-        await made.crash(name)
 
 
 async def until(world: World, condition: Callable[[], Any]) -> None:

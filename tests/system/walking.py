@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -33,6 +35,18 @@ CORE: tuple[Service, ...] = (scheduler, stage_runner, gate, resolution)
 SERVICES: tuple[Service, ...] = (*CORE, alerting, cleanup, dashboard)
 #: Seconds after which every redelivery, retry and sweep is due.
 PATIENCE_S = 20
+
+
+@asynccontextmanager
+async def opened(services: Sequence[Service], data_dir: Path) -> AsyncIterator[World]:
+    """Start services over a directory; in the end they are gone as after a crash."""
+    world = World(services, str(data_dir))
+    try:
+        await world.start_all()
+        yield world
+    finally:
+        for name in list(world.running):
+            await world.crash(name)
 
 
 def spec(**values: Any) -> TaskSpec:

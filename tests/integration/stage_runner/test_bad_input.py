@@ -16,7 +16,7 @@ from libs.forge.local import LocalForge
 from libs.runtime import http
 from libs.testing.world import World
 from tests.system.shop import PYTEST, RIGHT, Shop, require_sandbox
-from tests.system.walking import CORE, end, facts_of, sound, spec, submit, wait_out
+from tests.system.walking import CORE, end, facts_of, opened, sound, spec, submit, wait_out
 
 
 @pytest.fixture
@@ -26,11 +26,8 @@ def shop(tmp_path: Path) -> Shop:
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    made = World(CORE, str(tmp_path / "data"))
-    await made.start_all()
-    yield made
-    for name in list(made.running):
-        await made.crash(name)
+    async with opened(CORE, tmp_path / "data") as made:
+        yield made
 
 
 async def failed(world: World, shop: Shop, task: TaskSpec, *, stage: str) -> tuple[str, str]:
