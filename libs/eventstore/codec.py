@@ -18,7 +18,7 @@ def request(sealed: Sealed) -> bytes:
     body: dict[str, Any] = {"service": append.service}
     if append.lease is not None:
         body["lease"] = append.lease
-    if append.inbox is not None:
+    if append.inbox:
         body["inbox"] = append.inbox
     if sealed.rows:
         body["streams"] = [

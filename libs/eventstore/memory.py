@@ -13,10 +13,12 @@ from contracts.message import Recorded, Registry, category_of
 from libs.eventstore.row import Row, Sealed, decode_row, seal, verify_chain, verify_end
 from libs.eventstore.store import (
     Append,
+    Arrival,
     ConflictError,
     Cursor,
     Document,
     DocumentWrite,
+    Due,
     DuplicateDeliveryError,
     Lease,
     StaleLeaseError,
@@ -66,10 +68,10 @@ class MemoryStore:
             held = self._leases.get(append.lease.name)
             if held is None or held.epoch != append.lease.epoch:
                 raise StaleLeaseError(append.lease.name, append.lease.epoch)
-        mark = append.inbox
-        if mark is not None and self._inbox.get((mark.consumer, mark.stream), 0) != mark.before:
-            raise DuplicateDeliveryError(mark.consumer, mark.stream)
         # By name, as Postgres does: of several reasons to refuse, both give the same one.
+        for mark in sorted(append.inbox, key=lambda mark: (mark.consumer, mark.stream)):
+            if self._inbox.get((mark.consumer, mark.stream), 0) != mark.before:
+                raise DuplicateDeliveryError(mark.consumer, mark.stream)
         for before, _ in sorted(sealed.heads, key=lambda heads: heads[0].stream):
             head = self._heads.get(before.stream, StreamHead(stream=before.stream))
             if (head.version, head.hash) != (before.version, before.hash):
@@ -98,8 +100,8 @@ class MemoryStore:
             self._outbox[event.position] = (append.service, now)
         for _, after in sorted(sealed.heads, key=lambda heads: heads[1].stream):
             self._heads[after.stream] = after
-        if append.inbox is not None:
-            self._inbox[(append.inbox.consumer, append.inbox.stream)] = append.inbox.version
+        for mark in append.inbox:
+            self._inbox[(mark.consumer, mark.stream)] = mark.version
         for clear in append.clear_timers:
             self._timers.pop((clear.service, clear.key), None)
         for timer in append.timers:
@@ -180,6 +182,18 @@ class MemoryStore:
     async def handled(self, consumer: str, stream: str) -> int:
         """Return the last version of a stream that a consumer has handled."""
         return self._inbox.get((consumer, stream), 0)
+
+    async def due(self, consumer: str, arrivals: Sequence[Arrival], types: Sequence[str]) -> list[Due]:
+        """Look up for each arrival what the consumer has handled and what it has missed."""
+        found: list[Due] = []
+        for arrival in arrivals:
+            handled = self._inbox.get((consumer, arrival.stream), 0)
+            after = max(handled, arrival.after)
+            missed: list[Recorded] = []
+            if after < arrival.version - 1:
+                missed = await self.read_stream(arrival.stream, after, types=types, upto=arrival.version - 1)
+            found.append(Due(handled=handled, missed=tuple(missed)))
+        return found
 
     async def pending_outbox(self, service: str, *, older_than_s: float, limit: int = 500) -> list[Recorded]:
         """Read events that were committed but not confirmed as published."""

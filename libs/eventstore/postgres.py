@@ -19,9 +19,11 @@ from libs.eventstore.row import decode_row, seal, verify_chain, verify_end
 from libs.eventstore.sql import queries
 from libs.eventstore.store import (
     Append,
+    Arrival,
     ConflictError,
     Cursor,
     Document,
+    Due,
     DuplicateDeliveryError,
     EventStoreError,
     Lease,
@@ -145,6 +147,25 @@ class PostgresStore:
         rows = await self._fetch("handled", consumer, stream)
         return int(rows[0]["version"]) if rows else 0
 
+    async def due(self, consumer: str, arrivals: Sequence[Arrival], types: Sequence[str]) -> list[Due]:
+        """Look up for each arrival what the consumer has handled and what it has missed, in one round trip."""
+        rows = await self._fetch(
+            "due",
+            consumer,
+            [arrival.stream for arrival in arrivals],
+            [arrival.after for arrival in arrivals],
+            [arrival.version for arrival in arrivals],
+            list(types),
+        )
+        handled = [0] * len(arrivals)
+        missed: list[list[Recorded]] = [[] for _ in arrivals]
+        for row in rows:
+            place = row["place"] - 1
+            handled[place] = row["handled"]
+            if row["id"] is not None:
+                missed[place].append(decode_row(codec.row(row), self._registry))
+        return [Due(handled=last, missed=tuple(events)) for last, events in zip(handled, missed, strict=True)]
+
     async def pending_outbox(self, service: str, *, older_than_s: float, limit: int = 500) -> list[Recorded]:
         """Read events that were committed but not confirmed as published."""
         return self._decode(await self._fetch("pending_outbox", service, float(older_than_s), limit))
@@ -224,6 +245,7 @@ class PostgresStore:
 def _refusal(append: Append, result: asyncpg.Record) -> EventStoreError:
     if result["refusal"] == "stale_lease" and append.lease is not None:
         return StaleLeaseError(append.lease.name, append.lease.epoch)
-    if result["refusal"] == "duplicate" and append.inbox is not None:
-        return DuplicateDeliveryError(append.inbox.consumer, append.inbox.stream)
+    if result["refusal"] == "duplicate":
+        consumer = next(mark.consumer for mark in append.inbox if mark.stream == result["subject"])
+        return DuplicateDeliveryError(consumer, result["subject"])
     return ConflictError(result["subject"], result["expected"])
