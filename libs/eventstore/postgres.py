@@ -7,6 +7,8 @@ import contextlib
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from itertools import islice
+from typing import NamedTuple
 
 import asyncpg
 
@@ -15,7 +17,7 @@ from libs.eventstore import codec
 from libs.eventstore.connections import Connections
 from libs.eventstore.group import GroupCommit
 from libs.eventstore.hint import Hints
-from libs.eventstore.row import decode_row, seal, verify_chain, verify_end
+from libs.eventstore.row import Sealed, decode_row, seal, verify_chain, verify_end
 from libs.eventstore.sql import queries
 from libs.eventstore.store import (
     Append,
@@ -43,6 +45,16 @@ DEADLOCK_TRIES = 4
 PAGE = 500
 
 
+class _Answer(NamedTuple):
+    """What the record says to one append."""
+
+    refusal: str | None
+    subject: str
+    expected: int
+    positions: tuple[int, ...]
+    xid: int
+
+
 class PostgresStore:
     """The record, as `libs.eventstore.store.Store` describes it."""
 
@@ -59,32 +71,57 @@ class PostgresStore:
     async def append(self, append: Append) -> tuple[Recorded, ...]:
         """Make an append true and return what was recorded."""
         sealed = seal(append, self._registry)
-        request = codec.request(sealed)
         for _ in range(DEADLOCK_TRIES):
-            result = await self._group.submit(request)
+            result = await self._group.submit(sealed)
             if isinstance(result, EventStoreError):
                 # One failure, many waiters: each gets an exception of its own.
                 raise type(result)(*result.args) from result
-            if result["refusal"] is None:
-                return sealed.recorded(result["positions"] or (), result["xid"] or 0)
-            if result["refusal"] != "deadlock":
+            if result.refusal is None:
+                return sealed.recorded(result.positions, result.xid)
+            if result.refusal != "deadlock":
                 raise _refusal(append, result)
         raise StoreUnavailableError(
             "other appends lock the same streams again and again; nothing was written"
         )
 
-    async def _commit(self, group: Sequence[bytes]) -> list[asyncpg.Record | EventStoreError]:
+    async def _commit(self, group: Sequence[Sealed]) -> list[_Answer | EventStoreError]:
+        answers = await self._write(group, codec.bundles(group))
+        refused = [place for place, answer in enumerate(answers) if answer is None]
+        if refused:
+            # Some member undid its bundle: each by itself gets the answer that is its own.
+            again = await self._write(
+                [group[place] for place in refused], [[at] for at in range(len(refused))]
+            )
+            for place, answer in zip(refused, again, strict=True):
+                answers[place] = answer
+        self._announce()
+        return [answer for answer in answers if answer is not None]
+
+    async def _write(
+        self, group: Sequence[Sealed], bundles: Sequence[Sequence[int]]
+    ) -> list[_Answer | EventStoreError | None]:
+        """Write bundles in one transaction; None for each member of a bundle of several that was refused."""
+        requests = [codec.request(*(group[place] for place in bundle)) for bundle in bundles]
+        answers: list[_Answer | EventStoreError | None] = [None] * len(group)
         try:
-            results: list[asyncpg.Record | EventStoreError] = [*await self._fetch("append", group)]
+            rows = await self._fetch("append", requests)
         except StoreUnavailableError as error:
             return [error] * len(group)
         except EventStoreError as error:
-            if len(group) == 1:
-                return [error]
-            # One of them cannot be carried out and has undone all: each by itself gets the answer that is its own.
-            return [result for request in group for result in await self._commit([request])]
-        self._announce()
-        return results
+            if len(group) > 1:
+                # One of them cannot be carried out and has undone all.
+                return [(await self._write([sealed], [[0]]))[0] for sealed in group]
+            return [error]
+        for bundle, row in zip(bundles, rows, strict=True):
+            if row["refusal"] is not None and len(bundle) > 1:
+                continue
+            positions = iter(row["positions"] or ())
+            for place in bundle:
+                own = tuple(islice(positions, len(group[place].rows)))
+                answers[place] = _Answer(
+                    row["refusal"], row["subject"], row["expected"], own, row["xid"] or 0
+                )
+        return answers
 
     def _announce(self) -> None:
         if self._announcement is None or self._announcement.done():
@@ -242,10 +279,10 @@ class PostgresStore:
         return [decode_row(codec.row(row), self._registry) for row in rows]
 
 
-def _refusal(append: Append, result: asyncpg.Record) -> EventStoreError:
-    if result["refusal"] == "stale_lease" and append.lease is not None:
+def _refusal(append: Append, result: _Answer) -> EventStoreError:
+    if result.refusal == "stale_lease" and append.lease is not None:
         return StaleLeaseError(append.lease.name, append.lease.epoch)
-    if result["refusal"] == "duplicate":
-        consumer = next(mark.consumer for mark in append.inbox if mark.stream == result["subject"])
-        return DuplicateDeliveryError(consumer, result["subject"])
-    return ConflictError(result["subject"], result["expected"])
+    if result.refusal == "duplicate":
+        consumer = next(mark.consumer for mark in append.inbox if mark.stream == result.subject)
+        return DuplicateDeliveryError(consumer, result.subject)
+    return ConflictError(result.subject, result.expected)

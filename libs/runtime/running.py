@@ -98,6 +98,8 @@ class Running:
                 synthetic=synthetic,
                 lease=self.lease,
                 running=self,
+                # Only at first: after a conflict nothing is taken for granted.
+                presume=remaining == conflicts,
             )
             if inbox is not None:
                 work.mark(inbox)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -105,6 +105,7 @@ class Work:
         synthetic: bool = False,
         lease: LeaseClaim | None = None,
         running: Any = None,
+        presume: bool = False,
     ) -> None:
         #: The running service: its configuration and assembled parts.
         self.running = running
@@ -115,10 +116,13 @@ class Work:
         self._store, self._ids, self._cache = store, ids, cache
         self._actor = actor
         self._simulated = synthetic
+        #: Whether a stream that this process does not know is taken for a new one, until its append shows otherwise.
+        self._presume = presume
         self._streams: dict[str, _Loaded] = {}
         self._timers: dict[str, Timer] = {}
         self._cleared: dict[str, TimerClear] = {}
         self._documents: dict[tuple[str, str], _Folded] = {}
+        self._derived: dict[Hashable, Callable[[], Awaitable[None]]] = {}
         self._marks: list[InboxMark] = []
         self._after: list[Callable[[], Awaitable[None]]] = []
         self._begin()
@@ -134,13 +138,19 @@ class Work:
             loaded = self._streams[stream]
             loaded.state = state
             del loaded.events[count:]
-        self._timers, self._cleared, self._documents, self._after = self._kept
+        self._timers, self._cleared, self._documents, self._derived, self._after = self._kept
         self._begin()
 
     def _begin(self) -> None:
         #: State and number of events of each stream before the present message changed it.
         self._touched: dict[str, tuple[Any, int]] = {}
-        self._kept = (dict(self._timers), dict(self._cleared), dict(self._documents), list(self._after))
+        self._kept = (
+            dict(self._timers),
+            dict(self._cleared),
+            dict(self._documents),
+            dict(self._derived),
+            list(self._after),
+        )
 
     def mark(self, mark: InboxMark) -> None:
         """Move an inbox row in the same append."""
@@ -156,9 +166,12 @@ class Work:
 
         Whether they are synthetic is the aggregate's own word if it has one, and that of the cause otherwise.
         """
-        loaded = await self._load(decider, key)
+        loaded, events = self._presumed(decider, key, command)
+        if not events:
+            # Silence may be due to what the stream holds already.
+            loaded = await self._load(decider, key)
+            events = list(decider.decide(command, loaded.state))
         self._touched.setdefault(loaded.head.stream, (loaded.state, len(loaded.events)))
-        events = list(decider.decide(command, loaded.state))
         by_cause = self._simulated or bool(self.cause and self.cause.meta.synthetic)
         for event in events:
             loaded.state = decider.evolve(loaded.state, event)
@@ -213,6 +226,10 @@ class Work:
             self._cache.documents.put((view, key), known)
         return known
 
+    def derive(self, name: Hashable, action: Callable[[], Awaitable[None]]) -> None:
+        """Do something once just before the commit, however many messages ask for it; the last one's action counts."""
+        self._derived[name] = action
+
     @property
     def parts(self) -> Any:
         """Return what the service assembled at its start."""
@@ -229,6 +246,8 @@ class Work:
 
     async def commit(self) -> tuple[Recorded, ...]:
         """Append everything at once. Raises what `Store.append` raises; on a conflict nothing stays cached."""
+        for derive in self._derived.values():
+            await derive()
         streams = tuple(
             StreamAppend(head=loaded.head, events=tuple(loaded.events))
             for loaded in self._streams.values()
@@ -281,6 +300,25 @@ class Work:
         """Run what was asked for after the commit."""
         for action in self._after:
             await action()
+
+    def _presumed(self, decider: Decider[Any, Any], key: str, command: Any) -> tuple[_Loaded, list[Event]]:
+        """Decide as if the stream were new, which spares a look: most runs and reviews are.
+
+        The append names version 0, so a stream that exists after all is a conflict, and is read then.
+        """
+        stream = stream_name(decider.category, key)
+        loaded = _Loaded(head=StreamHead(stream=stream), state=decider.initial, decider=decider)
+        known = stream in self._streams or self._cache.states.get(stream)
+        if not self._presume or known or (self.cause and self.cause.stream == stream):
+            return loaded, []
+        try:
+            events = list(decider.decide(command, decider.initial))
+        except Exception:
+            # What cannot be said of a new stream may well be said of this one.
+            return loaded, []
+        if events:
+            self._streams[stream] = loaded
+        return loaded, events
 
     async def _load(self, decider: Decider[Any, Any], key: str) -> _Loaded:
         stream = stream_name(decider.category, key)

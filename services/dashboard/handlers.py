@@ -65,9 +65,13 @@ async def _project_task(task_id: str, recorded: Recorded, work: Work) -> None:
 
     await work.document("task", task_id, TaskDocument, fold, lambda _: "")
     # The task's document is written behind the version that was read, so cards cannot be derived from a stale one.
-    card, active = card_of(folded[-1]), active_card_of(folded[-1])
-    await work.document("card", task_id, Card, lambda _: card, card_sort)
-    await work.document("active", task_id, Card, lambda _: active, card_sort)
+    work.derive(("card", task_id), partial(_derive_cards, folded[-1], work))
+
+
+async def _derive_cards(document: TaskDocument, work: Work) -> None:
+    card, active = card_of(document), active_card_of(document)
+    await work.document("card", document.task_id, Card, lambda _: card, card_sort)
+    await work.document("active", document.task_id, Card, lambda _: active, card_sort)
 
 
 async def _project_alert(event: AlertEvent, recorded: Recorded, work: Work) -> None:
