@@ -1,8 +1,7 @@
 """The nats-py client, with less work for each message's headers.
 
 An event travels with some eighteen headers. The client looks at every character of every name on the way in, and at
-every name and value with a regular expression on the way out: 47 and 35 µs a message of processor time, more than all
-the rest of sending or receiving it.
+every name and value with a regular expression on the way out: 16 and 17 µs a message of processor time, 6 and 7 here.
 """
 
 from __future__ import annotations

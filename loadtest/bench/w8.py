@@ -15,8 +15,8 @@ import sys
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from itertools import pairwise
 
 import asyncpg
@@ -187,6 +187,15 @@ class Ours:
             },
         )
 
+    async def idle(self, seconds: float = 10.0) -> dict[str, float]:
+        """Return memory in MiB, and processor time in ms a second by process, while nothing is to be done."""
+        before = self._cpu()
+        began = time.perf_counter()
+        await asyncio.sleep(seconds)
+        passed = time.perf_counter() - began
+        spent = {name: 1000 * (after - before[name]) / passed for name, after in self._cpu().items()}
+        return {"pss_mib": usage.pss_mib(self.pids), "cpu_ms_per_s": sum(spent.values()), **spent}
+
     def _submit(self, count: int) -> None:
         for start in range(0, count, BATCH):
             send(self.client, [spec(place) for place in range(start, min(start + BATCH, count))])
@@ -316,3 +325,15 @@ async def ours() -> AsyncIterator[Ours]:
             yield Ours(config, record)
         finally:
             await record.close()
+
+
+@asynccontextmanager
+async def systems(names: Collection[str]) -> AsyncIterator[list[Floor | Ours]]:
+    """Start what is to be measured, all at once: rounds are taken in turn, and who waits uses next to nothing."""
+    async with AsyncExitStack() as stack:
+        found: list[Floor | Ours] = []
+        if "floor" in names:
+            found.append(await stack.enter_async_context(floor()))
+        if "ours" in names:
+            found.append(await stack.enter_async_context(ours()))
+        yield found
