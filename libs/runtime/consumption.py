@@ -26,8 +26,8 @@ from libs.runtime.work import Work
 
 log = structlog.get_logger(__name__)
 
-#: Messages taken at once. Each batch is one look at the inbox and one append, so larger ones cost less per message.
-BATCH = 128
+#: Messages in a batch from which on it is worth while to wait for more.
+MANY = 8
 #: Seconds a fetch waits for its first message.
 FETCH_S = 1.0
 
@@ -47,8 +47,8 @@ class Consumption:
     async def run(self) -> None:
         """Consume until cancelled. Raises StaleLeaseError when somebody else leads."""
         while True:
-            if not await self.step(FETCH_S):
-                await asyncio.sleep(0)
+            taken = await self.step(FETCH_S)
+            await asyncio.sleep(self._consumer.gather_s if MANY <= taken < self._consumer.batch else 0)
 
     async def step(self, timeout_s: float) -> int:
         """Handle one batch and return its size: one append for all of it, each stream in order."""
@@ -56,12 +56,13 @@ class Consumption:
             # Nothing is fetched that could not be decided: every delivery counts towards a message's last.
             await self._running.store.ping()
             self._record_away = False
-        room = BATCH if self._consumer.room is None else self._consumer.room(self._running.parts)
+        batch = self._consumer.batch
+        room = batch if self._consumer.room is None else self._consumer.room(self._running.parts)
         if room <= 0:
             await asyncio.sleep(0.05)
             return 0
         try:
-            deliveries = await self._running.bus.fetch(self.durable, min(room, BATCH), timeout_s)
+            deliveries = await self._running.bus.fetch(self.durable, min(room, batch), timeout_s)
         except BusError as error:
             log.warning("fetch_failed", durable=self.durable, error=str(error))
             await asyncio.sleep(0.2)
