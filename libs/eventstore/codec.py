@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
@@ -9,20 +10,66 @@ import msgspec
 
 from contracts.message import Meta, Recorded, Registry, category_of
 from libs.eventstore.row import Row, Sealed
-from libs.eventstore.store import Document, Lease, StreamHead, Timer
+from libs.eventstore.store import Append, Document, Lease, StreamHead, Timer
+
+#: Bytes of events that are written as one.
+BUNDLE_BYTES = 8 * 2**20
 
 _meta = msgspec.json.Decoder(Meta).decode
 
 
-def request(sealed: Sealed) -> bytes:
-    """Write an append as `append_events` takes it; absent parts cost the server nothing."""
+def bundles(group: Sequence[Sealed]) -> list[list[int]]:
+    """Sort appends by place into bundles that can be written as one: of one writer, and about different things.
+
+    A member is a subtransaction and several statements to the server, which costs more than the rows that it writes.
+    """
+    found: list[list[int]] = []
+    names: list[set[object]] = []
+    sizes: list[int] = []
+    for place, sealed in enumerate(group):
+        first = group[found[-1][0]].append if found else None
+        mine, size = _names(sealed), sum(len(row.data) for row in sealed.rows)
+        if (
+            first is not None
+            and _writer(first) == _writer(sealed.append)
+            and names[-1].isdisjoint(mine)
+            and sizes[-1] + size <= BUNDLE_BYTES
+        ):
+            found[-1].append(place)
+            names[-1] |= mine
+            sizes[-1] += size
+        else:
+            found.append([place])
+            names.append(mine)
+            sizes.append(size)
+    return found
+
+
+def _writer(append: Append) -> tuple[object, ...]:
+    return append.service, append.lease, append.generation
+
+
+def _names(sealed: Sealed) -> set[object]:
     append = sealed.append
-    body: dict[str, Any] = {"service": append.service}
-    if append.lease is not None:
-        body["lease"] = append.lease
-    if append.inbox is not None:
-        body["inbox"] = append.inbox
-    if sealed.rows:
+    return {
+        *(before.stream for before, _ in sealed.heads),
+        *((mark.consumer, mark.stream, "inbox") for mark in append.inbox),
+        *((timer.service, timer.key, "timer") for timer in append.timers),
+        *((timer.service, timer.key, "timer") for timer in append.clear_timers),
+        *((write.view, write.key, "document") for write in append.documents),
+        *(row.id for row in sealed.rows),
+    }
+
+
+def request(*bundle: Sealed) -> bytes:
+    """Write appends as `append_events` takes them; absent parts cost the server nothing."""
+    first = bundle[0].append
+    body: dict[str, Any] = {"service": first.service}
+    if first.lease is not None:
+        body["lease"] = first.lease
+    if marks := [mark for sealed in bundle for mark in sealed.append.inbox]:
+        body["inbox"] = marks
+    if any(sealed.rows for sealed in bundle):
         body["streams"] = [
             {
                 "stream": after.stream,
@@ -33,6 +80,7 @@ def request(sealed: Sealed) -> bytes:
                 "hash": after.hash,
                 "ended": after.ended,
             }
+            for sealed in bundle
             for before, after in sealed.heads
         ]
         body["events"] = [
@@ -48,16 +96,17 @@ def request(sealed: Sealed) -> bytes:
                 "hash": row.hash,
                 "recorded_at": row.recorded_at,
             }
+            for sealed in bundle
             for row in sealed.rows
         ]
-    if append.generation is not None:
-        body["generation"] = append.generation
-    if append.clear_timers:
-        body["clear_timers"] = append.clear_timers
-    if append.timers:
+    if first.generation is not None:
+        body["generation"] = first.generation
+    if clear := [timer for sealed in bundle for timer in sealed.append.clear_timers]:
+        body["clear_timers"] = clear
+    if timers := [timer for sealed in bundle for timer in sealed.append.timers]:
         # The last one set under a key counts; one statement cannot write a row twice.
-        body["timers"] = list({(timer.service, timer.key): timer for timer in append.timers}.values())
-    if append.documents:
+        body["timers"] = list({(timer.service, timer.key): timer for timer in timers}.values())
+    if documents := [write for sealed in bundle for write in sealed.append.documents]:
         body["documents"] = [
             {
                 "view": write.view,
@@ -66,7 +115,7 @@ def request(sealed: Sealed) -> bytes:
                 "data": None if write.data is None else write.data.decode(),
                 "sort": write.sort,
             }
-            for write in append.documents
+            for write in documents
         ]
     return msgspec.json.encode(body)
 

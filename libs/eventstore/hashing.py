@@ -7,6 +7,7 @@ keys and rewrites numbers). What a database adds (position, xid) is not hashed.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +17,8 @@ import rfc8785
 
 #: Integers beyond it are not exact as JSON numbers (RFC 8785 section 3.2.2.3, I-JSON).
 SAFE_INTEGER = 2**53 - 1
+#: Where a number begins that may have another form in RFC 8785, or none. A text may look so, too.
+_ODD_NUMBER = re.compile(rb"(?:^|[:,[])-?(?:\d+[.eE]|\d{16})")
 
 
 def event_hash(
@@ -31,21 +34,18 @@ def event_hash(
     prev_hash: str,
 ) -> str:
     """Hash one event and, through `prev_hash`, all before it. Raises ValueError where RFC 8785 has no form for it."""
-    return hashlib.sha256(
-        canonical(
-            {
-                "id": id_,
-                "stream": stream,
-                "version": version,
-                "type": type_,
-                "schema_version": schema_version,
-                "data": data,
-                "meta": meta,
-                "recorded_at": timestamp(recorded_at),
-                "prev_hash": prev_hash,
-            }
-        )
-    ).hexdigest()
+    event = {
+        "id": id_,
+        "stream": stream,
+        "version": version,
+        "type": type_,
+        "schema_version": schema_version,
+        "data": msgspec.Raw(canonical(data)),
+        "meta": msgspec.Raw(canonical(meta)),
+        "recorded_at": timestamp(recorded_at),
+        "prev_hash": prev_hash,
+    }
+    return hashlib.sha256(msgspec.json.encode(event, order="sorted")).hexdigest()
 
 
 def canonical(value: Any) -> bytes:
@@ -54,18 +54,30 @@ def canonical(value: Any) -> bytes:
     Where nothing but the order of keys differs, msgspec writes the same bytes: 100 kB of text take 0.4 ms instead
     of 14 ms, in which a service could answer nobody.
     """
-    return msgspec.json.encode(value, order="sorted") if _is_plain(value) else rfc8785.dumps(value)
+    written = msgspec.json.encode(value, order="sorted")
+    # Two looks at the bytes spare a walk through the value, which takes five times as long as writing it.
+    if written.isascii() and not _ODD_NUMBER.search(written):
+        return written
+    if not _keys_are_ascii(value):
+        # Sorted by UTF-16 there, by code points here.
+        return rfc8785.dumps(value)
+    return msgspec.json.encode(_with_exact_numbers(value), order="sorted")
 
 
-def _is_plain(value: Any) -> bool:
-    """Tell whether a value has no floats, whose forms differ, and no keys that the two would sort differently."""
+def _keys_are_ascii(value: Any) -> bool:
     if isinstance(value, dict):
-        return all(key.isascii() and _is_plain(item) for key, item in value.items())
+        return all(key.isascii() and _keys_are_ascii(item) for key, item in value.items())
+    return not isinstance(value, list) or all(map(_keys_are_ascii, value))
+
+
+def _with_exact_numbers(value: Any) -> Any:
+    """Write the numbers of a value whose forms differ as RFC 8785 does."""
+    if isinstance(value, dict):
+        return {key: _with_exact_numbers(item) for key, item in value.items()}
     if isinstance(value, list):
-        return all(map(_is_plain, value))
-    if isinstance(value, int):
-        return abs(value) <= SAFE_INTEGER
-    return value is None or isinstance(value, str)
+        return [_with_exact_numbers(item) for item in value]
+    odd = isinstance(value, float) or (isinstance(value, int) and abs(value) > SAFE_INTEGER)
+    return msgspec.Raw(rfc8785.dumps(value)) if odd else value
 
 
 def timestamp(moment: datetime) -> str:

@@ -19,11 +19,13 @@ from contracts.message import CARRIER, Recorded, Registry, category_of
 from libs.eventstore.row import Row, Sealed, decode_row, seal, verify_chain, verify_end
 from libs.eventstore.store import (
     Append,
+    Arrival,
     BusEpoch,
     ConflictError,
     Cursor,
     Document,
     DocumentWrite,
+    Due,
     DuplicateDeliveryError,
     EventStoreError,
     Lease,
@@ -131,10 +133,10 @@ class MemoryStore:
             read = self._projections.get(append.generation.projection)
             if read is None or read.generation != number:
                 raise ConflictError(f"projection {append.generation.projection}", number)
-        mark = append.inbox
-        if mark is not None and self._inbox.get((mark.consumer, mark.stream), 0) != mark.before:
-            raise DuplicateDeliveryError(mark.consumer, mark.stream)
         # By name, as Postgres does: of several reasons to refuse, both give the same one.
+        for mark in sorted(append.inbox, key=lambda mark: (mark.consumer, mark.stream)):
+            if self._inbox.get((mark.consumer, mark.stream), 0) != mark.before:
+                raise DuplicateDeliveryError(mark.consumer, mark.stream)
         for before, _ in sorted(sealed.heads, key=lambda heads: heads[0].stream):
             head = self._heads.get(before.stream, StreamHead(stream=before.stream))
             if (head.version, head.hash) != (before.version, before.hash):
@@ -166,8 +168,8 @@ class MemoryStore:
             self._outbox[event.position] = (append.service, now)
         for _, after in sorted(sealed.heads, key=lambda heads: heads[1].stream):
             self._heads[after.stream] = after
-        if append.inbox is not None:
-            self._inbox[(append.inbox.consumer, append.inbox.stream)] = append.inbox.version
+        for mark in append.inbox:
+            self._inbox[(mark.consumer, mark.stream)] = mark.version
         for clear in append.clear_timers:
             self._timers.pop((clear.service, clear.key), None)
         for timer in append.timers:
@@ -275,6 +277,18 @@ class MemoryStore:
             if (not types or event.type in types)
             and event.version > self._inbox.get((consumer, event.stream), 0)
         ]
+
+    async def due(self, consumer: str, arrivals: Sequence[Arrival], types: Sequence[str]) -> list[Due]:
+        """Look up for each arrival what the consumer has handled and what it has missed."""
+        found: list[Due] = []
+        for arrival in arrivals:
+            handled = self._inbox.get((consumer, arrival.stream), 0)
+            after = max(handled, arrival.after)
+            missed: list[Recorded] = []
+            if after < arrival.version - 1:
+                missed = await self.read_stream(arrival.stream, after, types=types, upto=arrival.version - 1)
+            found.append(Due(handled=handled, missed=tuple(missed)))
+        return found
 
     async def pending_outbox(self, service: str, *, older_than_s: float, limit: int = 500) -> list[Recorded]:
         """Read events that were committed but not confirmed as published, to be passed on as they are."""
@@ -479,6 +493,6 @@ def _locks(sealed: Sealed) -> frozenset[Hashable]:
         *(("document", write.view, write.key) for write in append.documents),
         *(("timer", timer.service, timer.key) for timer in append.timers),
         *(("timer", clear.service, clear.key) for clear in append.clear_timers),
-        *((("inbox", append.inbox.consumer, append.inbox.stream),) if append.inbox else ()),
+        *(("inbox", mark.consumer, mark.stream) for mark in append.inbox),
     )
     return frozenset(rows)

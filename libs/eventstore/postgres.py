@@ -7,6 +7,8 @@ import contextlib
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from itertools import islice
+from typing import NamedTuple
 
 import asyncpg
 import msgspec
@@ -16,15 +18,17 @@ from libs.eventstore import codec
 from libs.eventstore.connections import Connections
 from libs.eventstore.group import GroupCommit
 from libs.eventstore.hint import Hints
-from libs.eventstore.row import decode_row, seal, verify_chain, verify_end
+from libs.eventstore.row import Sealed, decode_row, seal, verify_chain, verify_end
 from libs.eventstore.scan import scan
 from libs.eventstore.sql import queries
 from libs.eventstore.store import (
     Append,
+    Arrival,
     BusEpoch,
     ConflictError,
     Cursor,
     Document,
+    Due,
     DuplicateDeliveryError,
     EventStoreError,
     Lease,
@@ -47,6 +51,16 @@ DEADLOCK_TRIES = 4
 PAGE = 500
 
 
+class _Answer(NamedTuple):
+    """What the record says to one append."""
+
+    refusal: str | None
+    subject: str
+    expected: int
+    positions: tuple[int, ...]
+    xid: int
+
+
 class PostgresStore:
     """The record, as `libs.eventstore.store.Store` describes it."""
 
@@ -63,32 +77,57 @@ class PostgresStore:
     async def append(self, append: Append) -> tuple[Recorded, ...]:
         """Make an append true and return what was recorded."""
         sealed = seal(append, self._registry)
-        request = codec.request(sealed)
         for _ in range(DEADLOCK_TRIES):
-            result = await self._group.submit(request)
+            result = await self._group.submit(sealed)
             if isinstance(result, EventStoreError):
                 # One failure, many waiters: each gets an exception of its own.
                 raise type(result)(*result.args) from result
-            if result["refusal"] is None:
-                return sealed.recorded(result["positions"] or (), result["xid"] or 0)
-            if result["refusal"] != "deadlock":
+            if result.refusal is None:
+                return sealed.recorded(result.positions, result.xid)
+            if result.refusal != "deadlock":
                 raise _refusal(append, result)
         raise StoreUnavailableError(
             "other appends lock the same streams again and again; nothing was written"
         )
 
-    async def _commit(self, group: Sequence[bytes]) -> list[asyncpg.Record | EventStoreError]:
+    async def _commit(self, group: Sequence[Sealed]) -> list[_Answer | EventStoreError]:
+        answers = await self._write(group, codec.bundles(group))
+        refused = [place for place, answer in enumerate(answers) if answer is None]
+        if refused:
+            # Some member undid its bundle: each by itself gets the answer that is its own.
+            again = await self._write(
+                [group[place] for place in refused], [[at] for at in range(len(refused))]
+            )
+            for place, answer in zip(refused, again, strict=True):
+                answers[place] = answer
+        self._announce()
+        return [answer for answer in answers if answer is not None]
+
+    async def _write(
+        self, group: Sequence[Sealed], bundles: Sequence[Sequence[int]]
+    ) -> list[_Answer | EventStoreError | None]:
+        """Write bundles in one transaction; None for each member of a bundle of several that was refused."""
+        requests = [codec.request(*(group[place] for place in bundle)) for bundle in bundles]
+        answers: list[_Answer | EventStoreError | None] = [None] * len(group)
         try:
-            results: list[asyncpg.Record | EventStoreError] = [*await self._fetch("append", group)]
+            rows = await self._fetch("append", requests)
         except StoreUnavailableError as error:
             return [error] * len(group)
         except EventStoreError as error:
-            if len(group) == 1:
-                return [error]
-            # One of them cannot be carried out and has undone all: each by itself gets the answer that is its own.
-            return [result for request in group for result in await self._commit([request])]
-        self._announce()
-        return results
+            if len(group) > 1:
+                # One of them cannot be carried out and has undone all.
+                return [(await self._write([sealed], [[0]]))[0] for sealed in group]
+            return [error]
+        for bundle, row in zip(bundles, rows, strict=True):
+            if row["refusal"] is not None and len(bundle) > 1:
+                continue
+            positions = iter(row["positions"] or ())
+            for place in bundle:
+                own = tuple(islice(positions, len(group[place].rows)))
+                answers[place] = _Answer(
+                    row["refusal"], row["subject"], row["expected"], own, row["xid"] or 0
+                )
+        return answers
 
     def _announce(self) -> None:
         if self._announcement is None or self._announcement.done():
@@ -160,6 +199,25 @@ class PostgresStore:
     async def unhandled(self, consumer: str, types: Sequence[str], *, among: int = 5_000) -> list[Recorded]:
         """Read what a consumer has not handled of the newest events."""
         return self._decode(await self._fetch("unhandled", consumer, list(types), among))
+
+    async def due(self, consumer: str, arrivals: Sequence[Arrival], types: Sequence[str]) -> list[Due]:
+        """Look up for each arrival what the consumer has handled and what it has missed, in one round trip."""
+        rows = await self._fetch(
+            "due",
+            consumer,
+            [arrival.stream for arrival in arrivals],
+            [arrival.after for arrival in arrivals],
+            [arrival.version for arrival in arrivals],
+            list(types),
+        )
+        handled = [0] * len(arrivals)
+        missed: list[list[Recorded]] = [[] for _ in arrivals]
+        for row in rows:
+            place = row["place"] - 1
+            handled[place] = row["handled"]
+            if row["id"] is not None:
+                missed[place].append(decode_row(codec.row(row), self._registry))
+        return [Due(handled=last, missed=tuple(events)) for last, events in zip(handled, missed, strict=True)]
 
     async def pending_outbox(self, service: str, *, older_than_s: float, limit: int = 500) -> list[Recorded]:
         """Read events that were committed but not confirmed as published, to be passed on as they are."""
@@ -301,9 +359,10 @@ class PostgresStore:
         return [decode_row(codec.row(row), self._registry) for row in rows]
 
 
-def _refusal(append: Append, result: asyncpg.Record) -> EventStoreError:
-    if result["refusal"] == "stale_lease" and append.lease is not None:
+def _refusal(append: Append, result: _Answer) -> EventStoreError:
+    if result.refusal == "stale_lease" and append.lease is not None:
         return StaleLeaseError(append.lease.name, append.lease.epoch)
-    if result["refusal"] == "duplicate" and append.inbox is not None:
-        return DuplicateDeliveryError(append.inbox.consumer, append.inbox.stream)
-    return ConflictError(result["subject"], result["expected"])
+    if result.refusal == "duplicate":
+        consumer = next(mark.consumer for mark in append.inbox if mark.stream == result.subject)
+        return DuplicateDeliveryError(consumer, result.subject)
+    return ConflictError(result.subject, result.expected)

@@ -88,6 +88,22 @@ where e.position > (select coalesce(max(position), 0) from events) - $3::bigint
     and not exists (select from inbox i where i.consumer = $1 and i.stream = e.stream and i.version >= e.version)
 order by e.xid, e.position
 
+-- due --
+-- One row for each arrival, and one for each event that it has overtaken.
+select
+    a.place, coalesce(i.version, 0) as handled,
+    e.id, e.stream, e.version, e.type, e.schema_version, e.data, e.meta, e.recorded_at, e.prev_hash, e.hash,
+    e.position, e.xid
+from unnest($2::text[], $3::bigint[], $4::bigint[]) with ordinality as a (stream, after, version, place)
+left join inbox i on i.consumer = $1 and i.stream = a.stream
+left join lateral (
+    select * from events
+    where stream = a.stream and version > greatest(a.after, coalesce(i.version, 0)) and version < a.version
+        and (cardinality($5::text[]) = 0 or type = any ($5))
+    order by version
+) e on true
+order by a.place, e.version
+
 -- pending_outbox --
 -- In order of position: within a stream that is the order of versions, because an append holds the stream's head.
 select

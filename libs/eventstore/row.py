@@ -91,8 +91,10 @@ def seal(append: Append, registry: Registry) -> Sealed:
     names = {before.stream for before, _ in heads}
     if len(names) < len(heads) or any(before.version == after.version for before, after in heads):
         raise ValueError("an append names each of its streams once, with at least one event")
-    if append.inbox is not None and append.inbox.version <= append.inbox.before:
+    if any(mark.version <= mark.before for mark in append.inbox):
         raise ValueError("an inbox row moves forward only")
+    if len({(mark.consumer, mark.stream) for mark in append.inbox}) < len(append.inbox):
+        raise ValueError("an append moves each of its inbox rows once")
     if len({(write.view, write.key) for write in append.documents}) < len(append.documents):
         raise ValueError("an append writes each of its documents once")
     return Sealed(append=append, rows=tuple(rows), heads=tuple(heads))

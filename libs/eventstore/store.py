@@ -104,6 +104,24 @@ class InboxMark(msgspec.Struct, frozen=True, kw_only=True):
     version: int
 
 
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+    """News of a stream, about to be handled by a consumer."""
+
+    stream: str
+    version: int
+    #: Version that the consumer handles just before it for another reason; 0 for none.
+    after: int = 0
+
+
+class Due(msgspec.Struct, frozen=True, kw_only=True):
+    """What a consumer has to handle because of an arrival."""
+
+    #: Last version of the stream that the consumer has handled, 0 for none.
+    handled: int
+    #: Events between what is handled and the arrival, of the consumer's types: they were not delivered, or not yet.
+    missed: tuple[Recorded, ...] = ()
+
+
 class Timer(msgspec.Struct, frozen=True, kw_only=True):
     """A message that comes back when it is due. Setting the same key again replaces it."""
 
@@ -225,7 +243,8 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     #: Service whose relay publishes the events.
     service: str
     streams: tuple[StreamAppend, ...] = ()
-    inbox: InboxMark | None = None
+    #: At most one of a consumer and stream.
+    inbox: tuple[InboxMark, ...] = ()
     timers: tuple[Timer, ...] = ()
     clear_timers: tuple[TimerClear, ...] = ()
     lease: LeaseClaim | None = None
@@ -313,6 +332,10 @@ class Store(Protocol):
 
     async def unhandled(self, consumer: str, types: Sequence[str], *, among: int = 5_000) -> list[Recorded]:
         """Read what a consumer has not handled of the newest `among` events, only of `types` if given, in order."""
+        ...
+
+    async def due(self, consumer: str, arrivals: Sequence[Arrival], types: Sequence[str]) -> list[Due]:
+        """Look up for each arrival what the consumer has handled and what it has missed, only of `types` if given."""
         ...
 
     async def pending_outbox(self, service: str, *, older_than_s: float, limit: int = 500) -> list[Recorded]:

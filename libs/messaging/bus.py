@@ -48,6 +48,8 @@ MAX_DELIVER = 8
 #: Deliveries for any cause (crashes of the process, the record being away) before a message counts as poison.
 #: Large on purpose: ten minutes without a database must not turn good work into dead letters.
 MAX_ATTEMPTS = 1_000
+#: Messages that a consumer may hold without having acknowledged them, unless it says otherwise.
+MAX_ACK_PENDING = 512
 
 
 class ConsumerSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +62,7 @@ class ConsumerSpec(msgspec.Struct, frozen=True, kw_only=True):
     max_deliver: int = MAX_DELIVER
     #: Seconds after which an unacknowledged message is delivered again.
     ack_wait_s: float = 5.0
-    max_ack_pending: int = 512
+    max_ack_pending: int = MAX_ACK_PENDING
 
 
 class Delivery(Protocol):

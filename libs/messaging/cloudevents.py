@@ -125,9 +125,9 @@ def decode(
             schema_version=schema_version,
             event=registry.decode(type_, payload, schema_version),
             meta=Meta(
-                service=unquote(_after(_SOURCE, headers["ce-source"])),
+                service=_unescape(_after(_SOURCE, headers["ce-source"])),
                 synthetic=headers.get("ce-synthetic") == "true",
-                **{field: unquote(headers[header]) for field, header in _META.items() if header in headers},
+                **{field: _unescape(headers[header]) for field, header in _META.items() if header in headers},
             ),
             recorded_at=datetime.fromisoformat(headers["ce-time"]),
             prev_hash=headers.get("ce-prevhash", ""),
@@ -143,6 +143,10 @@ def decode(
 
 def _escape(value: str) -> str:
     return value if _ONLY_PLAIN.fullmatch(value) else quote(value, safe=_PLAIN)
+
+
+def _unescape(value: str) -> str:
+    return unquote(value) if "%" in value else value
 
 
 def _after(prefix: str, value: str) -> str:

@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 import msgspec
 import structlog
 from nats import errors
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from libs.messaging.bus import BusError, BusUnavailableError, RefusedError
+from libs.messaging.client import LeanClient
 from libs.messaging.cloudevents import Message
 from libs.messaging.topology import inbox_prefix
 
@@ -55,7 +55,7 @@ class Connection:
 
     def __init__(self, url: str, user: str, password: str, name: str) -> None:
         self._url, self._user, self._password, self._name = url, user, password, name
-        self._client = Client()
+        self._client = LeanClient()
         #: Handlers by subject, and the subscriptions that serve them on the present client.
         self._handlers: dict[str, Handler] = {}
         self._subscriptions: dict[str, Subscription] = {}
@@ -237,7 +237,7 @@ class Connection:
     async def _reopen(self) -> None:
         while not self._closing:
             await asyncio.sleep(_RECONNECT_S)
-            self._client = Client()
+            self._client = LeanClient()
             try:
                 await self._open()
                 break

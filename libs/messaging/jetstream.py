@@ -210,15 +210,26 @@ class JetStreamBus:
             log.info("answer_lost", subject=message.subject, word=word.decode(), error=str(error))
 
 
+def _delivered(reply: str) -> tuple[int, int]:
+    """Take how often a message was delivered, and its sequence in the stream, out of the subject of its answer.
+
+    It ends in delivered.sequence.consumer-sequence.time.pending, and in a token more where there are domains (ADR-15).
+    """
+    tokens = reply.split(".")
+    first = 4 if len(tokens) == 9 else 6
+    return int(tokens[first]), int(tokens[first + 1])
+
+
 class JetStreamDelivery:
     """One message in a consumer's hands."""
 
     def __init__(self, bus: JetStreamBus, consumer: str, message: Msg) -> None:
         self.message = message
-        metadata = message.metadata
+        # `message.metadata` would make objects of all of it, for each delivery.
         #: Sequence in the stream.
-        self.sequence: int = metadata.sequence.stream
-        self._attempts: int = metadata.num_delivered
+        self.sequence: int
+        self._attempts: int
+        self._attempts, self.sequence = _delivered(message.reply)
         self._bus, self._key = bus, (consumer, self.sequence)
         self._recorded: Recorded | None = None
         self._answered = False

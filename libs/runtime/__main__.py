@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import os
 import sys
+
+import uvloop
 
 from libs.runtime.config import ConfigError, read
 from libs.runtime.runner import Runner
@@ -35,7 +36,7 @@ def main() -> int:
     )
     service = importlib.import_module(sys.argv[1]).service
     try:
-        return asyncio.run(Runner(service, config).run())
+        return uvloop.run(Runner(service, config).run())
     except ConfigError as error:
         # A setting that only this service looks behind, for example the file of a secret.
         print(error, file=sys.stderr)

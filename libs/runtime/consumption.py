@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Sequence
+from itertools import islice
 
 import structlog
 
 from contracts.message import Recorded, Unknown
 from libs.eventstore.store import (
+    Arrival,
     ConflictError,
+    Due,
     DuplicateDeliveryError,
     InboxMark,
     StaleLeaseError,
     StoreUnavailableError,
 )
 from libs.messaging.bus import BusError, Delivery
-from libs.messaging.outcome import Done, Outcome, Reject, Retry, settle
+from libs.messaging.outcome import Done, Outcome, Retry, settle
 from libs.messaging.reread import Reread
-from libs.runtime.running import NotLeaderError, Running
+from libs.runtime.running import MAX_CONFLICTS, NotLeaderError, Running
 from libs.runtime.service import Consumer
 from libs.runtime.work import Work
 
 log = structlog.get_logger(__name__)
 
-BATCH = 64
+#: Messages in a batch from which on it is worth while to wait for more.
+MANY = 8
 #: Seconds a fetch waits for its first message.
 FETCH_S = 1.0
 #: Seconds that another replica has to take what only a newer release understands, again and again, before it is buried.
@@ -48,8 +52,8 @@ class Consumption:
         """Consume until cancelled. Raises StaleLeaseError when somebody else leads."""
         await self.catch_up()
         while True:
-            if not await self.step(FETCH_S):
-                await asyncio.sleep(0)
+            taken = await self.step(FETCH_S)
+            await asyncio.sleep(self._consumer.gather_s if MANY <= taken < self._consumer.batch else 0)
 
     async def catch_up(self) -> int:
         """Handle what the end of the record holds for this durable, and return how much that was.
@@ -64,7 +68,7 @@ class Consumption:
         return len(taken)
 
     async def step(self, timeout_s: float) -> int:
-        """Handle one batch and return its size. Different streams are handled at once, one stream in order."""
+        """Handle one batch and return its size: one append for all of it, each stream in order."""
         if self._record_away:
             # Nothing is fetched that could not be decided: every delivery counts towards a message's last.
             await self._running.store.ping()
@@ -73,12 +77,13 @@ class Consumption:
         if self._consumer.everything and rebuilder is not None and rebuilder.paused:
             await asyncio.sleep(0.02)
             return 0
-        room = BATCH if self._consumer.room is None else self._consumer.room(self._running.parts)
+        batch = self._consumer.batch
+        room = batch if self._consumer.room is None else self._consumer.room(self._running.parts)
         if room <= 0:
             await asyncio.sleep(0.05)
             return 0
         try:
-            deliveries = await self._running.bus.fetch(self.durable, min(room, BATCH), timeout_s)
+            deliveries = await self._running.bus.fetch(self.durable, min(room, batch), timeout_s)
         except BusError as error:
             log.warning("fetch_failed", durable=self.durable, error=str(error))
             await asyncio.sleep(0.2)
@@ -90,87 +95,127 @@ class Consumption:
         streams: dict[str, list[Delivery]] = defaultdict(list)
         for delivery in deliveries:
             streams[delivery.recorded.stream].append(delivery)
-        await _all(self._stream(of_stream) for of_stream in streams.values())
+        for of_stream in streams.values():
+            of_stream.sort(key=lambda delivery: delivery.recorded.version)
+        if deliveries:
+            await self._handle(list(streams.values()))
 
-    async def _stream(self, deliveries: list[Delivery]) -> None:
-        deliveries = sorted(deliveries, key=lambda delivery: delivery.recorded.version)
-        for place, delivery in enumerate(deliveries):
-            outcome = await self._handle(delivery.recorded)
-            at = self._running.clock.now()
+    async def _handle(self, streams: list[list[Delivery]]) -> None:
+        """Decide on everything in one append and settle it; if that fails, on less at a time."""
+        try:
+            outcomes = await self._decide(streams)
+        except (StaleLeaseError, NotLeaderError):
+            raise
+        except StoreUnavailableError as error:
+            self._record_away = True
+            outcomes = [[Retry(after_s=0.5, reason=str(error), counted=False)] for _ in streams]
+        except Exception as error:
+            # One of them has undone all: each by itself gets the answer that is its own.
+            if len(streams) > 1:
+                for one in streams:
+                    await self._handle([one])
+                return
+            deliveries = streams[0]
+            if len(deliveries) > 1:
+                # The others come again, and find in the inbox what became of the first.
+                await self._handle([deliveries[:1]])
+                streams = [deliveries[1:]]
+                outcomes = [[Retry(after_s=0.05, reason=str(error), counted=False)]]
+            else:
+                outcomes = [[self._failure(error, deliveries[0].recorded)]]
+        for deliveries, of_stream in zip(streams, outcomes, strict=True):
+            await self._settle(deliveries, of_stream)
+
+    async def _decide(self, streams: list[list[Delivery]]) -> list[list[Outcome]]:
+        """Return outcomes for each stream's deliveries in order, up to the first that is not `Done`."""
+        arrivals = [
+            Arrival(stream=later.recorded.stream, after=before, version=later.recorded.version)
+            for deliveries in streams
+            for before, later in zip(
+                (0, *(delivery.recorded.version for delivery in deliveries)), deliveries, strict=False
+            )
+        ]
+        due = await self._running.store.due(self.durable, arrivals, self._consumer.types)
+
+        async def act(work: Work) -> list[list[Outcome]]:
+            waiting = iter(due)
+            return [
+                await self._stream(work, deliveries, list(islice(waiting, len(deliveries))))
+                for deliveries in streams
+            ]
+
+        # Of several streams that meet in one conflict, each tries again by itself.
+        conflicts = MAX_CONFLICTS if len(streams) == 1 else 0
+        return await self._running.perform(act, conflicts=conflicts)
+
+    async def _stream(self, work: Work, deliveries: list[Delivery], due: list[Due]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        before = handled = due[0].handled
+        for delivery, known in zip(deliveries, due, strict=True):
+            news = [*known.missed, delivery.recorded]
+            outcome: Outcome = Done()
+            for event in news:
+                if event.version <= handled:
+                    continue
+                outcome = await self._turn(event, work)
+                if not isinstance(outcome, Done):
+                    break
+                handled = event.version
+            outcomes.append(outcome)
+            if not isinstance(outcome, Done):
+                break
+        if handled > before:
+            stream = deliveries[0].recorded.stream
+            work.mark(InboxMark(consumer=self.durable, stream=stream, before=before, version=handled))
+        return outcomes
+
+    async def _turn(self, event: Recorded, work: Work) -> Outcome:
+        if isinstance(event.event, Unknown) and not self._consumer.everything:
+            # Not to be passed over: the inbox would say that it was handled.
+            reason = f"{event.type} of schema version {event.schema_version} comes from a newer release"
+            return Retry(after_s=NEWER_S, reason=reason)
+        work.turn(event)
+        try:
+            outcome = await self._consumer.handle(event, work)
+        except (StaleLeaseError, NotLeaderError, StoreUnavailableError):
+            raise
+        except Exception as error:
+            outcome = self._failure(error, event)
+        if outcome is None or isinstance(outcome, Done):
+            return Done()
+        # What it had decided by then must not become true with the others'.
+        work.undo()
+        return outcome
+
+    def _failure(self, error: Exception, recorded: Recorded) -> Retry:
+        if isinstance(error, DuplicateDeliveryError):
+            # Another delivery was faster, perhaps with an earlier event only: the inbox tells when this comes again.
+            return Retry(after_s=0.05, reason="handled elsewhere meanwhile", counted=False)
+        if isinstance(error, ConflictError):
+            return Retry(after_s=0.2, reason=str(error), counted=False)
+        self.failed += 1
+        log.error(
+            "handler_failed",
+            durable=self.durable,
+            event_id=recorded.id,
+            type=recorded.type,
+            exc_info=error,
+        )
+        return Retry(after_s=1.0, reason=f"{type(error).__name__}: {error}")
+
+    async def _settle(self, deliveries: list[Delivery], outcomes: list[Outcome]) -> None:
+        at = self._running.clock.now()
+        for delivery, outcome in zip(deliveries, outcomes, strict=False):
+            self.handled += isinstance(outcome, Done)
             try:
                 self.buried += await settle(self._running.bus, delivery, self.durable, outcome, at)
             except BusError as error:
                 # Not settled: it comes again, and the inbox recognises it.
                 log.warning("settling_failed", durable=self.durable, error=str(error))
                 return
-            if isinstance(outcome, Retry):
-                # What follows in the same stream waits behind it: the inbox would hand it over first otherwise.
-                for later in deliveries[place + 1 :]:
-                    await later.nak(outcome.after_s, failed=False)
-                return
-
-    async def _handle(self, recorded: Recorded) -> Outcome:
-        try:
-            before = await self._running.store.handled(self.durable, recorded.stream)
-            if recorded.version <= before:
-                return Done()
-            pending = [recorded]
-            if recorded.version > before + 1:
-                missed = await self._running.store.read_stream(
-                    recorded.stream, before, types=self._consumer.types, upto=recorded.version - 1
-                )
-                pending = [*missed, recorded]
-            for event in pending:
-                outcome = await self._perform(event, before)
-                if not isinstance(outcome, Done):
-                    return outcome
-                before = event.version
-            return Done()
-        except DuplicateDeliveryError:
-            # Another delivery was faster, perhaps with an earlier event only: the inbox tells when this comes again.
-            return Retry(after_s=0.05, reason="handled elsewhere meanwhile", counted=False)
-        except ConflictError as error:
-            return Retry(after_s=0.2, reason=str(error), counted=False)
-        except (StaleLeaseError, NotLeaderError):
-            raise
-        except StoreUnavailableError as error:
-            self._record_away = True
-            return Retry(after_s=0.5, reason=str(error), counted=False)
-        except Exception as error:
-            self.failed += 1
-            log.exception("handler_failed", durable=self.durable, event_id=recorded.id, type=recorded.type)
-            return Retry(after_s=1.0, reason=f"{type(error).__name__}: {error}")
-
-    async def _perform(self, event: Recorded, before: int) -> Outcome:
-        if isinstance(event.event, Unknown) and not self._consumer.everything:
-            # Not to be passed over: the inbox would say that it was handled.
-            reason = f"{event.type} of schema version {event.schema_version} comes from a newer release"
-            return Retry(after_s=NEWER_S, reason=reason)
-
-        async def act(work: Work) -> None:
-            outcome = await self._consumer.handle(event, work)
-            if isinstance(outcome, (Retry, Reject)):
-                raise _RefusedError(outcome)
-
-        mark = InboxMark(consumer=self.durable, stream=event.stream, before=before, version=event.version)
-        try:
-            await self._running.perform(act, cause=event, inbox=mark)
-        except _RefusedError as refused:
-            return refused.outcome
-        self.handled += 1
-        return Done()
-
-
-class _RefusedError(Exception):
-    """Leaves `perform` without a commit."""
-
-    def __init__(self, outcome: Retry | Reject) -> None:
-        super().__init__(outcome.reason)
-        self.outcome = outcome
-
-
-async def _all(jobs: Iterable[Awaitable[None]]) -> None:
-    """Wait for all, then raise the first error: no sibling is left running behind a cancelled fetch."""
-    for result in await asyncio.gather(*jobs, return_exceptions=True):
-        if isinstance(result, BaseException):
-            raise result
+        if isinstance(last := outcomes[-1], Retry):
+            # What follows in the same stream waits behind it: the inbox would hand it over first otherwise.
+            for later in deliveries[len(outcomes) :]:
+                await later.nak(last.after_s, failed=False)
+        elif len(outcomes) < len(deliveries):
+            await self._handle([deliveries[len(outcomes) :]])

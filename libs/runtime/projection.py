@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -49,6 +49,10 @@ class Documents(Protocol):
         """Fold a document: `fold(before)` returns what it becomes, None removes or leaves it out."""
         ...
 
+    def derive(self, name: Hashable, action: Callable[[], Awaitable[None]]) -> None:
+        """Do something once just before the documents are written; of several actions of a name the last one counts."""
+        ...
+
 
 @dataclass(frozen=True)
 class Projection:
@@ -77,6 +81,7 @@ class Folding:
         self._known: OrderedDict[tuple[str, str], tuple[int, Any]] = OrderedDict()
         #: What the next append writes: the documents as they are now, with their places in lists.
         self._changed: dict[tuple[str, str], tuple[Any, str]] = {}
+        self._derived: dict[Hashable, Callable[[], Awaitable[None]]] = {}
         #: Hashes of the places that were ever written: what is not among them need not be looked for.
         self._written: set[int] = set()
         self._chunk, self._waiting = FIRST_CHUNK, 0
@@ -115,8 +120,15 @@ class Folding:
         if after is not None or before is not None:
             self._changed[place] = (after, "" if after is None else sort(after))
 
+    def derive(self, name: Hashable, action: Callable[[], Awaitable[None]]) -> None:
+        """Do something once just before the next append."""
+        self._derived[name] = action
+
     async def flush(self) -> None:
-        """Write what was folded. Raises StaleLeaseError, StoreUnavailableError."""
+        """Write what was folded. Raises StaleLeaseError, StoreUnavailableError, and what derived actions raise."""
+        for derive in self._derived.values():
+            await derive()
+        self._derived.clear()
         writes = []
         for (view, key), (value, sort) in self._changed.items():
             before = self._known[(view, key)][0]

@@ -14,7 +14,7 @@ from libs.runtime.clock import Clock, Ids
 from libs.runtime.config import Config
 from libs.runtime.rebuild import Rebuilder
 from libs.runtime.service import Service
-from libs.runtime.work import StateCache, Work
+from libs.runtime.work import Cache, Work
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ class Running:
         #: Called with the durable when one of its dead letters needs nobody any more.
         self.letter_settled: Callable[[str], None] = lambda durable: None
         self._publish = publish
-        self._cache = StateCache()
+        self._cache = Cache()
         self._turn: AbstractAsyncContextManager[Any] = (
             asyncio.Lock() if service.one_at_a_time else nullcontext()
         )
@@ -66,14 +66,15 @@ class Running:
         inbox: InboxMark | None = None,
         actor: str = "",
         synthetic: bool = False,
+        conflicts: int = MAX_CONFLICTS,
     ) -> T:
-        """Run `act` on a unit of work and commit it; on a conflict, reload and decide again.
+        """Run `act` on a unit of work and commit it; on a conflict, reload and decide again, `conflicts` times at most.
 
         Raises NotLeaderError, StaleLeaseError, DuplicateDeliveryError, StoreUnavailableError, and whatever `act` raises;
         nothing is recorded then.
         """
         async with self._turn:
-            work, result = await self._perform(act, cause, inbox, actor, synthetic)
+            work, result = await self._perform(act, cause, inbox, actor, synthetic, conflicts)
         if work.sets_timers:
             self.on_timer()
         await work.committed()
@@ -86,8 +87,9 @@ class Running:
         inbox: InboxMark | None,
         actor: str,
         synthetic: bool,
+        conflicts: int,
     ) -> tuple[Work, T]:
-        for remaining in range(MAX_CONFLICTS, -1, -1):
+        for remaining in range(conflicts, -1, -1):
             if self.lease is None:
                 raise NotLeaderError(f"{self.config.holder} does not hold the lease of {self.service.name}")
             work = Work(
@@ -102,10 +104,14 @@ class Running:
                 lease=self.lease,
                 generation=self.rebuilder.generation if self.rebuilder else None,
                 running=self,
+                # Only at first: after a conflict nothing is taken for granted.
+                presume=remaining == conflicts,
             )
+            if inbox is not None:
+                work.mark(inbox)
             result = await act(work)
             try:
-                recorded = await work.commit(inbox)
+                recorded = await work.commit()
             except ConflictError:
                 if not remaining:
                     raise
@@ -117,7 +123,7 @@ class Running:
 
     def lead(self, lease: LeaseClaim) -> None:
         """Act under a lease from now on; whatever was folded before it may be stale."""
-        self._cache = StateCache()
+        self._cache = Cache()
         self.lease = lease
 
     def stand_down(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from contracts.message import Event, Recorded, Registry, subject_filter, wire_type
 from libs.eventsourcing.decider import Decider
-from libs.messaging.bus import ConsumerSpec
+from libs.messaging.bus import MAX_ACK_PENDING, ConsumerSpec
 from libs.messaging.outcome import Outcome
 from libs.messaging.topology import ServiceDeclaration
 from libs.runtime.projection import Projection
@@ -43,6 +43,11 @@ class Consumer:
     room: Callable[[Any], int] | None = None
     #: Seconds after which a decision counts as failed.
     patience_s: float = DECISION_S
+    #: Messages taken at once at most. Each batch is one look at the inbox and one append.
+    batch: int = 128
+    #: Seconds left between batches while many messages come, for a consumer on which no task waits: fewer and larger
+    #: batches cost less, most of all where they write the same documents again and again.
+    gather_s: float = 0.0
 
     async def handle(self, event: Recorded, work: Work) -> Outcome | None:
         """Let the handler decide, within its time. Raises NoDecisionError, and whatever the handler raises."""
@@ -80,7 +85,9 @@ class Consumer:
     def spec(self, service: str) -> ConsumerSpec:
         """Describe the durable for the bus's topology."""
         filters = tuple(sorted(subject_filter(event) for event in self.events)) or ("autopilot.v1.>",)
-        return ConsumerSpec(durable=self.durable(service), filters=filters)
+        # While one batch is being handled, the next may be on its way.
+        most = max(MAX_ACK_PENDING, 2 * self.batch)
+        return ConsumerSpec(durable=self.durable(service), filters=filters, max_ack_pending=most)
 
 
 @dataclass(frozen=True)

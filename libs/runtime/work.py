@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -33,34 +33,48 @@ State = TypeVar("State")
 Command = TypeVar("Command")
 T = TypeVar("T")
 
-#: Folded states kept per process; a stream that is not among them is read again.
-CACHE_SIZE = 4_096
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+#: Folded states, and documents, kept per process; what is not among them is read again.
+STATES, DOCUMENTS = 4_096, 1_024
 
 
-class StateCache:
-    """Folded states of the streams that this process writes; only a head that still holds lets an append through."""
+class Recent(Generic[Key, Value]):
+    """The entries used last; the others are dropped."""
 
-    def __init__(self) -> None:
-        self._entries: OrderedDict[str, tuple[StreamHead, Any]] = OrderedDict()
+    def __init__(self, size: int) -> None:
+        self._entries: OrderedDict[Key, Value] = OrderedDict()
+        self._size = size
 
-    def get(self, stream: str) -> tuple[StreamHead, Any] | None:
-        """Return the last known head and state."""
-        entry = self._entries.get(stream)
-        if entry:
-            self._entries.move_to_end(stream)
+    def get(self, key: Key) -> Value | None:
+        """Return an entry and count it as used."""
+        entry = self._entries.get(key)
+        if entry is not None:
+            self._entries.move_to_end(key)
         return entry
 
-    def put(self, stream: str, head: StreamHead, state: Any) -> None:
-        """Remember a state; the least recently used one goes."""
-        self._entries[stream] = (head, state)
-        self._entries.move_to_end(stream)
-        if len(self._entries) > CACHE_SIZE:
+    def put(self, key: Key, entry: Value) -> None:
+        """Remember an entry; the least recently used one goes."""
+        self._entries[key] = entry
+        self._entries.move_to_end(key)
+        if len(self._entries) > self._size:
             self._entries.popitem(last=False)
 
-    def forget(self, streams: Iterable[str]) -> None:
-        """Drop states that turned out to be stale."""
-        for stream in streams:
-            self._entries.pop(stream, None)
+    def forget(self, keys: Iterable[Key]) -> None:
+        """Drop entries that turned out to be stale."""
+        for key in keys:
+            self._entries.pop(key, None)
+
+
+class Cache:
+    """What this process has written and need not read again; an append is refused where it no longer holds."""
+
+    def __init__(self) -> None:
+        #: Head and folded state by stream.
+        self.states: Recent[str, tuple[StreamHead, Any]] = Recent(STATES)
+        #: Version (0 where there is none) and value by view and key.
+        self.documents: Recent[tuple[str, str], tuple[int, Any]] = Recent(DOCUMENTS)
 
 
 @dataclass
@@ -71,8 +85,15 @@ class _Loaded:
     events: list[NewEvent] = field(default_factory=list)
 
 
+class _Folded(NamedTuple):
+    before: int
+    #: What the document becomes; None removes it.
+    value: Any
+    sort: str
+
+
 class Work:
-    """What one message leads to. Handlers see `cause`, `now`, `load`, `decide`, timers and documents."""
+    """What one or several messages lead to. Handlers see `cause`, `now`, `load`, `decide`, timers and documents."""
 
     def __init__(
         self,
@@ -81,13 +102,14 @@ class Work:
         store: Store,
         clock: Clock,
         ids: Ids,
-        cache: StateCache,
+        cache: Cache,
         cause: Recorded | None = None,
         actor: str = "",
         synthetic: bool = False,
         lease: LeaseClaim | None = None,
         generation: Generation | None = None,
         running: Any = None,
+        presume: bool = False,
     ) -> None:
         #: The running service: its configuration and assembled parts.
         self.running = running
@@ -98,12 +120,46 @@ class Work:
         self._store, self._ids, self._cache = store, ids, cache
         self._generation = generation
         self._actor = actor
-        self._synthetic = synthetic or bool(cause and cause.meta.synthetic)
+        self._simulated = synthetic
+        #: Whether a stream that this process does not know is taken for a new one, until its append shows otherwise.
+        self._presume = presume
         self._streams: dict[str, _Loaded] = {}
         self._timers: dict[str, Timer] = {}
         self._cleared: dict[str, TimerClear] = {}
-        self._documents: dict[tuple[str, str], DocumentWrite] = {}
+        self._documents: dict[tuple[str, str], _Folded] = {}
+        self._derived: dict[Hashable, Callable[[], Awaitable[None]]] = {}
+        self._marks: list[InboxMark] = []
         self._after: list[Callable[[], Awaitable[None]]] = []
+        self._begin()
+
+    def turn(self, cause: Recorded) -> None:
+        """Go on to the next message: what follows is due to it, and `undo` takes back no more than that."""
+        self.cause = cause
+        self._begin()
+
+    def undo(self) -> None:
+        """Take back what the present message has led to."""
+        for stream, (state, count) in self._touched.items():
+            loaded = self._streams[stream]
+            loaded.state = state
+            del loaded.events[count:]
+        self._timers, self._cleared, self._documents, self._derived, self._after = self._kept
+        self._begin()
+
+    def _begin(self) -> None:
+        #: State and number of events of each stream before the present message changed it.
+        self._touched: dict[str, tuple[Any, int]] = {}
+        self._kept = (
+            dict(self._timers),
+            dict(self._cleared),
+            dict(self._documents),
+            dict(self._derived),
+            list(self._after),
+        )
+
+    def mark(self, mark: InboxMark) -> None:
+        """Move an inbox row in the same append."""
+        self._marks.append(mark)
 
     async def load(self, decider: Decider[Any, State], key: str) -> State:
         """Return an aggregate's state, with what this work has decided so far."""
@@ -115,11 +171,16 @@ class Work:
 
         Whether they are synthetic is the aggregate's own word if it has one, and that of the cause otherwise.
         """
-        loaded = await self._load(decider, key)
-        events = list(decider.decide(command, loaded.state))
+        loaded, events = self._presumed(decider, key, command)
+        if not events:
+            # Silence may be due to what the stream holds already.
+            loaded = await self._load(decider, key)
+            events = list(decider.decide(command, loaded.state))
+        self._touched.setdefault(loaded.head.stream, (loaded.state, len(loaded.events)))
+        by_cause = self._simulated or bool(self.cause and self.cause.meta.synthetic)
         for event in events:
             loaded.state = decider.evolve(loaded.state, event)
-            synthetic = bool(getattr(loaded.state, "synthetic", self._synthetic))
+            synthetic = bool(getattr(loaded.state, "synthetic", by_cause))
             loaded.events.append(
                 NewEvent(
                     id=self._ids.new(), event=event, meta=self._meta(event, synthetic), recorded_at=self.now
@@ -156,19 +217,23 @@ class Work:
     ) -> None:
         """Fold a read model's document: `fold(before)` returns what it becomes, None removes or leaves it out."""
         pending = self._documents.get((view, key))
-        known = None if pending else await self._store.document(view, key)
-        data = pending.data if pending else (known.data if known else None)
-        after = fold(msgspec.json.decode(data, type=type_) if data is not None else None)
-        before = pending.before if pending else (known.version if known else 0)
-        if after is None and data is None:
+        before, value = pending[:2] if pending else await self._document(view, key, type_)
+        after = fold(value)
+        if after is None and value is None:
             return
-        self._documents[(view, key)] = DocumentWrite(
-            view=view,
-            key=key,
-            before=before,
-            data=None if after is None else msgspec.json.encode(after),
-            sort="" if after is None else sort(after),
-        )
+        self._documents[(view, key)] = _Folded(before, after, "" if after is None else sort(after))
+
+    async def _document(self, view: str, key: str, type_: type[T]) -> tuple[int, T | None]:
+        known = self._cache.documents.get((view, key))
+        if known is None:
+            stored = await self._store.document(view, key)
+            known = (stored.version, msgspec.json.decode(stored.data, type=type_)) if stored else (0, None)
+            self._cache.documents.put((view, key), known)
+        return known
+
+    def derive(self, name: Hashable, action: Callable[[], Awaitable[None]]) -> None:
+        """Do something once just before the commit, however many messages ask for it; the last one's action counts."""
+        self._derived[name] = action
 
     @property
     def parts(self) -> Any:
@@ -184,30 +249,45 @@ class Work:
         """Call something once the work is true; it must be repeatable from the record if the process dies first."""
         self._after.append(action)
 
-    async def commit(self, inbox: InboxMark | None = None) -> tuple[Recorded, ...]:
+    async def commit(self) -> tuple[Recorded, ...]:
         """Append everything at once. Raises what `Store.append` raises; on a conflict nothing stays cached."""
+        for derive in self._derived.values():
+            await derive()
         streams = tuple(
             StreamAppend(head=loaded.head, events=tuple(loaded.events))
             for loaded in self._streams.values()
             if loaded.events
         )
-        if not (streams or inbox or self._timers or self._cleared or self._documents):
+        if not (streams or self._marks or self._timers or self._cleared or self._documents):
             return ()
+        documents = tuple(
+            DocumentWrite(
+                view=view,
+                key=key,
+                before=folded.before,
+                data=None if folded.value is None else msgspec.json.encode(folded.value),
+                sort=folded.sort,
+            )
+            for (view, key), folded in self._documents.items()
+            # Made and removed by the same work: nothing has to be written.
+            if folded.before or folded.value is not None
+        )
         try:
             recorded = await self._store.append(
                 Append(
                     service=self.service,
                     streams=streams,
-                    inbox=inbox,
+                    inbox=tuple(self._marks),
                     timers=tuple(self._timers.values()),
                     clear_timers=tuple(self._cleared.values()),
                     lease=self.lease,
-                    documents=tuple(self._documents.values()),
+                    documents=documents,
                     generation=self._generation,
                 )
             )
         except BaseException:
-            self._cache.forget(self._streams)
+            self._cache.states.forget(self._streams)
+            self._cache.documents.forget(self._documents)
             raise
         for event in recorded:
             loaded = self._streams[event.stream]
@@ -215,12 +295,14 @@ class Work:
             loaded.head = StreamHead(stream=event.stream, version=event.version, hash=event.hash, ended=ended)
         for stream, loaded in self._streams.items():
             # What was only read may be older by now than what another work has put there meanwhile.
-            known = self._cache.get(stream)
+            known = self._cache.states.get(stream)
             if known is None or known[0].version <= loaded.head.version:
-                self._cache.put(stream, loaded.head, loaded.state)
+                self._cache.states.put(stream, (loaded.head, loaded.state))
             if snapshots.is_due(loaded.head.version, len(loaded.events)):
                 save = partial(snapshots.save, self._store, loaded.decider, loaded.head, loaded.state)
                 self._after.append(save)
+        for (view, key), (before, value, _) in self._documents.items():
+            self._cache.documents.put((view, key), (0 if value is None else before + 1, value))
         return recorded
 
     async def committed(self) -> None:
@@ -228,11 +310,30 @@ class Work:
         for action in self._after:
             await action()
 
+    def _presumed(self, decider: Decider[Any, Any], key: str, command: Any) -> tuple[_Loaded, list[Event]]:
+        """Decide as if the stream were new, which spares a look: most runs and reviews are.
+
+        The append names version 0, so a stream that exists after all is a conflict, and is read then.
+        """
+        stream = stream_name(decider.category, key)
+        loaded = _Loaded(head=StreamHead(stream=stream), state=decider.initial, decider=decider)
+        known = stream in self._streams or self._cache.states.get(stream)
+        if not self._presume or known or (self.cause and self.cause.stream == stream):
+            return loaded, []
+        try:
+            events = list(decider.decide(command, decider.initial))
+        except Exception:
+            # What cannot be said of a new stream may well be said of this one.
+            return loaded, []
+        if events:
+            self._streams[stream] = loaded
+        return loaded, events
+
     async def _load(self, decider: Decider[Any, Any], key: str) -> _Loaded:
         stream = stream_name(decider.category, key)
         loaded = self._streams.get(stream)
         if loaded is None:
-            known = self._cache.get(stream)
+            known = self._cache.states.get(stream)
             head, state = known or await snapshots.load(self._store, decider, stream)
             loaded = self._streams[stream] = _Loaded(head=head, state=state, decider=decider)
         return loaded

@@ -76,7 +76,7 @@ class AppendCase:
                 Append(
                     service="tester",
                     streams=(first(Noted(case_id=key)),),
-                    inbox=InboxMark(consumer="c", stream=key, before=0, version=4),
+                    inbox=(InboxMark(consumer="c", stream=key, before=0, version=4),),
                     timers=(Timer(service=key, key="t", due=NOON, kind="k", subject="s"),),
                     documents=(DocumentWrite(view=key, key="d", before=0, data=b"{}"),),
                 )
@@ -163,18 +163,20 @@ class AppendCase:
     async def test_inbox_moves_with_the_effect(self, store: Store) -> None:
         key = fresh()
         mark = InboxMark(consumer="c", stream=key, before=0, version=3)
-        await store.append(Append(service="tester", streams=(first(Noted(case_id=key)),), inbox=mark))
+        await store.append(Append(service="tester", streams=(first(Noted(case_id=key)),), inbox=(mark,)))
         assert await store.handled("c", key) == 3
         assert await store.handled("other", key) == 0
         again = fresh()
         with pytest.raises(DuplicateDeliveryError):
-            await store.append(Append(service="tester", streams=(first(Noted(case_id=again)),), inbox=mark))
+            await store.append(
+                Append(service="tester", streams=(first(Noted(case_id=again)),), inbox=(mark,))
+            )
         assert await store.read_stream(f"case-{again}") == []
         behind_the_row = InboxMark(consumer="c", stream=key, before=2, version=4)
         with pytest.raises(DuplicateDeliveryError):
-            await store.append(Append(service="tester", inbox=behind_the_row))
+            await store.append(Append(service="tester", inbox=(behind_the_row,)))
         await store.append(
-            Append(service="tester", inbox=InboxMark(consumer="c", stream=key, before=3, version=5))
+            Append(service="tester", inbox=(InboxMark(consumer="c", stream=key, before=3, version=5),))
         )
         assert await store.handled("c", key) == 5
 
@@ -208,7 +210,7 @@ class AppendCase:
             await store.append(plain(behind(StreamHead(stream="case-m"))))
         with pytest.raises(ValueError, match="forward"):
             await store.append(
-                Append(service="tester", inbox=InboxMark(consumer="c", stream="s", before=1, version=1))
+                Append(service="tester", inbox=(InboxMark(consumer="c", stream="s", before=1, version=1),))
             )
         assert await store.read_stream("case-m") == []
 

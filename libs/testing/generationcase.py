@@ -55,7 +55,7 @@ class House:
         """Move the consumer's inbox behind an event."""
         before = await self.store.handled(self.consumer, event.stream)
         mark = InboxMark(consumer=self.consumer, stream=event.stream, before=before, version=event.version)
-        await self.store.append(Append(service="tester", inbox=mark))
+        await self.store.append(Append(service="tester", inbox=(mark,)))
 
     def to(self, number: int, upto: Cursor, *streams: str, leaving: int = 0, epoch: int = 1) -> Switch:
         """Ask for another generation to be read."""

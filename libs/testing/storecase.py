@@ -216,7 +216,7 @@ class BookkeepingCase:
         assert await store.unhandled(consumer, ("noted",), among=3) == mine
         assert await store.unhandled(consumer, (), among=3) == list(recorded)
         mark = InboxMark(consumer=consumer, stream=stream, before=0, version=1)
-        await store.append(Append(service="tester", inbox=mark))
+        await store.append(Append(service="tester", inbox=(mark,)))
         assert await store.unhandled(consumer, ("noted",), among=3) == []
         assert [event.type for event in await store.unhandled(consumer, (), among=3)] == ["closed", "aside"]
         assert [event.type for event in await store.unhandled(consumer, (), among=1)] == ["aside"]

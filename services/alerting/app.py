@@ -26,7 +26,7 @@ service = Service(
     name="alerting",
     registry=registry,
     owns=(alert,),
-    consumes=(Consumer(handlers.raise_alert),),
+    consumes=(Consumer(handlers.raise_alert, batch=512, gather_s=0.1),),
     timers={"deliver": handlers.deliver},
     assemble=assemble,
     routes=api.routes,

@@ -36,7 +36,10 @@ service = Service(
     name="cleanup",
     registry=registry,
     owns=(artifact, workspace, disk),
-    consumes=(Consumer(handlers.schedule_compression), Consumer(handlers.schedule_removal)),
+    consumes=(
+        Consumer(handlers.schedule_compression, batch=512, gather_s=0.2),
+        Consumer(handlers.schedule_removal, gather_s=0.2),
+    ),
     timers={"compress": handlers.compress_evidence, "remove": handlers.remove_workspace},
     assemble=assemble,
     workers=(watch_disk,),

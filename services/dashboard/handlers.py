@@ -65,9 +65,13 @@ async def _project_task(task_id: str, recorded: Recorded, into: Documents) -> No
 
     await into.document("task", task_id, TaskDocument, fold, lambda _: "")
     # The task's document is written behind the version that was read, so cards cannot be derived from a stale one.
-    card, active = card_of(folded[-1]), active_card_of(folded[-1])
-    await into.document("card", task_id, Card, lambda _: card, card_sort)
-    await into.document("active", task_id, Card, lambda _: active, card_sort)
+    into.derive(("card", task_id), partial(_derive_cards, folded[-1], into))
+
+
+async def _derive_cards(document: TaskDocument, into: Documents) -> None:
+    card, active = card_of(document), active_card_of(document)
+    await into.document("card", document.task_id, Card, lambda _: card, card_sort)
+    await into.document("active", document.task_id, Card, lambda _: active, card_sort)
 
 
 async def _project_alert(event: AlertEvent, recorded: Recorded, into: Documents) -> None:

@@ -28,7 +28,7 @@ service = Service(
     owns=(loop, incident),
     consumes=(
         Consumer(handlers.resolve_failure),
-        Consumer(handlers.close_loop),
+        Consumer(handlers.close_loop, batch=512, gather_s=0.1),
         Consumer(handlers.file_incident),
     ),
     assemble=assemble,

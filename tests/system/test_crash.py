@@ -50,7 +50,7 @@ async def test_a_service_killed_at_any_of_its_appends_changes_no_outcome(
         told = story(await sound(world))
         assert told == expected, f"{name} killed at append {nth}"
         fired = kill.fired
-    assert nth > 5
+    assert nth > 4
 
 
 @pytest.mark.parametrize("name", WATCHERS)

@@ -2,13 +2,13 @@
 -- the appends of several writers can share a transaction.
 --
 -- request: {service, streams: [{stream, before, before_hash, version, hash, ended}], events: [...],
---           lease?: {name, epoch}, inbox?: {consumer, stream, before, version}, clear_timers?, timers?, documents?,
+--           lease?: {name, epoch}, inbox?: [{consumer, stream, before, version}], clear_timers?, timers?, documents?,
 --           generation?: {projection, number, building}}
 create or replace function append_events(
     request jsonb,
     -- null, or one of stale_lease, duplicate, conflict, deadlock
     out refusal text,
-    -- What a conflict is about.
+    -- What a conflict or a duplicate is about.
     out subject text,
     out expected bigint,
     out positions bigint[],
@@ -53,20 +53,24 @@ begin
 
     -- Everything in this block is undone together.
     begin
-        if request ? 'inbox' then
-            item := jsonb_populate_record(null::inbox, request -> 'inbox');
-            if (request -> 'inbox' ->> 'before')::bigint = 0 then
+        for item in
+            -- The release before sends one mark by itself.
+            select * from jsonb_to_recordset(jsonb_path_query_array(request, '$.inbox[*]'))
+                as i (consumer text, stream text, before bigint, version bigint)
+                order by consumer collate "C", stream collate "C"
+        loop
+            if item.before = 0 then
                 insert into inbox values (item.consumer, item.stream, item.version) on conflict do nothing;
             else
                 update inbox set version = item.version
-                    where consumer = item.consumer and stream = item.stream
-                    and version = (request -> 'inbox' ->> 'before')::bigint;
+                    where consumer = item.consumer and stream = item.stream and version = item.before;
             end if;
             if not found then
                 refusal := 'duplicate';
+                subject := item.stream;
                 raise exception using errcode = 'AP001';
             end if;
-        end if;
+        end loop;
 
         -- In the order of names, so that two appends to the same streams do not wait for each other.
         for item in

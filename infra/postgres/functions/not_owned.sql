@@ -10,8 +10,9 @@ language sql stable as $$
         when request ? 'lease' and (mine -> 'lease' ?| array['*', request -> 'lease' ->> 'name']) is not true
             and not (mine -> 'lease' ? '' and is_unnamed_lease(request -> 'lease' ->> 'name'))
             then 'lease ' || coalesce(request -> 'lease' ->> 'name', '')
-        when request ? 'inbox' and (mine -> 'consumer' ?| array['*', request -> 'inbox' ->> 'consumer']) is not true
-            then 'consumer ' || coalesce(request -> 'inbox' ->> 'consumer', '')
+        when request ? 'inbox' and not mine -> 'consumer' ? '*'
+            and not mine -> 'consumer' @> jsonb_path_query_array(request, '$.inbox[*].consumer')
+            then 'consumers ' || jsonb_path_query_array(request, '$.inbox[*].consumer')::text
         when request ? 'streams' and not mine -> 'category' ? '*'
             and not mine -> 'category' @> jsonb_path_query_array(request, '$.streams[*].category')
             then 'categories ' || jsonb_path_query_array(request, '$.streams[*].category')::text

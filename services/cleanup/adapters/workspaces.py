@@ -42,15 +42,14 @@ class TaskWorkspaces:
         urls = await self._repositories(stream)
         doomed = self._work / ".removed" / f"{task_id}-{ended}"
         try:
-            freed = await asyncio.to_thread(_remove, doomed)  # of a process that died in the middle
-            await asyncio.to_thread(_move, self._work / task_id, doomed)
+            freed = await asyncio.to_thread(_remove_and_move, self._work / task_id, doomed)
             for url in urls:
                 mirror = self._broker.existing(url)
                 if mirror is not None:
                     # The directory is gone already; this ends the registration of every worktree that was in
                     # it.
                     await mirror.remove_worktree(self._work / task_id)
-            return freed + await asyncio.to_thread(_remove, doomed)
+            return freed + (await asyncio.to_thread(_remove, doomed) if doomed.exists() else 0)
         except (GitError, OSError) as error:
             raise RemovalError(str(error)) from error
 
@@ -64,10 +63,12 @@ class TaskWorkspaces:
         )
 
 
-def _move(place: Path, doomed: Path) -> None:
+def _remove_and_move(place: Path, doomed: Path) -> int:
+    freed = _remove(doomed)  # of a process that died in the middle
     doomed.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileNotFoundError):
         place.rename(doomed)
+    return freed
 
 
 def _remove(path: Path) -> int:

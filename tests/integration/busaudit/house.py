@@ -143,7 +143,7 @@ class House:
                         mark = InboxMark(
                             consumer=durable, stream=each.stream, before=before, version=each.version
                         )
-                        await self.store.append(Append(service="tester", inbox=mark))
+                        await self.store.append(Append(service="tester", inbox=(mark,)))
                         self.effects[durable][each.id] += 1
                         before = each.version
                     await delivery.ack()

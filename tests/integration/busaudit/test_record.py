@@ -46,7 +46,7 @@ class Place:
 
     async def handle(self, wanted: Wanted, stream: str, before: int, version: int) -> None:
         mark = InboxMark(consumer=wanted.durable, stream=stream, before=before, version=version)
-        await self.store.append(Append(service="tester", inbox=mark))
+        await self.store.append(Append(service="tester", inbox=(mark,)))
 
 
 @pytest.fixture(params=["memory", "postgres"])

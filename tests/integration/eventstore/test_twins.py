@@ -65,9 +65,9 @@ async def carry_out(plan: Plan, base: str, stores: tuple[Store, Store]) -> list[
     append = Append(
         service=base,
         streams=tuple(streams),
-        inbox=InboxMark(consumer=base, stream="s", before=plan.inbox[0], version=plan.inbox[1])
+        inbox=(InboxMark(consumer=base, stream="s", before=plan.inbox[0], version=plan.inbox[1]),)
         if plan.inbox
-        else None,
+        else (),
         lease=LeaseClaim(name=base, epoch=plan.lease) if plan.lease else None,
         timers=tuple(
             Timer(service=base, key=str(key), due=NOON + timedelta(minutes=due), kind="k", subject="s")

@@ -56,7 +56,7 @@ async def lived(sealed: Journal) -> Journal:
         Append(
             service="tester",
             # Its events of type `noted` are handled but for the last; what closes it is behind that.
-            inbox=InboxMark(consumer=NOTED[0], stream="case-b", before=0, version=2),
+            inbox=(InboxMark(consumer=NOTED[0], stream="case-b", before=0, version=2),),
             timers=(Timer(service="tester", key="k", due=DUE, kind="wake", subject="s"),),
             lease=LeaseClaim(name="tester", epoch=lease.epoch),
             documents=(

@@ -80,7 +80,7 @@ class Place:
                     mark = InboxMark(
                         consumer="keeper-notes", stream=event.stream, before=before, version=event.version
                     )
-                    await self.store.append(Append(service="tester", inbox=mark))
+                    await self.store.append(Append(service="tester", inbox=(mark,)))
                 await delivery.ack()
 
     async def looks(self, count: int = 1) -> None:

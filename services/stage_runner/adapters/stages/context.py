@@ -138,7 +138,8 @@ class StageContext:
         """Remove the run's worktrees and directory."""
         for mirror, path in self._worktrees:
             await mirror.remove_worktree(path)
-        await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)
+        if self.directory.exists():
+            await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)
 
     async def withdraw(self) -> None:
         """Clean up after a cancellation: nothing of the run stays behind, no effect stays unknown."""
