@@ -122,8 +122,7 @@ class World:
         """Take note of what became true."""
         self.last_append = self.loop.time()
         told = [f"{one.stream}@{one.version} {one.type}" for one in recorded]
-        if append.inbox is not None:
-            told.append(f"[{append.inbox.consumer} {append.inbox.stream}@{append.inbox.version}]")
+        told += [f"[{mark.consumer} {mark.stream}@{mark.version}]" for mark in append.inbox]
         self.trace.tell(process.name, f"appends {', '.join(told) or 'timers'}")
 
     def complain(self, what: str) -> None:
