@@ -33,15 +33,14 @@ async def back_up_stack(config: StackConfig, file: Path) -> dict[str, int]:
     """Back a running stack up. Raises CliError, SecretsError, OSError."""
     if Client(config).status.contained:
         raise CliError("this stack runs in containers: back up its volumes, see docs/containers.md")
-    if not file.parent.is_dir():
-        raise UsageError(f"FILE: {file.parent} is no directory")
     dsn, key = reading_dsn(config), secrets.journal_public_key(config.secrets_dir)
 
     async def write() -> dict[str, int]:
         async with snapshot(dsn) as record:
             return dict(await back_up(record, config.data_dir, file, key))
 
-    return await answered(write())
+    with sealed.writing(file):
+        return await answered(write())
 
 
 async def restore_stack(config: StackConfig, file: Path, key: str) -> dict[str, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from autopilot.cli.database import answered, reading_dsn
@@ -46,11 +48,21 @@ async def export_stack(config: StackConfig, file: Path) -> tuple[str, dict[str, 
     Raises CliError, SecretsError.
     """
     dsn, key = reading_dsn(config), secrets.journal_public_key(config.secrets_dir)
-    if not file.parent.is_dir():
-        raise UsageError(f"FILE: {file.parent} is no directory")
 
     async def write() -> dict[str, int]:
         async with snapshot(dsn) as record:
             return dict(await export(record, file, key))
 
-    return key, await answered(write())
+    with writing(file):
+        return key, await answered(write())
+
+
+@contextlib.contextmanager
+def writing(file: Path) -> Iterator[None]:
+    """Write into a file that somebody named. Raises UsageError where it cannot be, CliError when it fails meanwhile."""
+    if not file.parent.is_dir():
+        raise UsageError(f"FILE: {file.parent} is no directory")
+    try:
+        yield
+    except OSError as error:
+        raise CliError(f"{file} could not be written: {error}") from error

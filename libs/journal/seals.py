@@ -43,12 +43,12 @@ class Seals:
                 if number > self._number + 2:
                     missing = f"checkpoints {self._number + 1} to {number - 1}"
                 self._tell(self.upto + 1, f"{missing} removed")
-                self._before = None
+                self._break()
             of_table, of_file = await self._take(number)
             chosen = self._judge(number, of_table, of_file, whole=number == self._number + 1)
             self._number = number
             if chosen is None:
-                self._before = None
+                self._break()
                 continue
             self.count += 1
             return self._believe(chosen)
@@ -64,6 +64,11 @@ class Seals:
         self._before, self.upto = chosen, checkpoint.upto
         self.last_hash, self.key = chosen.hash, checkpoint.key
         return checkpoint
+
+    def _break(self) -> None:
+        """Begin a new chain: nothing that comes vouches for what was before."""
+        self._judge_key()
+        self._before = None
 
     def _judge_key(self) -> None:
         if self._untrusted is not None:

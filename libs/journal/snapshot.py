@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -28,6 +29,8 @@ BATCH_S = 60.0
 #: Seconds that the file may be behind the table: a checkpoint is committed before its line is appended.
 PATIENCE_S = 3.0
 _LOOK_S = 0.05
+#: Of the errors of the system those that say that the server is away; a full disk, for one, is not among them.
+_LOST = (ConnectionError, TimeoutError, socket.gaierror)
 _SETTINGS = {
     "application_name": "autopilot-journal",
     "default_transaction_read_only": "on",
@@ -91,7 +94,7 @@ async def snapshot(dsn: str) -> AsyncIterator[Snapshot]:
         await set_codecs(connection)
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             yield Snapshot(connection)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, *_LOST) as error:
         raise failure(error) from error
     finally:
         if connection is not None:

@@ -101,6 +101,15 @@ def test_ports_are_those_of_the_embedded_stack() -> None:
     assert DEFAULT_PORTS[NATS_MONITORING] in published
 
 
+def test_who_seals_writes_the_checkpoints_and_who_verifies_reads_them() -> None:
+    mounts = {name: [one for one in volumes_of(name) if one.startswith("journal:")] for name in CONTAINERS}
+    assert {name: found for name, found in mounts.items() if found} == {
+        "init": ["journal:/state/journal"],
+        "admin": ["journal:/state/journal"],
+        "cli": ["journal:/secrets/journal:ro"],
+    }
+
+
 def test_stage_runners_can_be_many() -> None:
     one = CONTAINERS["stage-runner"]
     assert "container_name" not in one

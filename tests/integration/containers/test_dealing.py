@@ -15,6 +15,7 @@ from autopilot.containers.dealing import PARTS, deal
 from autopilot.stack import secrets
 from autopilot.stack.config import SERVICES, StackConfig
 from autopilot.wiring import nats_users
+from libs.journal.signing import SigningKey
 
 
 @pytest.fixture
@@ -48,6 +49,18 @@ def test_no_service_is_dealt_the_password_of_another(parts: Path, config: StackC
         assert not any(
             password in text for password in (*foreign, made.postgres_owner, made.postgres_superuser)
         )
+
+
+def test_nobody_is_dealt_the_key_that_signs_and_the_command_line_what_it_verifies_with(
+    parts: Path, config: StackConfig
+) -> None:
+    made = secrets.load_or_create(config.secrets_dir)
+    text = "".join(text for name in PARTS for text in contents(parts / name).values())
+    assert made.journal_key not in text
+    assert secrets.journal_public_key(parts / "cli" / "secrets") == SigningKey(made.journal_key).public
+    assert secrets.reader_password(parts / "cli" / "secrets") == made.postgres_reader
+    # Where the volume of checkpoints is mounted.
+    assert (parts / "cli" / "journal").is_dir()
 
 
 def test_a_second_start_deals_the_same(parts: Path, config: StackConfig) -> None:

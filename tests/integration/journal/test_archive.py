@@ -12,7 +12,7 @@ import pytest
 from libs.journal.archive import Archive, ArchiveError, export
 from libs.journal.snapshot import snapshot
 from libs.journal.verification import Verdict, verify
-from tests.integration.journal.conftest import KEY, OTHER_KEY, Journal
+from tests.integration.journal.scene import KEY, OTHER_KEY, Journal
 
 
 async def verified(file: Path, key: str = KEY.public) -> Verdict:

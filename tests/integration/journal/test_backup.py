@@ -19,7 +19,7 @@ from libs.journal.sealer import LEASE, Sealer
 from libs.journal.snapshot import snapshot
 from libs.testing.postgres import TestPostgres
 from libs.testing.samples import registry
-from tests.integration.journal.conftest import KEY, OTHER_KEY, Journal
+from tests.integration.journal.scene import KEY, OTHER_KEY, Journal
 from tests.integration.journal.test_sealing import append_by
 
 DUE = datetime(2026, 1, 1, tzinfo=UTC)

@@ -16,7 +16,7 @@ from libs.journal.ledger import Ledger
 from libs.journal.sealer import LEASE, JournalBrokenError, keep_sealing
 from libs.runtime.leadership import LeaseLostError
 from libs.testing.samples import Noted, first, plain, registry
-from tests.integration.journal.conftest import KEY, OTHER_KEY, Journal
+from tests.integration.journal.scene import KEY, OTHER_KEY, Journal
 
 pytestmark = pytest.mark.usefixtures("quick")
 

@@ -10,7 +10,7 @@ import pytest
 
 from libs.journal import checkpoint as checkpoints
 from libs.journal.verification import Finding
-from tests.integration.journal.conftest import KEY, OTHER_KEY, Journal
+from tests.integration.journal.scene import KEY, OTHER_KEY, Journal
 
 #: Position 6 is version 4 of case-a.
 AT = "where position = 6"

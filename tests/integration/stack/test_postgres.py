@@ -12,7 +12,7 @@ import pytest
 
 from autopilot.stack import secrets
 from autopilot.stack.cluster import SUPERUSER, _servers_in
-from autopilot.stack.config import OWNER_ROLE, POSTGRES, SERVICES, StackConfig, role_of
+from autopilot.stack.config import OWNER_ROLE, POSTGRES, READER_ROLE, SERVICES, StackConfig, role_of
 from autopilot.stack.errors import PartFailedError
 from autopilot.stack.stack import Stack
 from tests.integration.stack.fakes import eventually, fake_service, hooks, live_status, running
@@ -25,6 +25,7 @@ async def _connect(config: StackConfig, role: str) -> asyncpg.Connection:
     passwords = {
         SUPERUSER: stored.postgres_superuser,
         OWNER_ROLE: stored.postgres_owner,
+        READER_ROLE: stored.postgres_reader,
         **{role_of(name): stored.postgres[name] for name in SERVICES},
     }
     return await asyncpg.connect(config.dsn(role, passwords[role]), ssl=False)
@@ -99,8 +100,24 @@ async def test_the_cluster_is_set_up_for_durability(shared: StackConfig) -> None
     await owner.close()
 
 
+async def test_the_reader_sees_every_row_of_every_table_and_changes_none(shared: StackConfig) -> None:
+    owner, reader = await _connect(shared, OWNER_ROLE), await _connect(shared, READER_ROLE)
+    await owner.execute("CREATE TABLE hidden AS SELECT 1 AS n")
+    await owner.execute("ALTER TABLE hidden ENABLE ROW LEVEL SECURITY")
+    assert await reader.fetchval("SELECT n FROM hidden") == 1
+    # Its sessions only read by themselves; and where somebody lifts that, the tables refuse.
+    for read_only in ("on", "off"):
+        await reader.execute(f"SET default_transaction_read_only = {read_only}")
+        for change in ("INSERT INTO hidden VALUES (2)", "DELETE FROM hidden", "CREATE TABLE mine (n int)"):
+            with pytest.raises((asyncpg.ReadOnlySQLTransactionError, asyncpg.InsufficientPrivilegeError)):
+                await reader.execute(change)
+    await owner.execute("DROP TABLE hidden")
+    await reader.close()
+    await owner.close()
+
+
 async def test_a_wrong_password_is_refused(shared: StackConfig) -> None:
-    for role in (SUPERUSER, OWNER_ROLE, *map(role_of, SERVICES)):
+    for role in (SUPERUSER, OWNER_ROLE, READER_ROLE, *map(role_of, SERVICES)):
         with pytest.raises(asyncpg.InvalidPasswordError):
             await asyncpg.connect(shared.dsn(role, "guess"), ssl=False)
 

@@ -10,6 +10,7 @@ import pytest
 
 from autopilot.stack import secrets
 from autopilot.stack.errors import SecretsError
+from libs.journal.signing import SigningKey
 
 
 def test_a_second_start_reads_what_the_first_one_made(tmp_path: Path) -> None:
@@ -34,6 +35,15 @@ def test_only_the_owner_can_read_them(tmp_path: Path) -> None:
     secrets.load_or_create(folder)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+
+
+def test_the_public_half_of_the_signing_key_lies_beside_it(tmp_path: Path) -> None:
+    stored = secrets.load_or_create(tmp_path)
+    assert secrets.journal_public_key(tmp_path) == SigningKey(stored.journal_key).public
+    (tmp_path / "journal-key").write_text("not a key\n")
+    with pytest.raises(SecretsError, match="journal-key cannot be used") as refused:
+        secrets.load_or_create(tmp_path)
+    assert "not a key" not in str(refused.value)
 
 
 def test_an_empty_file_is_refused_and_named(tmp_path: Path) -> None:
