@@ -13,7 +13,7 @@ import pytest
 
 from contracts.message import Event, Meta, Recorded, stream_of, subject_of, wire_type
 from libs.messaging import cloudevents
-from libs.messaging.bus import Bus, BusUnavailableError, ConsumerSpec, Delivery, RefusedError
+from libs.messaging.bus import Bus, BusUnavailableError, ConsumerSpec, Delivery, RefusedError, Settlement
 from libs.messaging.outcome import Done, Outcome, Reject, Retry, settle
 from libs.messaging.topology import ServiceDeclaration, derive
 from libs.testing.samples import Aside, Closed, Noted, Novel, registry
@@ -92,6 +92,11 @@ def recorded(event: Event, version: int, *, meta: Meta | None = None) -> Recorde
 def notes(case: str, count: int) -> list[Recorded]:
     """Make the first events of a stream."""
     return [recorded(Noted(case_id=case, count=n), n) for n in range(1, count + 1)]
+
+
+def note_about(letter_id: str) -> Settlement:
+    """Make a note that settles a letter."""
+    return Settlement(letter_id=letter_id, outcome="handled", actor="ann", reason="mended", at=NOON)
 
 
 async def take(bus: Bus, durable: str, count: int, *, within_s: float = 15.0) -> list[Delivery]:
@@ -299,6 +304,19 @@ class AnswerCase:
         assert await bus.dead_letters(limit=1) == letters[:1]
         await eventually_lag(bus, "keeper-notes", (0, 0))
 
+    async def test_a_settled_letter_waits_for_nobody(self, world: World) -> None:
+        bus = await world.connect("keeper")
+        for case in "abcd":
+            await bus.publish(notes(case, 1))
+            await settled(bus, "keeper-notes", Reject(f"no {case}"))
+        letters = await bus.dead_letters()
+        for letter in letters[:2]:
+            for _ in range(2):
+                await bus.settle_letter("keeper-notes", note_about(letter.id))
+        assert await bus.dead_letters() == letters[2:]
+        # Notes and settled letters take no room in a short listing.
+        assert await bus.dead_letters(limit=2) == letters[2:]
+
     @pytest.mark.parametrize("payload", [b"", b"\xff\x00", b"[]", b'{"type": "noted", "case_id": 3}'])
     async def test_the_undecodable_is_a_dead_letter_and_holds_nobody_up(
         self, world: World, payload: bytes
@@ -337,6 +355,11 @@ class RefusalCase:
             await bus.fetch("watcher-all", 1, 0.5)
         with pytest.raises(RefusedError):
             await bus.lag("watcher-all")
+
+    async def test_another_services_letters_cannot_be_settled(self, world: World) -> None:
+        bus = await world.connect("keeper")
+        with pytest.raises(RefusedError):
+            await bus.settle_letter("watcher-all", note_about("watcher-all-1"))
 
     async def test_dead_letters_are_refused_to_those_who_do_not_list_them(self, world: World) -> None:
         with pytest.raises(RefusedError):
