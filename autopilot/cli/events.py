@@ -20,7 +20,7 @@ from autopilot.cli.options import AsJson, DataDir, client
 from contracts.message import Meta, Recorded, Unknown
 from libs.messaging import cloudevents
 
-app = typer.Typer(help="Events of the record.", rich_markup_mode=show.MARKUP)
+app = typer.Typer(rich_markup_mode=show.MARKUP)
 
 #: Events that one answer holds at most.
 PAGE = 500
