@@ -13,13 +13,14 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import heapq
+import sys
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-#: How often a task is cancelled at the end that goes on all the same.
-_LAST_WORDS = 3
+#: How often a task is cancelled at the end that goes on all the same, and callbacks that are run for it.
+_LAST_WORDS, _LAST_STEPS = 3, 100_000
 
 
 class Owner:
@@ -82,7 +83,7 @@ class _Task(asyncio.Task[Any]):
 class VirtualLoop(asyncio.AbstractEventLoop):
     """The loop; `run` is its `asyncio.run`."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_steps: int = sys.maxsize) -> None:
         #: What happens next.
         self.ready: deque[asyncio.Handle] = deque()
         #: Called with the context of every error that nobody caught.
@@ -91,11 +92,14 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._now = 0.0
         self._numbers = 0
         self._running = False
+        #: Callbacks that were run, and how many may be: what goes in circles at one moment would never end.
+        self.steps = 0
+        self.most_steps = most_steps
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """Run until `main` ends and return its result; whatever else is left is cancelled, as by `asyncio.run`.
 
-        Raises RuntimeError when it waits for what cannot happen.
+        Raises RuntimeError when it waits for what cannot happen, or takes too many steps.
         """
         task: asyncio.Task[T] = self.create_task(main)
         asyncio._set_running_loop(self)
@@ -103,9 +107,9 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         try:
             while not task.done():
                 self._step()
-            self._cancel_all()
             return task.result()
         finally:
+            self._cancel_all()
             self._running = False
             asyncio._set_running_loop(None)
 
@@ -127,13 +131,17 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             holder._held.append(handle)
         else:
             handle._run()
+        self.steps += 1
+        if self.steps > self.most_steps:
+            raise RuntimeError(f"it goes in circles: {self.steps:,} steps in {self._now:.0f} s")
 
     def _cancel_all(self) -> None:
         """Let every task that is left come to its end; some insist on a last word."""
         for _ in range(_LAST_WORDS):
             for task in asyncio.all_tasks(self):
                 task.cancel()
-            while self.ready:
+            self.most_steps = self.steps + _LAST_STEPS
+            while self.ready and self.steps < self.most_steps:
                 self._step()
 
     def time(self) -> float:

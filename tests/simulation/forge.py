@@ -79,6 +79,10 @@ class ShakyForge:
             raise asyncio.CancelledError
         if writes and world.dice.random() < 4 * world.faults.crash:
             process.die(f"before {what}")
+        if writes and world.dice.random() < 8 * world.faults.freeze:
+            # Woken when somebody else may have the run: its lease was good a moment ago.
+            world.stop(process)
+            await asyncio.sleep(0)
         if fails and world.dice.random() < 0.5:
             raise ForgeUnavailableError("no answer", transient=True)
         result = act()

@@ -60,6 +60,7 @@ async def judge(world: World, people: Workload, viewer: Viewer, rested: bool) ->
     found = invariants.breaches_at_rest(events)
     found += invariants.strangers(events, [message.headers["ce-id"] for message in world.server.messages])
     found += lost_tasks(events, people)
+    found += unhandled(events, world)
     found += missing_alerts(events, world)
     found += wrong_pull_requests(events, world)
     found += await stale_views(events, world)
@@ -74,6 +75,18 @@ def lost_tasks(events: Sequence[Recorded], people: Workload) -> Iterator[str]:
     for task_id in people.accepted:
         if submitted[task_id] != 1:
             yield f"{task_id} was accepted and is recorded {submitted[task_id]} times"
+
+
+def unhandled(events: Sequence[Recorded], world: World) -> Iterator[str]:
+    """Whatever a consumer takes has reached it: its inbox is at the last event of its types in every stream."""
+    for service in dict(world.replicas).values():
+        for consumer in service.consumes:
+            durable, types = consumer.durable(service.name), consumer.types
+            due = {event.stream: event.version for event in events if not types or event.type in types}
+            for stream, version in due.items():
+                handled = world.store._inbox.get((durable, stream), 0)
+                if handled < version:
+                    yield f"{durable} has handled {stream} up to {handled}, and {version} is due"
 
 
 def missing_alerts(events: Sequence[Recorded], world: World) -> Iterator[str]:

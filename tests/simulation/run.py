@@ -25,6 +25,10 @@ from tests.simulation.workload import Workload
 from tests.simulation.world import World
 
 
+#: Callbacks of a run after which it counts as one that goes in circles; a long one has 50,000.
+MOST_STEPS = 500_000
+
+
 class Scene(NamedTuple):
     """What a run leaves to look at."""
 
@@ -59,7 +63,7 @@ def run(seed: int, *, without: tuple[str, ...] = ()) -> Result:
     seconds = dice.choice((4.0, 10.0, 20.0))
     # How many messages are handled side by side is chance, too.
     consumption.BATCH = dice.choice((1, 2, 4, 4, 8, 64))
-    loop = VirtualLoop()
+    loop = VirtualLoop(MOST_STEPS)
     # Nothing is written there; what is looked for is not found.
     world = World(loop, seed, faults, str(Path(tempfile.gettempdir()) / "autopilot-simulation"))
     _listen(world)
@@ -83,6 +87,8 @@ def run(seed: int, *, without: tuple[str, ...] = ()) -> Result:
     gc.disable()
     try:
         loop.run(main())
+    except RuntimeError as error:
+        breaches.append(str(error))
     finally:
         gc.enable()
     found = list(dict.fromkeys([*breaches, *world.complaints]))

@@ -15,6 +15,7 @@ from tests.simulation.judge import (
     missing_alerts,
     record,
     stale_views,
+    unhandled,
     wrong_pull_requests,
 )
 from tests.simulation.run import Scene, run
@@ -40,6 +41,17 @@ def test_a_task_that_was_accepted_and_is_not_recorded_is_named(
     assert list(lost_tasks(events, sound.people)) == []
     monkeypatch.setitem(sound.people.accepted, "t-lost", {})
     assert list(lost_tasks(events, sound.people)) == ["t-lost was accepted and is recorded 0 times"]
+
+
+def test_a_message_that_never_reached_its_consumer_is_named(
+    sound: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, events = sound.world, record(sound.world)
+    assert list(unhandled(events, world)) == []
+    place, version = next(iter(world.store._inbox.items()))
+    monkeypatch.setitem(world.store._inbox, place, version - 1)
+    (named,) = unhandled(events, world)
+    assert f"{place[0]} has handled {place[1]} up to {version - 1}" in named
 
 
 def test_a_second_pull_request_is_named(sound: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,8 @@ _BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 QUIET_S = 8.0
 #: Seconds after the last fault within which everything has to come to rest.
 REST_S = 900.0
+#: Appends after which a run counts as one that goes in circles; a long one has 3,000.
+MANY_APPENDS = 20_000
 
 
 class _Clock:
@@ -67,6 +69,7 @@ class World:
         self.complaints: list[str] = []
         self.crashes = 0
         self.last_append = 0.0
+        self.appends = 0
         self.replicas = self._replicas(made)
         holders = [holder for holder, _ in self.replicas]
         self.sluggish = frozenset(self.dice.sample(holders, min(faults.sluggish, len(holders))))
@@ -121,6 +124,7 @@ class World:
     def appended(self, process: Process, append: Append, recorded: tuple[Recorded, ...]) -> None:
         """Take note of what became true."""
         self.last_append = self.loop.time()
+        self.appends += 1
         told = [f"{one.stream}@{one.version} {one.type}" for one in recorded]
         told += [f"[{mark.consumer} {mark.stream}@{mark.version}]" for mark in append.inbox]
         self.trace.tell(process.name, f"appends {', '.join(told) or 'timers'}")
@@ -238,7 +242,7 @@ class World:
         self.trace.tell("record", "is back")
 
     async def _rest(self) -> bool:
-        while self.loop.time() < self._until:
+        while self.loop.time() < self._until and self.appends < MANY_APPENDS:
             await asyncio.sleep(1.0)
             if not self.unsettled():
                 return True

@@ -76,6 +76,15 @@ def test_waiting_for_nothing_is_an_error_and_no_hang() -> None:
         run(asyncio.Event().wait())
 
 
+def test_what_goes_in_circles_at_one_moment_ends_by_an_error() -> None:
+    async def circle() -> None:
+        while True:
+            await asyncio.sleep(0)
+
+    with pytest.raises(RuntimeError, match="goes in circles"):
+        VirtualLoop(most_steps=1_000).run(circle())
+
+
 def test_a_process_that_is_stopped_does_nothing_and_goes_on_when_it_is_woken() -> None:
     async def main() -> list[float]:
         log: list[float] = []
