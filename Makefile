@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down demo check test test-core test-e2e test-all test-web docs clean
+.PHONY: help install up down demo check test test-core test-e2e test-all test-web docs bench bench-peers clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -53,6 +53,12 @@ test-all: test ## every test there is, long drills included
 
 test-web: install ## the page in a real browser (needs Debian's chromium; without one these tests are skipped)
 	@$(BIN)/python -m pytest -q tests/web
+
+bench: install ## how fast it is beside a bare client and a hand-written floor: SECTION=record|w8, default both
+	@$(BIN)/python -m loadtest.bench --section $(or $(SECTION),record w8)
+
+bench-peers: install ## the same work on Restate and DBOS, installed below build/peers (needs npm)
+	@$(BIN)/python -m loadtest.bench --section peers --tasks 200
 
 docs: install ## write what derives from the event classes: docs/events.md, contracts/schemas, topology
 	@$(BIN)/python -m autopilot.documents

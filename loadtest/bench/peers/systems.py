@@ -20,32 +20,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-
 from loadtest.bench import usage
 from loadtest.bench.servers import servers
-from loadtest.bench.w8 import IN_FLIGHT, STAGES, Round, percentiles
+from loadtest.bench.w8 import IN_FLIGHT, KILLED, STAGES, Crash, Round, percentiles
 
 HERE = Path(__file__).resolve().parent
 HOME = Path("build/peers")
 RESTATE = ("@restatedev/restate-server@1.7.12",)
 PACKAGES = {"restate": ("restate-sdk==1.3.0", "granian"), "dbos": ("dbos==3.4.0",)}
-#: Tasks of the round in which the worker is killed, and the seconds that the rest may take.
-KILLED, PATIENCE_S = 100, 120.0
-
-
-class Crash(msgspec.Struct, frozen=True, kw_only=True):
-    """What a kill -9 of the worker in the middle of a round came to."""
-
-    system: str
-    tasks: int
-    #: Tasks that did not end.
-    lost: int
-    #: Steps that ran more than once.
-    steps_again: int
-    #: From the kill to the first step that ran after it, and to the end of the last task.
-    first_step_s: float
-    all_done_s: float
+#: Seconds that a call, and a round after the kill of its worker, may take.
+PATIENCE_S = 120.0
 
 
 class Peer(Protocol):
