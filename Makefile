@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help install up down demo check test test-integration test-e2e test-others test-all test-web \
-	simulate simulate-planted chaos docs clean
+	simulate simulate-planted chaos bench bench-peers docs clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -68,6 +68,12 @@ simulate-planted: install ## known bugs planted into a copy of the tree: each ha
 
 chaos: install ## break the stack in every way we know, under load (about an hour); CHAOS="kill gate" for one case
 	@$(BIN)/python -m loadtest.chaos --json build/chaos.json $(if $(CHAOS),"$(CHAOS)")
+
+bench: install ## how fast it is beside a bare client and a hand-written floor: SECTION=record|w8, default both
+	@$(BIN)/python -m loadtest.bench --section $(or $(SECTION),record w8)
+
+bench-peers: install ## the same work on Restate and DBOS, installed below build/peers (needs npm)
+	@$(BIN)/python -m loadtest.bench --section peers --tasks 200
 
 docs: install ## write what derives from the event classes: docs/events.md, contracts/schemas, topology
 	@$(BIN)/python -m autopilot.documents

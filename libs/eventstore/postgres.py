@@ -101,7 +101,9 @@ class PostgresStore:
             for place, answer in zip(refused, again, strict=True):
                 answers[place] = answer
         self._announce()
-        return [answer for answer in answers if answer is not None]
+        settled = [answer for answer in answers if answer is not None]
+        assert len(settled) == len(group), "a member of its own is answered in any case"
+        return settled
 
     async def _write(
         self, group: Sequence[Sealed], bundles: Sequence[Sequence[int]]

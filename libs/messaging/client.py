@@ -14,6 +14,8 @@ from nats.protocol.command import hpub_cmd
 from libs.messaging.cloudevents import HEADERS
 
 _NAMES = HEADERS.keys()
+#: What bytes count as white space; text counts four more characters.
+_WHITE = " \t\n\r\x0b\x0c"
 
 
 class LeanClient(Client):
@@ -22,15 +24,15 @@ class LeanClient(Client):
     @staticmethod
     def _parse_header_lines(raw: bytes) -> dict[str, str]:
         """Read a block of headers. What could need more care than splitting is left to the base."""
-        if not raw.isascii() or b"\t" in raw:
+        if not raw.isascii():
             return Client._parse_header_lines(raw)
         found: dict[str, str] = {}
         for line in raw.decode("ascii").split("\r\n"):
             name, separator, value = line.partition(":")
             if separator:
-                if " " in name:
+                if " " in name or not name.isprintable():
                     return Client._parse_header_lines(raw)
-                found[name] = value.strip()
+                found[name] = value.strip(_WHITE)
         return found
 
     async def _send_publish(

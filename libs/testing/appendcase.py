@@ -180,6 +180,37 @@ class AppendCase:
         )
         assert await store.handled("c", key) == 5
 
+    async def test_several_inbox_rows_move_together_or_not_at_all(self, store: Store) -> None:
+        new_one, old_one, key = fresh(), fresh(), fresh()
+        await store.append(
+            Append(service="tester", inbox=(InboxMark(consumer="c", stream=old_one, before=0, version=2),))
+        )
+        ahead = InboxMark(consumer="c", stream=new_one, before=0, version=1)
+        behind_it = InboxMark(consumer="c", stream=old_one, before=1, version=3)
+        with pytest.raises(DuplicateDeliveryError) as refused:
+            await store.append(
+                Append(service="tester", streams=(first(Noted(case_id=key)),), inbox=(ahead, behind_it))
+            )
+        assert (refused.value.consumer, refused.value.stream) == ("c", old_one)
+        assert await store.handled("c", new_one) == 0
+        assert await store.read_stream(f"case-{key}") == []
+        right = InboxMark(consumer="c", stream=old_one, before=2, version=3)
+        await store.append(Append(service="tester", inbox=(ahead, right)))
+        assert [await store.handled("c", name) for name in (new_one, old_one)] == [1, 3]
+
+    async def test_a_refused_append_harms_none_that_is_made_beside_it(self, store: Store) -> None:
+        taken, keys = fresh(), [fresh() for _ in range(20)]
+        await store.append(plain(first(Noted(case_id=taken))))
+        results = await asyncio.gather(
+            *(store.append(plain(first(Noted(case_id=key), Noted(case_id=key, count=2)))) for key in keys),
+            store.append(plain(first(Noted(case_id=taken)))),
+            return_exceptions=True,
+        )
+        assert isinstance(results.pop(), ConflictError)
+        for key, recorded in zip(keys, results, strict=True):
+            assert not isinstance(recorded, BaseException)
+            assert list(recorded) == await store.read_stream(f"case-{key}")
+
     @pytest.mark.parametrize(
         "event",
         [
@@ -212,6 +243,9 @@ class AppendCase:
             await store.append(
                 Append(service="tester", inbox=(InboxMark(consumer="c", stream="s", before=1, version=1),))
             )
+        mark = InboxMark(consumer="c", stream="s", before=0, version=1)
+        with pytest.raises(ValueError, match="inbox rows once"):
+            await store.append(Append(service="tester", inbox=(mark, mark)))
         assert await store.read_stream("case-m") == []
 
     @settings(

@@ -13,10 +13,12 @@ import pytest
 from contracts.message import Recorded, Unknown
 from libs.eventstore.store import (
     Append,
+    Arrival,
     ChainBrokenError,
     ConflictError,
     Cursor,
     DocumentWrite,
+    Due,
     InboxMark,
     Store,
     Timer,
@@ -59,6 +61,30 @@ class ReadingCase:
         assert await versions(types=["closed"]) == [5]
         assert await versions(types=["closed", "noted"], upto=2) == [1, 2]
         assert await versions(9) == []
+
+    async def test_what_is_due_is_what_was_missed_and_not_handled(self, store: Store) -> None:
+        long, new_one = fresh(), fresh()
+        events = [*(Noted(case_id=long, count=n) for n in range(5)), Closed(case_id=long)]
+        await store.append(plain(first(*events), first(Noted(case_id=new_one))))
+        await store.append(
+            Append(
+                service="tester",
+                inbox=(InboxMark(consumer="c", stream=f"case-{long}", before=0, version=2),),
+            )
+        )
+
+        async def due(*arrivals: tuple[str, int, int], types: tuple[str, ...] = ()) -> list[tuple[int, ...]]:
+            asked = [
+                Arrival(stream=f"case-{key}", after=after, version=version)
+                for key, after, version in arrivals
+            ]
+            found = await store.due("c", asked, types)
+            return [(one.handled, *(event.version for event in one.missed)) for one in found]
+
+        assert await due((long, 0, 3), (new_one, 0, 1)) == [(2,), (0,)]
+        assert await due((long, 0, 6), (long, 4, 6), (long, 0, 1)) == [(2, 3, 4, 5), (2, 5), (2,)]
+        assert await due((long, 0, 7), types=("closed",)) == [(2, 6)]
+        assert await store.due("nobody", [Arrival(stream="case-none", version=3)], ()) == [Due(handled=0)]
 
     async def test_unknown_types_are_carried(self, store: Store) -> None:
         key = fresh()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from itertools import pairwise
 
 import asyncpg
@@ -26,6 +27,7 @@ from autopilot.cli.client import Client
 from autopilot.cli.sending import send
 from autopilot.stack import secrets
 from autopilot.stack.config import NATS_MONITORING, OWNER_ROLE, StackConfig
+from autopilot.stack.status import read
 from contracts.task import RepoSpec, TaskSpec
 from loadtest.bench import usage
 from loadtest.bench.servers import servers
@@ -33,6 +35,8 @@ from loadtest.ownstack import own_stack
 
 IN_FLIGHT = 100
 STAGES = 8
+#: Tasks of the round in which the worker is killed.
+KILLED = 100
 #: Tasks of one submission.
 BATCH = 100
 #: Tasks before the first measurement: connections, prepared statements and caches are there afterwards.
@@ -62,6 +66,20 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     shown_after_s: float = 0.0
     #: Counts per task.
     per_task: dict[str, float] = {}
+
+
+class Crash(msgspec.Struct, frozen=True, kw_only=True):
+    """What a kill -9 of the worker in the middle of a round came to."""
+
+    system: str
+    tasks: int
+    #: Tasks that did not end.
+    lost: int
+    #: Steps that ran more than once.
+    steps_again: int
+    #: From the kill to the first step that ran after it, and to the end of the last task.
+    first_step_s: float
+    all_done_s: float
 
 
 def percentiles(seconds: list[float]) -> tuple[float, float]:
@@ -135,9 +153,8 @@ class Ours:
     def __init__(self, config: StackConfig, record: asyncpg.Connection[asyncpg.Record]) -> None:
         self.client = Client(config)
         self._record = record
-        self._parts = {
-            name: one.pid for name, one in self.client.status.processes.items() if one.pid is not None
-        }
+        self._parts: dict[str, int] = {}
+        self._find_parts()
         self._monitoring = self.client.status.addresses[NATS_MONITORING]
 
     @property
@@ -186,6 +203,40 @@ class Ours:
                 **{name: round(one / count, 1) for name, one in counters.items()},
             },
         )
+
+    async def crash(self) -> Crash:
+        """Kill the stage-runner with -9 once a third of the stages are done; its supervisor starts it again."""
+        first = await self._record.fetchval("select coalesce(max(position), 0) from events")
+        before = await self._record.fetchval("select coalesce(max(created), 0) from streams")
+        await asyncio.to_thread(self._submit, KILLED)
+        count = "select count(*) from events where position > $1 and type = $2"
+        while await self._record.fetchval(count, first, "stage_completed") < STAGES * KILLED // 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        os.kill(self._parts["stage-runner"], signal.SIGKILL)
+        killed = time.time()
+        with suppress(TimeoutError):
+            await self._wait(before, KILLED)
+        ended = time.time()
+        later = await self._record.fetchval(
+            "select extract(epoch from min(recorded_at))::float8 from events where position > $1"
+            " and meta ->> 'service' = 'stage-runner' and recorded_at > to_timestamp($2)",
+            first,
+            killed,
+        )
+        # Its processes are others now.
+        self._find_parts()
+        return Crash(
+            system=self.system,
+            tasks=KILLED,
+            lost=KILLED - await self._record.fetchval(count, first, "task_done"),
+            steps_again=await self._record.fetchval(count, first, "stage_resumed"),
+            first_step_s=(later or float("inf")) - killed,
+            all_done_s=ended - killed,
+        )
+
+    def _find_parts(self) -> None:
+        found = read(self.client.config.stack_file) or self.client.status
+        self._parts = {name: one.pid for name, one in found.processes.items() if one.pid is not None}
 
     async def idle(self, seconds: float = 10.0) -> dict[str, float]:
         """Return memory in MiB, and processor time in ms a second by process, while nothing is to be done."""

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from nats.aio.client import Client
 from nats.errors import BadHeaderError
@@ -43,6 +43,7 @@ def sent(kind: type[Client], headers: dict[str, str]) -> Any:
         return BadHeaderError
 
 
+@example([":\x1f", "a\x1f: b", "a\t: b", "a:\x0bb\x0c"])
 @given(st.lists(LINE, max_size=6))
 def test_headers_are_read_as_by_the_base(lines: list[str]) -> None:
     raw = "\r\n".join([*lines, ""]).encode()

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from contracts.message import Unknown
-from libs.eventstore.store import Append, StoreUnavailableError, StreamAppend
+from libs.eventstore.store import Append, Cursor, StoreUnavailableError, StreamAppend
 from libs.messaging import cloudevents
 from libs.messaging.bus import MAX_DELIVER
 from libs.messaging.outcome import Reject, Retry
@@ -208,6 +208,79 @@ async def test_an_append_whose_answer_was_lost_is_not_done_again(house: House, l
     await rounds(house, 3)
     assert lost
     assert await house.texts("x") == ["x.1"]
+
+
+async def test_a_batch_is_one_append(house: House, listener: Listener) -> None:
+    await house.news(*asides("x", 3), *asides("y", 2))
+    before = len({event.xid for event in await house.store.read_all(Cursor())})
+    await rounds(house)
+    events = await house.store.read_all(Cursor(), categories=["case"])
+    assert len(events) == 5
+    assert len({event.xid for event in events}) == 1
+    assert before == 5
+    causes = {event.event.text: event.meta.causation_id for event in events if isinstance(event.event, Noted)}
+    news = {
+        f"{one.stream[5:]}.{one.version}": one.id
+        for one in await house.store.read_all(Cursor(), categories=["side"])
+    }
+    assert causes == news
+
+
+async def test_what_a_failing_message_had_decided_is_taken_back_and_the_others_stay() -> None:
+    done: list[str] = []
+
+    async def hear(event: Aside, work: Work) -> None:
+        assert work.cause is not None
+        name = f"{event.case_id}.{work.cause.version}"
+
+        async def after() -> None:
+            done.append(name)
+
+        await work.decide(cases, "all", Add(case_id="all", text=name))
+        await work.decide(cases, event.case_id, Add(case_id=event.case_id, text=name))
+        work.set_timer(name, work.now, "none", name)
+        work.after_commit(after)
+        if name == "x.2":
+            raise RuntimeError("no luck")
+
+    house = House(hear)
+    await house.lead()
+    await house.news(*asides("x", 3), *asides("y", 1))
+    await house.consumption().step(0.0)
+    assert await house.texts("all") == ["x.1", "y.1"]
+    assert (await house.texts("x"), await house.texts("y")) == (["x.1"], ["y.1"])
+    assert [timer.key for timer in await house.store.due_timers("keeper", house.clock.now())] == [
+        "x.1",
+        "y.1",
+    ]
+    assert done == ["x.1", "y.1"]
+    assert await house.store.handled("keeper-hear", "side-x") == 1
+
+
+async def test_a_batch_that_is_refused_is_decided_in_parts(house: House, listener: Listener) -> None:
+    """Another process has written a stream that this one takes for new."""
+    append = StreamAppend(
+        head=await head_of(house.store, "case-y"), events=(new(Noted(case_id="y", text="first")),)
+    )
+    await house.store.append(Append(service="keeper", streams=(append,)))
+    await house.news(*asides("x", 2), *asides("y", 1))
+    await rounds(house)
+    assert await house.texts("x") == ["x.1", "x.2"]
+    assert await house.texts("y") == ["first", "y.1"]
+    assert house.server.lag("keeper-hear") == (0, 0)
+
+
+async def test_one_event_that_cannot_be_recorded_holds_back_only_its_own_stream(house: House) -> None:
+    async def hear(event: Aside, work: Work) -> None:
+        text = "\0" if event.case_id == "x" and work.cause and work.cause.version == 2 else "fine"
+        await work.decide(cases, event.case_id, Add(case_id=event.case_id, text=text))
+
+    house = House(hear)
+    await house.lead()
+    await house.news(*asides("x", 3), *asides("y", 1))
+    await rounds(house, 2)
+    assert await house.store.handled("keeper-hear", "side-x") == 1
+    assert await house.store.handled("keeper-hear", "side-y") == 1
 
 
 async def test_two_processes_on_one_durable_lose_nothing_between_them(

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from libs.eventsourcing.decider import Decider
 from libs.eventstore.store import ConflictError, DuplicateDeliveryError, InboxMark, StaleLeaseError
 from libs.runtime.running import MAX_CONFLICTS, NotLeaderError
 from libs.runtime.work import Work
@@ -103,6 +104,38 @@ async def test_a_message_takes_effect_once(house: House) -> None:
     with pytest.raises(DuplicateDeliveryError):
         await house.running.perform(adding("two"), inbox=mark)
     assert await house.texts("a") == ["one"]
+
+
+async def test_silence_towards_an_unknown_stream_is_checked_in_the_record(house: House) -> None:
+    await house.running.perform(adding("one"))
+    restarted = await house.lead(house.process("keeper-2"))
+
+    class Quiet(msgspec.Struct):
+        """Says something only where there is a text already."""
+
+    def decide(command: Any, state: Any) -> Any:
+        return cases.decide(Add(case_id="a", text="two"), state) if state.texts else ()
+
+    only_then = Decider("case", cases.initial, decide, cases.evolve)
+    await restarted.perform(lambda work: work.decide(only_then, "a", Quiet()))
+    assert await house.texts("a") == ["one", "two"]
+
+
+async def test_what_is_derived_is_derived_once_before_the_commit(house: House) -> None:
+    ran: list[str] = []
+
+    async def act(work: Work) -> None:
+        for name in ("early", "late"):
+
+            async def derive(name: str = name) -> None:
+                ran.append(name)
+                await work.decide(cases, "a", Add(case_id="a", text=name))
+
+            work.derive("the same", derive)
+
+    await house.running.perform(act)
+    assert ran == ["late"]
+    assert await house.texts("a") == ["late"]
 
 
 async def test_work_that_changes_nothing_appends_nothing(house: House) -> None:
