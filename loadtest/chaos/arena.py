@@ -27,7 +27,7 @@ from loadtest.checker import record
 from loadtest.checker.record import Record
 
 #: Seconds in which a part must be ready, or the record answer again, before a case is given up.
-READY_S = 120.0
+READY_S = 300.0
 #: Seconds between looks.
 LOOK_S = 0.02
 
