@@ -290,8 +290,8 @@ class Rebuilder:
         while late := await self._running.store.unhandled(self._consumer, upto):
             if loop.time() > until:
                 raise RebuildError(
-                    f"what is in use has not handled all of {len(late)} streams, {late[0]} among them:"
-                    " see `autopilot dlq list`"
+                    f"what is in use has not handled all of {len(late)} streams, {late[0]} among them: it is behind,"
+                    " or has given messages up (`autopilot dlq list`)"
                 )
             await asyncio.sleep(ROUND_S)
 
