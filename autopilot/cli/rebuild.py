@@ -85,6 +85,7 @@ def _carry_out(connected: Client, name: str, kind: str, *, quiet: bool) -> dict[
 
 def _complaint(name: str, job: dict[str, Any]) -> str:
     if job["state"] == "failed":
-        return f"{name}: {job['reason']}; what was in use before still is"
+        kept = "; what was in use before still is" if job["kind"] == "rebuild" else ""
+        return f"{name}: {job['reason']}{kept}"
     named = ", ".join(job["different"])
     return f"{name}: {job['differences']} documents are not what the record gives: {named}"

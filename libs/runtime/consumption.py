@@ -74,7 +74,7 @@ class Consumption:
             await self._running.store.ping()
             self._record_away = False
         rebuilder = self._running.rebuilder
-        if self._consumer.everything and rebuilder is not None and rebuilder.paused:
+        if rebuilder is not None and rebuilder.holds(self._consumer):
             await asyncio.sleep(0.02)
             return 0
         batch = self._consumer.batch

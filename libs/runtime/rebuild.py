@@ -30,6 +30,7 @@ from libs.runtime.projection import Folding, Projection
 
 if TYPE_CHECKING:
     from libs.runtime.running import Running
+    from libs.runtime.service import Consumer
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +58,7 @@ class RebuildError(Exception):
 class Job(msgspec.Struct, kw_only=True):
     """A rebuild or a comparison, under way or over."""
 
-    id: int
+    id: str
     kind: Kind
     state: Literal["waiting", "building", "switching", "comparing", "removing", "done", "failed"] = "waiting"
     #: Events folded so far.
@@ -82,11 +83,13 @@ class Rebuilder:
     def __init__(self, running: Running, projection: Projection) -> None:
         self._running, self._projection = running, projection
         self._name = running.service.name
-        (consumer,) = [one for one in running.service.consumes if one.handler is projection.fold]
+        (consumer,) = [one for one in running.service.consumes if self._is_ours(one)]
+        if not consumer.everything:
+            raise ValueError(f"the read model of {self._name} must be folded by a consumer of everything")
         self._consumer = consumer.durable(self._name)
         self._jobs: asyncio.Queue[Job] = asyncio.Queue()
         self._read: Read | None = None
-        #: Whether the consumer must leave the documents alone for now.
+        #: Whether the documents in use must stay as they are for now.
         self.paused = False
         #: The last job, for whoever asks.
         self.job: Job | None = None
@@ -114,11 +117,15 @@ class Rebuilder:
         self._read = await self._look()
         self.paused = self.outdated
 
+    def holds(self, consumer: Consumer) -> bool:
+        """Tell whether a consumer must leave its messages where they are for now."""
+        return self.paused and self._is_ours(consumer)
+
     def ask(self, kind: Kind) -> Job | None:
         """Have something done; None while something else is."""
         if self.job is not None and not self.job.over:
             return None
-        self.job = Job(id=self.job.id + 1 if self.job else 1, kind=kind)
+        self.job = Job(id=self._running.ids.new(), kind=kind)
         self._jobs.put_nowait(self.job)
         return self.job
 
@@ -283,8 +290,8 @@ class Rebuilder:
         while late := await self._running.store.lagging(self._consumer, upto):
             if loop.time() > until:
                 raise RebuildError(
-                    f"what is in use has not handled all of {len(late)} streams, {late[0]} among them:"
-                    " see `autopilot dlq list`"
+                    f"what is in use has not handled all of {len(late)} streams, {late[0]} among them: it is behind,"
+                    " or has given messages up (`autopilot dlq list`)"
                 )
             await asyncio.sleep(ROUND_S)
 
@@ -338,6 +345,9 @@ class Rebuilder:
         while removed:
             removed = await self._again(lambda: self._running.store.discard(self._views, number))
             await asyncio.sleep(0)
+
+    def _is_ours(self, consumer: Consumer) -> bool:
+        return consumer.handler is self._projection.fold
 
     async def _look(self) -> Read:
         return await self._again(lambda: self._running.store.register(self._name, self._projection.views))

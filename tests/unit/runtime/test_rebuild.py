@@ -340,8 +340,9 @@ async def test_an_event_that_cannot_be_folded_is_named_and_the_old_documents_sta
         if recorded.version == 2:
             raise ValueError("of no use")
 
-    library.rebuilder._projection = replace(library.projection, fold=broken)
+    library.rebuilder._projection, usual = replace(library.projection, fold=broken), library.projection
     job = await library.finished()
+    library.rebuilder._projection = usual
     assert job.state == "failed"
     assert "aside at position 3 (side-s0) cannot be folded: ValueError: of no use" in job.reason
     assert await library.read() == before
@@ -408,5 +409,5 @@ async def test_one_thing_is_done_at_a_time(library: Library) -> None:
     await over(first)
     again = library.rebuilder.ask("check")
     assert again is not None
-    assert again.id == first.id + 1
+    assert again.id != first.id
     await over(again)
