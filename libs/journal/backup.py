@@ -20,9 +20,16 @@ from libs.journal.ledger import Ledger
 from libs.journal.snapshot import Snapshot
 
 #: Tables beside the record that a stack goes on from, with the order of their rows.
-STATE = {"inbox": "consumer, stream", "timer": "service, key", "lease": "name", "view_document": "view, key"}
-#: Tables that are made anew: the outbox from what consumers have not handled, the other by the migration.
-MADE_ANEW = frozenset({"outbox", "schema_file"})
+STATE = {
+    "inbox": "consumer, stream",
+    "timer": "service, key",
+    "lease": "name",
+    "projection": "name",
+    "view_document": "view, generation, key",
+}
+#: Tables that are made anew: the outbox from what consumers have not handled, snapshots from events, what the bus holds
+#: by its auditor, the others by the migration.
+MADE_ANEW = frozenset({"outbox", "snapshot", "bus_epoch", "bus_audit", "rights", "schema_file"})
 #: Folders of the data directory that hold what cannot be made again from the record.
 FOLDERS = ("evidence", "incidents", "forge", "mirrors")
 #: Of a git repository: notes about checkouts of runs that a restored stack begins again.

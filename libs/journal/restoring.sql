@@ -6,6 +6,7 @@ create temporary table staged_streams (like streams);
 create temporary table staged_inbox (like inbox);
 create temporary table staged_timer (like timer);
 create temporary table staged_lease (like lease);
+create temporary table staged_projection (like projection);
 create temporary table staged_view_document (like view_document);
 
 -- arrange --
@@ -41,6 +42,7 @@ insert into streams overriding system value select * from staged_streams order b
 insert into checkpoint select * from staged_checkpoint order by number;
 insert into inbox select * from staged_inbox;
 insert into timer select * from staged_timer;
+insert into projection select * from staged_projection;
 insert into view_document select * from staged_view_document;
 -- Nobody holds them any more; their epochs go on.
 insert into lease select name, holder, epoch, clock_timestamp() from staged_lease;

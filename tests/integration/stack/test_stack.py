@@ -24,6 +24,7 @@ from tests.integration.stack.fakes import (
     ensure_topology,
     eventually,
     fake_service,
+    finish_migration,
     hooks,
     live_status,
     migrate,
@@ -133,6 +134,7 @@ async def test_a_failing_hook_fails_the_start_with_its_reason_and_leaves_nothing
 ) -> None:
     broken = Hooks(
         migrate=_fails if part == "migrations" else migrate,
+        finish_migration=finish_migration,
         ensure_topology=_fails if part == "topology" else ensure_topology,
         nats_users=nats_users,
     )
@@ -148,7 +150,12 @@ async def test_a_defect_in_what_was_injected_leaves_nothing_either(used: StackCo
     def stranger(passwords: Mapping[str, str]) -> list[NatsUser]:
         raise KeyError("nobody")
 
-    broken = Hooks(migrate=migrate, ensure_topology=ensure_topology, nats_users=stranger)
+    broken = Hooks(
+        migrate=migrate,
+        finish_migration=finish_migration,
+        ensure_topology=ensure_topology,
+        nats_users=stranger,
+    )
     with pytest.raises(KeyError):
         await Stack(used, broken, make_service=fake_service).start()
     assert holder_of(used.lock_file) is None
