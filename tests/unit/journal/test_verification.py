@@ -318,6 +318,30 @@ def test_a_forged_checkpoint_behind_the_last_is_named(record: Record, place: str
 
 
 @FEW
+@given(records(), st.data())
+def test_an_event_whose_hash_only_begins_as_the_sealed_one_is_noticed_by_the_digest(
+    record: Record, data: st.DataObject
+) -> None:
+    """As after a search for such a hash: what is shown openly of it fits, what was signed does not."""
+    number, line = data.draw(st.sampled_from(record.table))
+    given = checkpoints.read(line).checkpoint
+    before = checkpoints.read(dict(record.table)[number - 1]) if number > 1 else None
+    places = [
+        (kept.row.position, flipped(kept.row.hash, 63))
+        for kept in record.rows
+        if given.after < kept.row.position <= given.upto
+    ]
+    if not places:
+        return
+    signed = checkpoints.seal(places, before=before, upto=given.upto, sealed_at=AT, key=KEY)
+    record.table[number - 1 :] = [(number, signed.line)]
+    record.file[number - 1 :] = [signed.line]
+    found = first(record)
+    assert (found.position, found.kind) == (given.after + 1, "changed")
+    assert "digest" in found.detail
+
+
+@FEW
 @given(records())
 def test_another_key_is_named_and_a_journal_that_changed_its_key_in_order_is_fine(record: Record) -> None:
     verdict = judged(record, STRANGER.public)
