@@ -6,6 +6,7 @@ two lines here: whoever leads next finds the state of the epoch and goes on.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -16,7 +17,7 @@ import structlog
 from contracts.message import Registry
 from libs.busaudit.comparison import Comparison
 from libs.busaudit.ports import BusView, RecordView, Wanted
-from libs.busaudit.sight import Memory, Sight, differences
+from libs.busaudit.sight import Notes, Sight, differences
 from libs.busaudit.stranding import Stranding
 from libs.eventstore.store import BusEpoch, LeaseClaim
 
@@ -46,8 +47,8 @@ class Auditor:
         self._bus, self._record, self._wanted, self._now = bus, record, tuple(wanted), now
         self._comparison = Comparison(bus, record, registry, chance)
         self._stranding = Stranding(bus, record, self._wanted)
-        self._memory: Memory | None = None
-        self._kept: Memory | None = None
+        self._memory: Notes | None = None
+        self._kept: Notes | None = None
         self._claim: LeaseClaim | None = None
         #: When this process rebuilt the bus last, and how long it then leaves it alone.
         self._rebuilt_at: datetime | None = None
@@ -105,7 +106,7 @@ class Auditor:
         if sight is None:
             # The topology is not there yet.
             return STEP_S
-        self._memory = Memory(epoch=1, sight=sight, compared=sight.first_seq - 1)
+        self._memory = Notes(epoch=1, sight=sight, compared=sight.first_seq - 1)
         await self._keep(claim)
         await self._record.begin(claim, 1, "sound", "")
         log.info("bus_epoch_began", epoch=1, messages=sight.messages)
@@ -123,12 +124,12 @@ class Auditor:
                     # Somebody else made it in between, with sequences of an earlier epoch.
                     return
                 settled = self._memory.settled if self._memory else (0, 0)
-                self._memory = Memory(
+                self._memory = Notes(
                     epoch=epoch.epoch, sight=sight, compared=sight.first_seq - 1, settled=settled
                 )
                 await self._keep(claim)
                 await self._record.enter(claim, epoch.epoch, "rebuilt")
-                self._rebuilt_at = self._now()
+                self._rebuilt()
             case "rebuilt":
                 # A turn later: what the old stream had confirmed is out of the outbox by now, and counts as open.
                 settled = self._memory.settled if self._memory else (0, 0)
@@ -143,14 +144,15 @@ class Auditor:
 
     def _too_soon(self) -> bool:
         """Tell whether to wait with a rebuild: a cause that stays must not make one after the other."""
-        if self._rebuilt_at is None:
-            return False
-        since_s = (self._now() - self._rebuilt_at).total_seconds()
-        if since_s < self._pause_s:
-            return True
-        quiet = since_s > 2 * self._pause_s
+        return self._since_s() < self._pause_s
+
+    def _rebuilt(self) -> None:
+        quiet = self._since_s() > 2 * self._pause_s
         self._pause_s = PAUSE_S if quiet else min(2 * self._pause_s, LONGEST_PAUSE_S)
-        return False
+        self._rebuilt_at = self._now()
+
+    def _since_s(self) -> float:
+        return math.inf if self._rebuilt_at is None else (self._now() - self._rebuilt_at).total_seconds()
 
     async def _keep(self, claim: LeaseClaim) -> None:
         if self._memory is not None and self._memory != self._kept:

@@ -10,7 +10,7 @@ import msgspec
 
 from contracts.message import Recorded, Registry
 from libs.busaudit.ports import BusView, RecordView
-from libs.busaudit.sight import Mark, Memory, Sight, Stored, thinned
+from libs.busaudit.sight import Mark, Notes, Sight, Stored, thinned
 from libs.messaging import cloudevents
 from libs.messaging.bus import UndecodableError
 
@@ -24,7 +24,7 @@ class Comparison:
     def __init__(self, bus: BusView, record: RecordView, registry: Registry, chance: random.Random) -> None:
         self._bus, self._record, self._registry, self._chance = bus, record, registry, chance
 
-    async def look(self, memory: Memory, sight: Sight) -> tuple[Memory, list[str]]:
+    async def look(self, memory: Notes, sight: Sight) -> tuple[Notes, list[str]]:
         """Compare and return what is remembered afterwards, and what is wrong."""
         if not sight.messages:
             return msgspec.structs.replace(memory, compared=sight.last_seq, marks=()), []

@@ -7,15 +7,13 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from contracts.message import Recorded
-from libs.busaudit.ports import Open, Stretch, Wanted
-from libs.busaudit.sight import Memory, Sight, Stored
+from libs.busaudit.ports import LEASE, LEASE_S, Open, Stretch, Wanted
+from libs.busaudit.sight import Notes, Sight, Stored
 from libs.eventstore.memory import MemoryStore
 from libs.eventstore.store import BusEpoch, LeaseClaim, StaleLeaseError
 from libs.messaging.bus import BusUnavailableError
 from libs.messaging.memoryserver import MemoryServer
 from libs.messaging.topology import STREAMS, Topology
-
-LEASE, LEASE_S = "bus-auditor", 5.0
 
 
 class MemoryView:
@@ -94,12 +92,12 @@ class MemoryRecord:
         """Tell the current epoch."""
         return self._store.epoch
 
-    async def remembered(self) -> Memory | None:
+    async def remembered(self) -> Notes | None:
         """Return what was kept last."""
         kept = self._store.audit
-        return msgspec.json.decode(kept, type=Memory) if kept else None
+        return msgspec.json.decode(kept, type=Notes) if kept else None
 
-    async def keep(self, claim: LeaseClaim, memory: Memory) -> None:
+    async def keep(self, claim: LeaseClaim, memory: Notes) -> None:
         """Keep what was seen."""
         await self._fence(claim)
         self._store.audit = msgspec.json.encode(memory)

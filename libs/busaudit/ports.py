@@ -8,8 +8,12 @@ from typing import Protocol
 import msgspec
 
 from contracts.message import Recorded
-from libs.busaudit.sight import Memory, Sight, Stored
+from libs.busaudit.sight import Notes, Sight, Stored
 from libs.eventstore.store import BusEpoch, LeaseClaim
+
+LEASE = "bus-auditor"
+#: Seconds that the lease is valid; each look extends it.
+LEASE_S = 5.0
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,11 +87,11 @@ class RecordView(Protocol):
         """Tell the current epoch; number 0 before the first one."""
         ...
 
-    async def remembered(self) -> Memory | None:
+    async def remembered(self) -> Notes | None:
         """Return what was kept last."""
         ...
 
-    async def keep(self, claim: LeaseClaim, memory: Memory) -> None:
+    async def keep(self, claim: LeaseClaim, memory: Notes) -> None:
         """Keep what was seen."""
         ...
 

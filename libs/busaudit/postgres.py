@@ -12,8 +12,8 @@ import asyncpg
 import msgspec
 
 from contracts.message import Recorded, Registry
-from libs.busaudit.ports import Open, Stretch, Wanted
-from libs.busaudit.sight import Memory
+from libs.busaudit.ports import LEASE, LEASE_S, Open, Stretch, Wanted
+from libs.busaudit.sight import Notes
 from libs.eventstore import codec
 from libs.eventstore.connections import Connections
 from libs.eventstore.row import decode_row
@@ -21,9 +21,6 @@ from libs.eventstore.sql import load
 from libs.eventstore.sql import queries as record_queries
 from libs.eventstore.store import BusEpoch, EventStoreError, LeaseClaim, StaleLeaseError
 
-LEASE = "bus-auditor"
-#: Seconds that the lease is valid; each look extends it.
-LEASE_S = 5.0
 #: Events looked at in one transaction of a requeue: an open writing transaction holds every reader back.
 CHUNK = 2_000
 
@@ -59,12 +56,12 @@ class PostgresRecord:
         rows = await self._connections.fetch(record_queries["bus_epoch"])
         return BusEpoch(**dict(rows[0])) if rows else BusEpoch()
 
-    async def remembered(self) -> Memory | None:
+    async def remembered(self) -> Notes | None:
         """Return what was kept last."""
         rows = await self._fetch("remembered")
-        return msgspec.json.decode(rows[0]["seen"], type=Memory) if rows else None
+        return msgspec.json.decode(rows[0]["seen"], type=Notes) if rows else None
 
-    async def keep(self, claim: LeaseClaim, memory: Memory) -> None:
+    async def keep(self, claim: LeaseClaim, memory: Notes) -> None:
         """Keep what was seen."""
         await self._fenced("keep", claim, msgspec.json.encode(memory))
 

@@ -50,7 +50,7 @@ class Mark(msgspec.Struct, frozen=True):
     event_id: str
 
 
-class Memory(msgspec.Struct, frozen=True, kw_only=True):
+class Notes(msgspec.Struct, frozen=True, kw_only=True):
     """What the auditor remembers between two looks, and over its own death."""
 
     #: The epoch that this belongs to.

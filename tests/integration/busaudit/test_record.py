@@ -11,7 +11,7 @@ import pytest
 from libs.busaudit.memory import MemoryRecord
 from libs.busaudit.ports import RecordView, Wanted
 from libs.busaudit.postgres import PostgresRecord
-from libs.busaudit.sight import Memory, Sight
+from libs.busaudit.sight import Notes, Sight
 from libs.eventstore.memory import MemoryStore
 from libs.eventstore.postgres import PostgresStore
 from libs.eventstore.store import Append, Cursor, InboxMark, LeaseClaim, StaleLeaseError, Store
@@ -20,7 +20,7 @@ from libs.testing.postgres import OWNER, TestPostgres
 from libs.testing.samples import Aside, Closed, Noted, first, plain, registry
 
 NOTES, ALL = Wanted(durable="tester-notes", types=("noted",)), Wanted(durable="tester-all", types=None)
-SEEN = Memory(
+SEEN = Notes(
     epoch=3,
     sight=Sight(
         server="s",

@@ -15,7 +15,7 @@ from libs.busaudit.auditor import SEQUENCES, Auditor
 from libs.busaudit.comparison import NEXT
 from libs.busaudit.memory import MemoryRecord, MemoryView
 from libs.busaudit.ports import Wanted
-from libs.busaudit.sight import Memory
+from libs.busaudit.sight import Notes
 from libs.eventstore.memory import MemoryStore
 from libs.eventstore.outbox import Relay
 from libs.eventstore.store import Append, InboxMark, NewEvent, StreamAppend, StreamHead
@@ -93,9 +93,9 @@ class Place:
     def epoch(self) -> Any:
         return self.store.epoch
 
-    def memory(self) -> Memory:
+    def memory(self) -> Notes:
         assert self.store.audit is not None
-        return msgspec.json.decode(self.store.audit, type=Memory)
+        return msgspec.json.decode(self.store.audit, type=Notes)
 
 
 @pytest.fixture
