@@ -22,7 +22,6 @@ import asyncpg
 import msgspec
 import nats
 import uvloop
-from nats.errors import TimeoutError as NothingThere
 from nats.js.api import ConsumerConfig, StreamConfig
 
 STEPS = 8
@@ -99,7 +98,7 @@ class Process:
         try:
             found: list[Any] = await self._messages.fetch(BATCH, timeout=1)
             return found
-        except NothingThere:
+        except TimeoutError:
             return []
 
     async def commit(self, batch: Batch, subject: str, messages: list[Message], taken: list[Any]) -> None:

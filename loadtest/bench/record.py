@@ -19,7 +19,6 @@ from typing import Any
 import asyncpg
 import msgspec
 import nats
-from nats.errors import TimeoutError as NothingThere
 from nats.js.api import ConsumerConfig, StreamConfig
 
 from autopilot import wiring
@@ -247,7 +246,7 @@ async def _bare_latency(found: Servers) -> list[float]:
 
     async def consume() -> None:
         while len(seconds) < len(rows):
-            with suppress(NothingThere):
+            with suppress(TimeoutError):
                 for message in await messages.fetch(100, timeout=1):
                     seconds.append(time.perf_counter() - committed[int((message.headers or {})["place"])])
                     await message.ack()

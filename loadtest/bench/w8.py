@@ -105,7 +105,10 @@ class Floor:
         assert self._engine.stdout is not None
         self._engine.stdin.write(f"{count} {in_flight}\n")
         self._engine.stdin.flush()
-        answer = json.loads(await asyncio.to_thread(self._engine.stdout.readline))
+        said = await asyncio.to_thread(self._engine.stdout.readline)
+        if not said:
+            raise RuntimeError("the floor's engine has ended")
+        answer = json.loads(said)
         cpu = usage.cpu_s(self._pids) - before
         p50, p99 = percentiles(answer["steps_s"])
         return Round(

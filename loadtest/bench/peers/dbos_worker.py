@@ -34,7 +34,7 @@ def main() -> None:
     """Serve rounds."""
     DBOS(
         config={
-            "name": "w8",
+            "name": "w8-bench",
             "application_version": "1",
             "executor_id": "w8-1",
             "system_database_url": sys.argv[1],
