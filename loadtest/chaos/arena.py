@@ -96,7 +96,7 @@ class Arena:
 
     def stop(self) -> None:
         """Stop the stack in order; its data stays."""
-        detach.stop_running(self.config)
+        detach.stop_running(self.config, timeout_s=READY_S)
 
     def close(self) -> None:
         """Close the proxies and the connection to the record."""
