@@ -77,10 +77,9 @@ class Pen:
         clock = ManualClock(self.clock.now())
         store = MemoryStore(registry, clock)
         for name, value in vars(self.store).items():
-            if isinstance(value, list | dict):
+            if isinstance(value, list | dict | int):
                 setattr(store, name, copy.copy(value))
         vars(store)["_streams"] = {name: [*known] for name, known in vars(self.store)["_streams"].items()}
-        vars(store)["_xid"] = vars(self.store)["_xid"]
         pen = Pen(store, clock)
         pen._heads = dict(self._heads)
         return pen
