@@ -24,7 +24,6 @@ from tests.simulation.viewer import Viewer
 from tests.simulation.workload import Workload
 from tests.simulation.world import World
 
-
 #: Callbacks of a run after which it counts as one that goes in circles; a long one has 50,000.
 MOST_STEPS = 500_000
 
