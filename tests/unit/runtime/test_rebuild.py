@@ -411,3 +411,76 @@ async def test_one_thing_is_done_at_a_time(library: Library) -> None:
     assert again is not None
     assert again.id != first.id
     await over(again)
+
+
+async def test_what_is_handled_just_before_the_switch_is_folded_first(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await library.news(*news(2, 2))
+    await library.consume()
+    switch, late = library.rebuilder._switch, [True]
+
+    async def overtaken(wanted: Switch) -> bool:
+        if late.pop() if late else False:
+            await library.news(Aside(case_id="s1"))
+            library.rebuilder.paused = False
+            await library.consume()
+        return await switch(wanted)
+
+    monkeypatch.setattr(library.rebuilder, "_switch", overtaken)
+    assert (await library.finished()).state == "done"
+    assert await library.read() == await library.truth() == {"side-s0": 2, "side-s1": 3}
+
+
+async def test_a_handler_that_has_read_old_documents_does_not_write_them_after_the_switch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    async def slow(recorded: Recorded, into: Documents) -> None:
+        await count(recorded, into)
+        if recorded.version == 3 and not leave.is_set() and not isinstance(into, Folding):
+            entered.set()
+            await leave.wait()
+
+    library = Library(fold=slow)
+    await library.open()
+    await library.news(*news(1, 2))
+    await library.consume()
+    switch = library.rebuilder._switch
+    busy: list[asyncio.Task[None]] = []
+
+    async def overtaken(wanted: Switch) -> bool:
+        # Recorded behind what the new generation holds, and in a handler's hands when the switch is made.
+        await library.news(Aside(case_id="s0"))
+        library.rebuilder.paused = False
+        busy.append(asyncio.create_task(library.consume()))
+        await entered.wait()
+        done = await switch(wanted)
+        leave.set()
+        # Before the old documents are removed, which would have it refused, too.
+        await busy[0]
+        return done
+
+    monkeypatch.setattr(library.rebuilder, "_switch", overtaken)
+    assert (await library.finished()).state == "done"
+    await library.consume()
+    assert await library.read() == await library.truth() == {"side-s0": 3}
+    await library.close()
+
+
+async def test_a_check_leaves_out_what_the_consumer_has_not_handled_yet(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await library.news(*news(2, 2))
+    await library.consume()
+    suspects = library.rebuilder._suspects
+
+    async def interrupted(*arguments: Any) -> set[tuple[str, str]]:
+        found = await suspects(*arguments)
+        await library.news(Aside(case_id="s0"), publish=lambda _: False)
+        return found
+
+    monkeypatch.setattr(library.rebuilder, "_suspects", interrupted)
+    job = await library.finished("check")
+    assert (job.state, job.different) == ("done", [])
