@@ -33,7 +33,7 @@ async def test_the_hint_says_how_far_the_consumer_has_come(
     told.bus.letters = (letter(told, event_id=event.id, stream=event.stream, version=1),)
     if handled:
         mark = InboxMark(consumer="gate-judge", stream=event.stream, before=0, version=handled)
-        await told.pen.store.append(Append(service="gate", inbox=mark))
+        await told.pen.store.append(Append(service="gate", inbox=(mark,)))
     shown = await read(program(told), "dead-letters/gate-judge-7")
     assert (shown["recorded"], shown["handled"]) == (True, handled)
     assert hint in shown["hint"]
