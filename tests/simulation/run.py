@@ -25,7 +25,7 @@ from tests.simulation.workload import Workload
 from tests.simulation.world import World
 
 #: Callbacks of a run after which it counts as one that goes in circles; a long one has 50,000.
-MOST_STEPS = 500_000
+MOST_STEPS = 200_000
 
 
 class Scene(NamedTuple):
