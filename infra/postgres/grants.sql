@@ -1,6 +1,6 @@
 -- What every service may do, on rows that are its own; policies.sql says which those are. Nothing is granted for writing
--- the record: append_events does that. Applied again whenever this file changes.
-revoke all on all tables in schema public from :"service_role";
+-- the record: append_events does that. Applied again whenever this file changes; what was granted once is taken away by a migration
+-- of the phase `post`.
 revoke execute on function append_events(jsonb), forget_published(bigint[]), switch_projection(jsonb),
     register_projection(jsonb), discard_documents(text[], bigint, integer) from public;
 grant usage on schema public to :"service_role";

@@ -78,7 +78,7 @@ def test_a_view_that_counted_twice_is_named(sound: Scene, monkeypatch: pytest.Mo
     loop = VirtualLoop()
     assert loop.run(stale_views(events, world)) == []
     monkeypatch.setitem(world.store._documents, place, bent)
-    assert loop.run(stale_views(events, world)) == [f"view task/{place[1]} is not what a rebuild gives"]
+    assert loop.run(stale_views(events, world)) == [f"view task/{place[-1]} is not what a rebuild gives"]
 
 
 @pytest.mark.parametrize("kind", ["missed", "twice", "disorder"])

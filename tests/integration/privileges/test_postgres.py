@@ -39,9 +39,17 @@ GRANTED = {
     "timer": {"SELECT"},
     "lease": {"SELECT", "INSERT", "UPDATE"},
     "view_document": {"SELECT"},
+    "projection": {"SELECT"},
+    "snapshot": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    "bus_epoch": {"SELECT"},
     "rights": {"SELECT"},
+    "bus_audit": set(),
+    "checkpoint": set(),
     "schema_file": set(),
 }
+
+#: Functions that act for more than whoever calls them.
+DEFINERS = ("append_events", "discard_documents", "register_projection", "switch_projection")
 
 
 BEYOND = [
@@ -172,7 +180,7 @@ async def test_what_is_left_out_of_an_append_is_not_taken_for_its_own(role: Role
             refusal = (await append(role, request))["refusal"]
         except asyncpg.PostgresError:
             continue
-        assert refusal in ("conflict", "stale_lease"), request
+        assert refusal in ("conflict", "duplicate", "stale_lease"), request
 
 
 async def test_the_tables_are_granted_as_written_here(role: Role, service: str) -> None:
@@ -194,14 +202,39 @@ async def test_the_tables_are_granted_as_written_here(role: Role, service: str) 
     assert found == GRANTED
 
 
-async def test_one_function_acts_for_more_than_its_caller(role: Role, service: str) -> None:
+async def test_few_functions_act_for_more_than_their_caller(role: Role, service: str) -> None:
     rows = await role.fetch(
         "select proname, has_function_privilege(oid, 'execute') as mine, proconfig from pg_proc"
-        " where prosecdef and pronamespace = 'public'::regnamespace"
+        " where prosecdef and pronamespace = 'public'::regnamespace order by proname"
     )
     assert [(row["proname"], row["mine"], row["proconfig"]) for row in rows] == [
-        ("append_events", True, ["search_path=public, pg_temp"])
+        (name, True, ["search_path=public, pg_temp"]) for name in DEFINERS
     ]
+
+
+async def test_views_of_others_are_neither_registered_nor_switched_nor_removed(
+    role: Role, service: str
+) -> None:
+    foreign = [view for other in others(service) for view in DECLARED[other].views] or ["unheard"]
+    for view in foreign:
+        request = json.dumps({"name": service, "views": [*DECLARED[service].views, view]})
+        for statement in ("register_projection", "switch_projection"):
+            with refused:
+                await role.execute(f"select {statement}($1::jsonb)", request)
+        with refused:
+            await role.execute("select discard_documents($1, 7, 10)", [view])
+
+
+async def test_a_snapshot_of_another_s_stream_does_not_exist_for_it(
+    roles: Roles, role: Role, service: str
+) -> None:
+    foreign = next(category for other in others(service) for category in DECLARED[other].publishes)
+    row = "insert into snapshot values ($1, 'f', 1, 'h', '{}', 'd')"
+    with refused:
+        await role.execute(row, f"{foreign}-1")
+    async with undone(role):
+        for category in DECLARED[service].publishes:
+            await role.execute(row, f"{category}-1")
 
 
 async def test_statements_beyond_its_rights_are_refused(role: Role, service: str) -> None:
