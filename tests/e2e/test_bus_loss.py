@@ -18,7 +18,7 @@ import httpx
 import pytest
 from nats.aio.client import Client
 
-from autopilot.stack.config import SERVICE_ROLE, SERVICES
+from autopilot.stack.config import READER_ROLE, SERVICES
 from contracts.catalogue import registry
 from contracts.message import Recorded
 from libs.eventstore.postgres import PostgresStore
@@ -60,7 +60,7 @@ def submit(stack: Stack, count: int) -> list[str]:
 
 
 def dsn(stack: Stack) -> str:
-    return f"postgresql://{SERVICE_ROLE}:{stack.secret('postgres-service')}@127.0.0.1:{stack.state['ports']['postgres']}/autopilot"
+    return f"postgresql://{READER_ROLE}:{stack.secret('postgres-reader')}@127.0.0.1:{stack.state['ports']['postgres']}/autopilot"
 
 
 async def record(stack: Stack) -> list[Recorded]:

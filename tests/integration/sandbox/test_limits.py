@@ -75,7 +75,8 @@ async def test_a_fork_bomb_is_bounded(shell: Shell, marker: str, processes: Find
     bomb = f"bomb() {{ sleep {marker} & bomb | bomb & }}; bomb; sleep {marker}"
     outcome, _ = await shell(bomb, limits=Limits(processes=40, wall_s=3))
 
-    assert outcome.ended in (Ended.PROCESSES, Ended.WALL, Ended.EXITED)
+    # On a busy machine many are there before anybody looks, and then it is their memory that is seen first.
+    assert outcome.ended in (Ended.PROCESSES, Ended.MEMORY, Ended.WALL, Ended.EXITED)
     assert processes(marker) == []
 
 
