@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets as random_source
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import msgspec
 
 from autopilot.stack.config import SERVICES
 from autopilot.stack.errors import SecretsError
+
+#: Mode of a file for its owner's eyes.
+_PRIVATE = 0o600
 
 ADMIN, AUDITOR, OBSERVER = "admin", "auditor", "observer"
 #: Users of the bus.
@@ -120,7 +124,9 @@ def _read(path: Path) -> str:
     value = path.read_text(encoding="ascii").strip()
     if not value:
         raise SecretsError(f"{path} is empty; remove it to have a new one made")
-    path.chmod(0o600)
+    # Only where it is needed: a container reads what it was dealt from a volume that it cannot write.
+    if stat.S_IMODE(path.stat().st_mode) != _PRIVATE:
+        path.chmod(_PRIVATE)
     return value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 from pathlib import Path
 
@@ -60,3 +61,15 @@ def test_a_token_that_was_never_made_is_said_so(tmp_path: Path) -> None:
 def test_printing_them_shows_none(tmp_path: Path) -> None:
     stored = secrets.load_or_create(tmp_path / "secrets")
     assert stored.api_token not in repr(stored)
+
+
+def test_what_was_dealt_can_be_read_where_nothing_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets.load_or_create(tmp_path / "secrets")
+
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "chmod", read_only)
+    assert len(secrets.reader_password(tmp_path / "secrets")) == 64
