@@ -135,7 +135,7 @@ class MemoryStore:
                 raise ConflictError(f"projection {append.generation.projection}", number)
         # By name, as Postgres does: of several reasons to refuse, both give the same one.
         for mark in sorted(append.inbox, key=lambda mark: (mark.consumer, mark.stream)):
-            if self._inbox.get((mark.consumer, mark.stream), 0) != mark.before:
+            if self.inbox(mark.consumer, mark.stream) != mark.before:
                 raise DuplicateDeliveryError(mark.consumer, mark.stream)
         for before, _ in sorted(sealed.heads, key=lambda heads: heads[0].stream):
             head = self._heads.get(before.stream, StreamHead(stream=before.stream))
@@ -267,22 +267,21 @@ class MemoryStore:
 
     async def handled(self, consumer: str, stream: str) -> int:
         """Return the last version of a stream that a consumer has handled."""
-        return self._inbox.get((consumer, stream), 0)
+        return self.inbox(consumer, stream)
 
     async def unhandled(self, consumer: str, types: Sequence[str], *, among: int = 5_000) -> list[Recorded]:
         """Read what a consumer has not handled of the newest events."""
         return [
             event
             for event in self._in_order()[-among:]
-            if (not types or event.type in types)
-            and event.version > self._inbox.get((consumer, event.stream), 0)
+            if (not types or event.type in types) and event.version > self.inbox(consumer, event.stream)
         ]
 
     async def due(self, consumer: str, arrivals: Sequence[Arrival], types: Sequence[str]) -> list[Due]:
         """Look up for each arrival what the consumer has handled and what it has missed."""
         found: list[Due] = []
         for arrival in arrivals:
-            handled = self._inbox.get((consumer, arrival.stream), 0)
+            handled = self.inbox(consumer, arrival.stream)
             after = max(handled, arrival.after)
             missed: list[Recorded] = []
             if after < arrival.version - 1:
@@ -310,7 +309,7 @@ class MemoryStore:
         return [self._recorded[position] for position in self._positions[first:last]]
 
     def inbox(self, consumer: str, stream: str) -> int:
-        """Return the last version that a consumer has handled; for the auditor."""
+        """Return the last version that a consumer has handled, without waiting."""
         return self._inbox.get((consumer, stream), 0)
 
     def in_outbox(self, position: int) -> bool:
@@ -411,7 +410,7 @@ class MemoryStore:
         for event in self._in_order():
             if Cursor(xid=event.xid, position=event.position) <= switch.upto:
                 inside[event.stream] = event.version
-            elif event.version <= self._inbox.get((switch.consumer, event.stream), 0):
+            elif event.version <= self.inbox(switch.consumer, event.stream):
                 return False
         self._projections[switch.name] = Projection(
             name=switch.name, generation=switch.to, version=switch.version, views=switch.views
@@ -428,7 +427,7 @@ class MemoryStore:
                 event.stream
                 for event in self._in_order()
                 if Cursor(xid=event.xid, position=event.position) <= upto
-                and event.version > self._inbox.get((consumer, event.stream), 0)
+                and event.version > self.inbox(consumer, event.stream)
             }
         )
 
