@@ -28,8 +28,6 @@ from libs.runtime.work import Work
 
 log = structlog.get_logger(__name__)
 
-#: Messages in a batch from which on it is worth while to wait for more.
-MANY = 8
 #: Seconds a fetch waits for its first message.
 FETCH_S = 1.0
 #: Seconds that another replica has to take what only a newer release understands, again and again, before it is buried.
@@ -53,7 +51,7 @@ class Consumption:
         await self.catch_up()
         while True:
             taken = await self.step(FETCH_S)
-            await asyncio.sleep(self._consumer.gather_s if MANY <= taken < self._consumer.batch else 0)
+            await asyncio.sleep(self._consumer.gather_s if 0 < taken < self._consumer.batch else 0)
 
     async def catch_up(self) -> int:
         """Handle what the end of the record holds for this durable, and return how much that was.

@@ -45,8 +45,8 @@ class Consumer:
     patience_s: float = DECISION_S
     #: Messages taken at once at most. Each batch is one look at the inbox and one append.
     batch: int = 128
-    #: Seconds left between batches while many messages come, for a consumer on which no task waits: fewer and larger
-    #: batches cost less, most of all where they write the same documents again and again.
+    #: Seconds left between batches, for a consumer on which no task waits: fewer and larger batches cost less, most of
+    #: all where they write the same documents again and again, and leave the processors to those on whom tasks wait.
     gather_s: float = 0.0
 
     async def handle(self, event: Recorded, work: Work) -> Outcome | None:

@@ -48,7 +48,7 @@ export function incidentPart(incident) {
 function reproduction(incident) {
   if (!incident.filed_at) return "The directory that reproduces it is being written and tried.";
   const tried = incident.reproduction;
-  const gave = tried && [h("b", {}, GAVE[tried.gave] ?? tried.gave), tried.detail && `: ${tried.detail}`, ". "];
+  const gave = tried && [h("b", {}, GAVE[tried.gave] ?? tried.gave), tried.detail && `: ${tried.detail.replace(/\.$/, "")}`, ". "];
   return incident.reproducible
     ? [gave, "The path is below the data directory:"]
     : [gave, "Not reproducible by itself; what is known is in ", h("code", {}, incident.path), "."];
