@@ -44,7 +44,7 @@ from libs.eventstore.store import (
 #: Seconds after which a follower looks by itself.
 POLL_S = 0.25
 #: Seconds in which commits share one hint to followers.
-ANNOUNCE_S = 0.02
+ANNOUNCE_S = 0.05
 #: How often an append is tried that Postgres chose as the victim of a deadlock.
 DEADLOCK_TRIES = 4
 #: Rows read at once where a stream is verified.
