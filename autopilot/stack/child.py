@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import subprocess
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
@@ -14,13 +13,13 @@ import structlog
 
 from autopilot.stack import processes, status
 from autopilot.stack.errors import StackError
-from autopilot.stack.exits import wait_for_exit
+from autopilot.stack.exits import Process, wait_for_exit
 from autopilot.stack.logs import Pump, RotatedLog
 from autopilot.stack.restart import RestartPolicy, Restarts
-from autopilot.stack.spare import Spare
 from autopilot.stack.spawn import spawn
 from autopilot.stack.status import ProcessState, ProcessStatus
 from autopilot.stack.watchdog import Watchdog
+from autopilot.stack.zygote import Zygote
 
 _log = structlog.get_logger(__name__)
 
@@ -49,7 +48,7 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
     orphan_signal: signal.Signals = signal.SIGKILL
     #: Give it an unprivileged user when the supervisor is root.
     never_root: bool = False
-    #: Arguments by which a process in reserve becomes this child; empty where none can.
+    #: Arguments by which a fork of the zygote becomes this child; empty where none can.
     orders: tuple[str, ...] = ()
 
 
@@ -64,10 +63,10 @@ class Keeper:
         watchdog: Watchdog,
         policy: RestartPolicy,
         on_change: Callable[[str, ProcessState], None],
-        spare: Spare | None = None,
+        zygote: Zygote | None = None,
     ) -> None:
         self.child = child
-        self._spare = spare
+        self._zygote = zygote
         #: Set while the child is ready.
         self.ready = asyncio.Event()
         #: Set when it will not be started again: stopped or given up.
@@ -78,7 +77,7 @@ class Keeper:
         self._on_change = on_change
         self._output = RotatedLog(child.log_file)
         self._stopping = asyncio.Event()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self._ready_since: float | None = None
         self.status = ProcessStatus(pid=None, state="waiting", restarts=0, since=status.now())
 
@@ -135,10 +134,16 @@ class Keeper:
             if self._stopping.is_set():
                 # `stop` found no process to signal while the above was waiting: none may appear now.
                 return "stopped before its start", False
-            process = self._spawn()
+            process = await self._spawn()
         except (OSError, StackError) as error:
             return str(error), False
         assert process.stdout is not None
+        if self._stopping.is_set():
+            # Nor after that.
+            process.kill()
+            process.wait()
+            process.stdout.close()
+            return "stopped at its start", False
         seen = processes.identity(process.pid) or ""
         self._process = process
         self._ready_since = None
@@ -161,11 +166,13 @@ class Keeper:
         refusal = None if probing.cancelled() else probing.result()
         return refusal or _describe(code), refusal is not None
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        """Start the child, as the process in reserve after a crash; raises `OSError`."""
+    async def _spawn(self) -> Process:
+        """Start the child, as a fork of the zygote where that is possible; raises `OSError`."""
         child, mark = self.child, f"{self._mark}{self.status.restarts}"
-        if self._spare and child.orders and (process := self._spare.take(child.orders, child.env, mark)):
-            return process
+        if self._zygote and child.orders:
+            forked = await self._zygote.fork(child.orders, child.env, child.cwd, mark)
+            if forked is not None:
+                return forked
         return spawn(
             child.argv,
             env=child.env,
@@ -175,7 +182,7 @@ class Keeper:
             never_root=child.never_root,
         )
 
-    async def _clear(self, process: subprocess.Popen[bytes], seen: str) -> None:
+    async def _clear(self, process: Process, seen: str) -> None:
         """Kill what the ended process has left: its group, its marked descendants, its own kind of remains."""
         if process.poll() is None:
             # Only when this task is being cancelled: the child is still running.
@@ -192,7 +199,7 @@ class Keeper:
             with contextlib.suppress(OSError, StackError):
                 await self.child.reclaim()
 
-    async def _probe(self, process: subprocess.Popen[bytes], seen: str) -> str | None:
+    async def _probe(self, process: Process, seen: str) -> str | None:
         """Ask until the child is ready; returns a reason if it says that it never will be, and kills it."""
         while True:
             try:

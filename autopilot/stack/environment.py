@@ -50,8 +50,8 @@ def for_service(
     }
 
 
-def for_spare(caller: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Build the environment of a process that does not know yet which service it is: how to load, and no credential."""
+def for_zygote(caller: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Build the environment of the process that services are forked from: how to load, and no credential."""
     return {**base(caller), **_python()}
 
 

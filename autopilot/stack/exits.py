@@ -4,12 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
+from typing import IO, Protocol
 
 _POLL_S = 0.05
 
 
-async def wait_for_exit(process: subprocess.Popen[bytes]) -> int:
+class Process(Protocol):
+    """A child of this process, as `subprocess.Popen` has it."""
+
+    @property
+    def pid(self) -> int:
+        """Its id, nobody else's until its end was collected."""
+        ...
+
+    @property
+    def stdout(self) -> IO[bytes] | None:
+        """The pipe of its output."""
+        ...
+
+    def poll(self) -> int | None:
+        """Return the exit code (negative: the signal), None before the end."""
+        ...
+
+    def wait(self) -> int:
+        """Block until the end and return the exit code."""
+        ...
+
+    def kill(self) -> None:
+        """Send SIGKILL; nothing if it has ended."""
+        ...
+
+
+async def wait_for_exit(process: Process) -> int:
     """Wait until the process has ended and return its exit code (negative: the signal)."""
     # A thread per child (`to_thread(process.wait)`) would use up the default pool: six threads on two cores, nine
     # children.

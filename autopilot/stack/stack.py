@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import secrets as random_source
+import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 
@@ -31,22 +32,20 @@ from autopilot.stack.lock import InstanceLock
 from autopilot.stack.ports import PortBlock, busy
 from autopilot.stack.progress import WHOLE, Report, reported, silent
 from autopilot.stack.secrets import ADMIN, Secrets
-from autopilot.stack.spare import Spare
 from autopilot.stack.status import ProcessState, StackState, StackStatus
 from autopilot.stack.supervisor import Supervisor
 from autopilot.stack.topology import PART as TOPOLOGY
 from autopilot.stack.topology import TopologyKeeper, outcome_of
 from autopilot.stack.watchdog import Watchdog
+from autopilot.stack.zygote import Zygote
 
 _log = structlog.get_logger(__name__)
 
 _READY_TIMEOUT_S = 60.0
 _MIGRATION_TIMEOUT_S = 120.0
 
-#: Seconds after a restart until another process is put in reserve.
-_SPARE_AFTER_S = 1.0
-
 MIGRATIONS = "migrations"
+ZYGOTE = "zygote"
 
 
 class Hooks(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +88,7 @@ class Stack:
         self._supervisor: Supervisor | None = None
         self._topology: TopologyKeeper | None = None
         self._journal: JournalKeeper | None = None
-        self._spare: Spare | None = None
+        self._zygote: Zygote | None = None
         #: What was acquired, given back in reverse order.
         self._cleanups = contextlib.AsyncExitStack()
         self._publish_due = False
@@ -161,6 +160,9 @@ class Stack:
             sockets = await self._take_directory()
             credentials = secrets.load_or_create(self.config.secrets_dir)
             supervisor, keeper = self._supervise(credentials, sockets)
+            if self._zygote is not None:
+                # It loads while the servers start.
+                self._zygote.start()
             await _together(
                 self._start_postgres(supervisor, credentials, sockets, report),
                 self._start_child(supervisor, NATS, report),
@@ -179,7 +181,6 @@ class Stack:
                 _log.warning("migration_not_finished", error=error)
             self._state = "ready"
             self._publish()
-            self._prepare_spare()
 
     async def _finish_migration(self, dsn: str) -> None:
         if waiting := await self._hooks.finish_migration(dsn):
@@ -216,9 +217,16 @@ class Stack:
         config, plain = self.config, environment.base()
         bus_file = nats.prepare(config, self._hooks.nats_users(credentials.nats))
         services = [self._make_service(name, config, credentials) for name in SERVICES]
-        if any(child.orders for child in services):
-            self._spare = Spare(self._run_id, self._watchdog, config.data_dir)
-            self._cleanups.callback(self._spare.stop)
+        modules = [module for child in services for module in child.orders]
+        if modules and sys.platform == "linux":
+            self._zygote = Zygote(
+                modules,
+                run_id=self._run_id,
+                watchdog=self._watchdog,
+                cwd=config.data_dir,
+                log_file=config.log_file(ZYGOTE),
+            )
+            self._cleanups.push_async_callback(self._zygote.stop)
         supervisor = Supervisor(
             [
                 postgres.child(config, credentials, plain, sockets),
@@ -228,7 +236,7 @@ class Stack:
             run_id=self._run_id,
             watchdog=self._watchdog,
             on_change=self._child_changed,
-            spare=self._spare,
+            zygote=self._zygote,
         )
         self._cleanups.push_async_callback(supervisor.stop)
         url, password = f"nats://{HOST}:{config.ports[NATS]}", credentials.nats[ADMIN]
@@ -295,14 +303,7 @@ class Stack:
     def _child_changed(self, name: str, state: ProcessState) -> None:
         if name == NATS and state == "ready" and self._topology is not None:
             self._topology.soon()
-        if state == "ready" and self._state == "ready":
-            # Not beside the start of whatever has just crashed.
-            asyncio.get_running_loop().call_later(_SPARE_AFTER_S, self._prepare_spare)
         self._publish_soon()
-
-    def _prepare_spare(self) -> None:
-        if self._spare is not None:
-            self._spare.prepare()
 
     def _publish_soon(self) -> None:
         # Many changes of one turn of the loop become one file.

@@ -10,9 +10,9 @@ from autopilot.stack.child import Child, Keeper
 from autopilot.stack.errors import PartFailedError
 from autopilot.stack.logs import tail
 from autopilot.stack.restart import RestartPolicy
-from autopilot.stack.spare import Spare
 from autopilot.stack.status import ProcessState, ProcessStatus
 from autopilot.stack.watchdog import Watchdog
+from autopilot.stack.zygote import Zygote
 
 
 class Supervisor:
@@ -26,7 +26,7 @@ class Supervisor:
         watchdog: Watchdog,
         on_change: Callable[[str, ProcessState], None],
         policy: RestartPolicy | None = None,
-        spare: Spare | None = None,
+        zygote: Zygote | None = None,
     ) -> None:
         self._keepers = {
             child.name: Keeper(
@@ -35,7 +35,7 @@ class Supervisor:
                 watchdog=watchdog,
                 policy=policy or RestartPolicy(),
                 on_change=on_change,
-                spare=spare,
+                zygote=zygote,
             )
             for child in children
         }

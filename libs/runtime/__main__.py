@@ -1,6 +1,6 @@
 """`python -m libs.runtime services.gate.app` runs the service that the module names, in the manner of uvicorn.
 
-`--spare` instead of a module is a process in reserve; see `libs/runtime/spare.py`.
+`--zygote` instead of a module is the process that services are forked from; see `libs/runtime/zygote.py`.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import uvloop
 
 from libs.runtime.config import ConfigError, read
 from libs.runtime.runner import Runner
-from libs.runtime.spare import FLAG, become
+from libs.runtime.zygote import FLAG, serve
 from libs.telemetry.log import configure
 
 
 def main() -> int:
     """Run one service process."""
-    if sys.argv[1:2] == [FLAG] and not become(sys.argv[2:]):
+    if sys.argv[1:2] == [FLAG] and not serve(sys.argv[2:]):
         return 0
     if len(sys.argv) != 2:
         print(
