@@ -86,7 +86,7 @@ class Zygote:
         self._restarts = Restarts(policy or RestartPolicy())
         self._process: subprocess.Popen[bytes] | None = None
         self._requests: socket.socket | None = None
-        #: Set while it can fork, and when there will be none any more.
+        #: Not set while one is loading.
         self._settled = asyncio.Event()
         self._forking = asyncio.Lock()
         self._keeper: asyncio.Task[None] | None = None
@@ -134,18 +134,17 @@ class Zygote:
     async def _keep(self) -> None:
         number = 0
         clock = asyncio.get_running_loop().time
-        try:
-            while True:
-                number += 1
-                began = clock()
-                reason = await self._run_once(f"{self._mark}{number}")
-                delay = self._restarts.after_crash(clock(), began)
-                _log.warning("zygote_ended", reason=reason, restart_in_s=delay)
-                if delay is None:
-                    return
-                await asyncio.sleep(delay)
-        finally:
+        while True:
+            number += 1
+            began = clock()
+            self._settled.clear()
+            reason = await self._run_once(f"{self._mark}{number}")
             self._settled.set()
+            delay = self._restarts.after_crash(clock(), began)
+            _log.warning("zygote_ended", reason=reason, restart_in_s=delay)
+            if delay is None:
+                return
+            await asyncio.sleep(delay)
 
     async def _run_once(self, mark: str) -> str:
         """Run one process to its end and return how it ended."""
@@ -170,10 +169,9 @@ class Zygote:
             try:
                 if await asyncio.get_running_loop().sock_recv(ours, 16):
                     self._requests = ours
-                    self._settled.set()
+                self._settled.set()
                 return f"exit code {await wait_for_exit(process)}"
             finally:
-                self._settled.clear()
                 self._requests = self._process = None
                 process.kill()
                 process.wait()

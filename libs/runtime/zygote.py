@@ -25,6 +25,15 @@ import msgspec
 FLAG = "--zygote"
 READY = b"ready"
 
+#: What a service would load only when it starts to serve.
+_LATE = (
+    "encodings.idna",
+    "pydantic.v1",
+    "uvicorn.lifespan.off",
+    "uvicorn.protocols.http.h11_impl",
+    "uvicorn.protocols.websockets.auto",
+)
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -48,9 +57,8 @@ def serve(modules: Sequence[str]) -> bool:
     """
     # A collection would write into every object, and what has been written to is shared no longer.
     gc.disable()
-    for module in modules:
+    for module in (*_LATE, *modules):
         importlib.import_module(module)
-    gc.collect()
     gc.freeze()
     if (threads := len(os.listdir("/proc/self/task"))) != 1:
         raise RuntimeError(f"a process of {threads} threads cannot be forked safely")
