@@ -98,7 +98,8 @@ def child(config: StackConfig, configuration_file: Path, env: Mapping[str, str])
     return Child(
         name=NATS,
         argv=(str(program()), "-c", str(configuration_file)),
-        env=env,
+        # Go collects garbage when the heap has grown by half, not when it has doubled.
+        env={**env, "GOGC": "50"},
         cwd=config.nats_dir,
         log_file=config.log_file(NATS),
         ready=ready,

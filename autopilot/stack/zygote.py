@@ -184,7 +184,7 @@ class Zygote:
 async def _fork(requests: socket.socket, orders: bytes) -> Forked:
     """Ask for a process and give it its orders. Raises OSError, and ValueError where there is no answer."""
     reading, writing = os.pipe()
-    output = open(reading, "rb", buffering=0)  # noqa: SIM115 - the caller's from here on
+    output = os.fdopen(reading, "rb", 0)
     ours, theirs = socket.socketpair()
     try:
         with ours, _adopting():
@@ -192,8 +192,9 @@ async def _fork(requests: socket.socket, orders: bytes) -> Forked:
             with theirs:
                 socket.send_fds(requests, [b"+"], [theirs.fileno(), writing])
             pid = int(await asyncio.get_running_loop().sock_recv(ours, 32))
+            forked = Forked(pid, output)
             # Raises ChildProcessError if it is not ours.
-            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            forked.poll()
             # One that has ended already is found by whoever waits for it.
             with contextlib.suppress(ConnectionError):
                 ours.sendall(orders)
@@ -202,7 +203,7 @@ async def _fork(requests: socket.socket, orders: bytes) -> Forked:
         raise
     finally:
         os.close(writing)
-    return Forked(pid, output)
+    return forked
 
 
 @contextlib.contextmanager

@@ -73,7 +73,9 @@ class Runner:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         async with AsyncExitStack() as stack:
-            store = await PostgresStore.connect(self._config.postgres_dsn, self._service.registry)
+            store = await PostgresStore.connect(
+                self._config.postgres_dsn, self._service.registry, pool_size=self._service.connections
+            )
             stack.push_async_callback(store.close)
             bus = await JetStreamBus.connect(
                 self._config.nats_url,

@@ -114,6 +114,8 @@ class Service:
     projection: Projection | None = None
     #: The lease each process of the service needs: one for all (a leader) or one per replica.
     lease_per_replica: bool = False
+    #: Statements that it has in Postgres at once; others wait. Each is a server process of 5 to 8 MiB.
+    connections: int = 2
     #: Whether it may list dead letters on the bus.
     reads_dead_letters: bool = False
     #: Read models (the `view` of `Work.document`) that it keeps; to other services they do not exist.

@@ -19,6 +19,8 @@ service = Service(
     ),
     assemble=assemble,
     routes=routes,
+    # People's questions may take seconds; neither the projection nor the lease waits for them.
+    connections=4,
     workers=(let_clients_go,),
     reads_dead_letters=True,
     views=("active", "alert", "card", "disk", "incident", "limit", "mode", "open_alert", "task"),
