@@ -6,9 +6,10 @@ import asyncio
 import os
 import re
 import signal
+import subprocess
 import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,12 +17,13 @@ import pytest
 
 from autopilot.stack import processes
 from autopilot.stack.child import Child
+from autopilot.stack.config import SERVICES, module_of
 from autopilot.stack.lock import InstanceLock
 from autopilot.stack.restart import RestartPolicy
 from autopilot.stack.supervisor import Supervisor
 from autopilot.stack.watchdog import Watchdog
 from autopilot.stack.zygote import Zygote
-from tests.integration.stack.fakes import eventually, running
+from tests.integration.stack.fakes import PROGRAMS, eventually, running
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere services are started one by one")
 
@@ -87,14 +89,14 @@ class Told(msgspec.Struct):
 class Bench:
     """Supervised children that a zygote forks."""
 
-    def __init__(self, folder: Path, lock: InstanceLock) -> None:
+    def __init__(self, folder: Path, lock: InstanceLock, modules: Sequence[str] = ("loaded",)) -> None:
         self.folder, self.run = folder, f"test-{os.getpid()}"
         self.watchdog = Watchdog(self.run, lock.fd)
         self.watchdog.start()
         (folder / "loaded.py").write_text(LOADED)
         (folder / "pretended.py").write_text(SERVICE)
         self.zygote = Zygote(
-            ["loaded"],
+            modules,
             run_id=self.run,
             watchdog=self.watchdog,
             cwd=folder,
@@ -150,24 +152,37 @@ class Bench:
         self.supervisor.start(names)
         return [await self.told(name) for name in names]
 
+    async def stop(self) -> None:
+        await self.supervisor.stop()
+        await self.zygote.stop()
+        await self.watchdog.stop()
+
 
 async def _yes() -> bool:
     return True
 
 
 @pytest.fixture
-async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the zygote find this project and what the tests write."""
     monkeypatch.setattr(
         "autopilot.stack.environment._python",
         lambda: {"PYTHONPATH": f"{Path(processes.__file__).parents[2]}:{tmp_path}"},
     )
-    lock = await InstanceLock.acquire(tmp_path / "lock")
+
+
+@pytest.fixture
+async def lock(tmp_path: Path) -> AsyncIterator[InstanceLock]:
+    held = await InstanceLock.acquire(tmp_path / "lock")
+    yield held
+    held.release()
+
+
+@pytest.fixture
+async def bench(tmp_path: Path, paths: None, lock: InstanceLock) -> AsyncIterator[Bench]:
     made = Bench(tmp_path, lock)
     yield made
-    await made.supervisor.stop()
-    await made.zygote.stop()
-    await made.watchdog.stop()
-    lock.release()
+    await made.stop()
 
 
 async def test_a_fork_is_what_a_process_started_by_itself_would_be(bench: Bench) -> None:
@@ -187,6 +202,34 @@ async def test_a_fork_is_what_a_process_started_by_itself_would_be(bench: Bench)
         # Loaded once, by the zygote.
         assert told.loader == bench.zygote.pid
     assert not set(one.chance) & set(another.chance)
+
+
+async def test_what_services_load_opens_nothing_and_starts_nothing(
+    tmp_path: Path, paths: None, lock: InstanceLock
+) -> None:
+    bench = Bench(tmp_path, lock, ["loaded", *map(module_of, SERVICES)])
+    try:
+        (told,) = await bench.start("one")
+        assert (told.loader, told.open, told.threads) == (bench.zygote.pid, 0, 1)
+    finally:
+        await bench.stop()
+
+
+async def test_a_killed_supervisor_takes_zygote_and_forks_with_it_even_without_the_watchdog(
+    tmp_path: Path,
+) -> None:
+    supervisor = subprocess.Popen(
+        [sys.executable, PROGRAMS / "run_forked.py", tmp_path], stdout=subprocess.PIPE
+    )
+    assert supervisor.stdout is not None
+    watchdog, zygote, fork = map(int, (await asyncio.to_thread(supervisor.stdout.readline)).split())
+    os.kill(supervisor.pid, signal.SIGSTOP)
+    os.kill(watchdog, signal.SIGKILL)
+    supervisor.kill()
+    supervisor.wait()
+    supervisor.stdout.close()
+    await eventually(lambda: not running(fork), "the end of the fork")
+    await eventually(lambda: not running(zygote), "the end of the zygote")
 
 
 async def test_tools_of_the_machine_see_it_under_its_own_name(bench: Bench) -> None:
