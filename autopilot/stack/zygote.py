@@ -86,7 +86,7 @@ class Zygote:
         self._restarts = Restarts(policy or RestartPolicy())
         self._process: subprocess.Popen[bytes] | None = None
         self._requests: socket.socket | None = None
-        #: Not set while one is loading.
+        #: Set where waiting is of no use: one has loaded, or could not.
         self._settled = asyncio.Event()
         self._forking = asyncio.Lock()
         self._keeper: asyncio.Task[None] | None = None
@@ -139,10 +139,10 @@ class Zygote:
             began = clock()
             self._settled.clear()
             reason = await self._run_once(f"{self._mark}{number}")
-            self._settled.set()
             delay = self._restarts.after_crash(clock(), began)
             _log.warning("zygote_ended", reason=reason, restart_in_s=delay)
             if delay is None:
+                self._settled.set()
                 return
             await asyncio.sleep(delay)
 
@@ -161,6 +161,7 @@ class Zygote:
                         stdin=theirs.fileno(),
                     )
                 except OSError as error:
+                    self._settled.set()
                     return str(error)
             assert process.stdout is not None
             self._process = process
@@ -172,6 +173,9 @@ class Zygote:
                 self._settled.set()
                 return f"exit code {await wait_for_exit(process)}"
             finally:
+                if self._requests is not None:
+                    # Whoever asks now waits for the next one: loading twice at once would take both twice as long.
+                    self._settled.clear()
                 self._requests = self._process = None
                 process.kill()
                 process.wait()
