@@ -21,10 +21,13 @@ import time
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
+
+from libs.messaging.accounts import accounts
 from libs.messaging.admin import Changes, ensure_topology
 from libs.messaging.bus import BusUnavailableError, RefusedError
 from libs.messaging.connection import ApiError, Connection
-from libs.messaging.topology import ADMIN, Topology
+from libs.messaging.topology import ADMIN, Topology, User
 
 PASSWORD = "for tests only"
 IMAGE = "nats:2-alpine"
@@ -60,25 +63,17 @@ class Server(Protocol):
 
 def configuration(topology: Topology, *, host: str, port: int, store: str) -> str:
     """Write a server's configuration; it is JSON, which the server reads and which escapes every value."""
-    users = [
-        {
-            "user": user.name,
-            "password": PASSWORD,
-            # An empty allow list would mean no restriction at all.
-            "permissions": {
-                kind: {"allow": list(subjects)} if subjects else {"deny": [">"]}
-                for kind, subjects in (("publish", user.publish), ("subscribe", user.subscribe))
-            },
-        }
-        for user in topology.users
-    ]
     settings = {
         "host": host,
         "port": port,
         "jetstream": {"store_dir": store, "max_file_store": 4 * 1024**3},
-        "authorization": {"users": users},
+        "accounts": accounts([_Login(**msgspec.structs.asdict(user)) for user in topology.users]),
     }
     return json.dumps(settings)
+
+
+class _Login(User, frozen=True, kw_only=True):
+    password: str = PASSWORD
 
 
 class EmbeddedServer:
