@@ -232,6 +232,8 @@ class TestNats:
         connection = await self.admin()
         try:
             for stream in self.topology.streams:
+                # First, because in a container a stream made right after its removal came back with the old messages.
+                await connection.request(f"$JS.API.STREAM.PURGE.{stream.name}", type_=dict[str, Any])
                 await connection.request(f"$JS.API.STREAM.DELETE.{stream.name}", type_=dict[str, Any])
         except (ApiError, RefusedError):
             # It was gone already.
