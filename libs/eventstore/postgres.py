@@ -269,7 +269,9 @@ class PostgresStore:
 
     async def note_rebuild(self, lease: LeaseClaim, name: str, failure: str) -> None:
         """Keep whether a projection can be built anew."""
-        if not await self._fetch("note_rebuild", lease.name, lease.epoch, name, failure):
+        # An error's text may hold what a column cannot; it must be told all the same.
+        told = failure.encode(errors="replace").decode().replace("\0", "?")
+        if not await self._fetch("note_rebuild", lease.name, lease.epoch, name, told):
             raise StaleLeaseError(lease.name, lease.epoch)
 
     async def document(self, view: str, key: str, *, generation: int | None = None) -> Document | None:

@@ -220,6 +220,14 @@ class GenerationCase:
         assert ended.ended is not None
         assert [one for one in await store.conditions(within_s=0) if one.subject == house.name] == []
 
+    async def test_an_error_of_any_text_is_kept_as_a_reason(self, store: Store) -> None:
+        house = House(store)
+        await house.open()
+        await store.note_rebuild(house.claim, house.name, "of no use: \0 \ud800 é")
+        (begun,) = [one for one in await store.conditions(within_s=60) if one.subject == house.name]
+        assert begun.reason.startswith("of no use: ")
+        assert begun.reason.endswith("é")
+
     async def test_what_became_of_a_rebuild_is_said_under_the_lease(self, store: Store) -> None:
         house = House(store)
         await house.open()
