@@ -49,13 +49,13 @@ def choice() -> Choice:
 
 def _missing() -> str:
     """Say what there is not; empty when containers can be started."""
-    import docker
+    from docker.client import DockerClient
     from docker.errors import DockerException, ImageNotFound
 
     try:
         # The client would leave its socket open.
         _knock(os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock")
-        client = docker.from_env(timeout=ENGINE_S)
+        client = DockerClient.from_env(timeout=ENGINE_S)  # type: ignore[no-untyped-call]
     except (DockerException, OSError, ValueError) as error:
         return f"no container engine answers ({_short(error)})"
     try:
