@@ -34,7 +34,11 @@ def nats_users(passwords: Mapping[str, str]) -> list[NatsUser]:
     """Give every user of the topology its password."""
     return [
         NatsUser(
-            name=user.name, password=passwords[user.name], publish=user.publish, subscribe=user.subscribe
+            name=user.name,
+            password=passwords[user.name],
+            publish=user.publish,
+            subscribe=user.subscribe,
+            apart=user.apart,
         )
         for user in topology().users
     ]

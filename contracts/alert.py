@@ -21,7 +21,7 @@ class AlertRaised(_Alert, frozen=True, kw_only=True):
     rule: str
     severity: Severity
     summary: str
-    #: The event that made it fire.
+    #: The event that made it fire; empty for what no event tells of.
     event_id: str
     task_id: str = ""
     #: Names of the sinks that have to be told.
@@ -36,11 +36,13 @@ class AlertDelivered(_Alert, frozen=True, kw_only=True):
 
 
 class AlertDeliveryFailed(_Alert, frozen=True, kw_only=True):
-    """A sink did not take it this time; it is tried again."""
+    """A sink did not say that it took it this time; it is told again under the same id."""
 
     sink: str
     attempts: int
     reason: str
+    #: Whether it may have taken it all the same: the call ended without an answer.
+    unknown: bool = False
 
 
 class AlertResolved(_Alert, frozen=True, kw_only=True):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+
+from libs.testing import servers
 
 # How long an example takes says how busy the machine is, and nothing about what it is an example of.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -17,3 +20,10 @@ structlog.configure(
         structlog.processors.JSONRenderer(default=str),
     ]
 )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which servers there were, where any were needed."""
+    if servers.choice.cache_info().currsize:
+        kind, why = servers.choice()
+        terminalreporter.write_line(f"servers: {kind} ({why})")

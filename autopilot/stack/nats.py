@@ -16,6 +16,7 @@ from autopilot.stack.config import HOST, NATS, NATS_MONITORING, StackConfig
 from autopilot.stack.errors import MissingProgramError
 from autopilot.stack.probe import http_status
 from autopilot.stack.secrets import write_private
+from libs.messaging.accounts import ACCOUNT, accounts
 
 _MAX_PAYLOAD = 8 * 1024 * 1024
 
@@ -30,6 +31,8 @@ class NatsUser(msgspec.Struct, frozen=True, kw_only=True):
     password: str
     publish: tuple[str, ...]
     subscribe: tuple[str, ...]
+    #: Whether it lives in an account of its own.
+    apart: bool = False
 
     def __repr__(self) -> str:
         return f"NatsUser(name={self.name!r})"
@@ -62,27 +65,18 @@ def configuration(config: StackConfig, users: Sequence[NatsUser]) -> str:
             "max_memory_store": 64 * 1024 * 1024,
             "max_file_store": _MAX_STORE,
         },
-        "authorization": {"users": [_user(user) for user in users]},
+        "accounts": accounts(users),
     }
     return json.dumps(settings, indent=2) + "\n"
-
-
-def _user(user: NatsUser) -> dict[str, object]:
-    return {
-        "user": user.name,
-        "password": user.password,
-        "permissions": {"publish": _permission(user.publish), "subscribe": _permission(user.subscribe)},
-    }
-
-
-def _permission(subjects: Sequence[str]) -> dict[str, list[str]]:
-    # An empty allow list would mean no restriction at all.
-    return {"allow": list(subjects)} if subjects else {"deny": [">"]}
 
 
 def prepare(config: StackConfig, users: Sequence[NatsUser]) -> Path:
     """Write the configuration file, readable by its owner alone, and return its path; raises `OSError`."""
     config.nats_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    stored, before = config.nats_dir / "jetstream" / ACCOUNT, config.nats_dir / "jetstream" / "$G"
+    if before.is_dir() and not stored.exists():
+        # From when there was one account, without a name. Left there, the streams would be made anew from the record.
+        before.rename(stored)
     path = config.nats_dir / "nats.conf"
     write_private(path, configuration(config, users))
     return path

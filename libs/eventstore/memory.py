@@ -21,6 +21,7 @@ from libs.eventstore.store import (
     Append,
     Arrival,
     BusEpoch,
+    Condition,
     ConflictError,
     Cursor,
     Document,
@@ -29,6 +30,7 @@ from libs.eventstore.store import (
     DuplicateDeliveryError,
     EventStoreError,
     Lease,
+    LeaseClaim,
     Projection,
     Snapshot,
     StaleLeaseError,
@@ -85,8 +87,10 @@ class MemoryStore:
         self._documents: dict[tuple[str, int, str], Document] = {}
         self._projections: dict[str, Projection] = {}
         self._snapshots: dict[str, Snapshot] = {}
+        #: By kind, subject and beginning.
+        self._conditions: dict[tuple[str, str, datetime], Condition] = {}
         #: The auditor's, in `libs/busaudit/memory.py`.
-        self.epoch = BusEpoch()
+        self._epoch = BusEpoch()
         self.audit: bytes | None = None
         self._xid = 0
         self._appended = asyncio.Event()
@@ -372,7 +376,55 @@ class MemoryStore:
 
     async def bus_epoch(self) -> BusEpoch:
         """Tell the current epoch of the bus."""
-        return self.epoch
+        return self._epoch
+
+    @property
+    def epoch(self) -> BusEpoch:
+        """The current epoch of the bus."""
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, epoch: BusEpoch) -> None:
+        if epoch.epoch > 1 and epoch.epoch != self._epoch.epoch:
+            self._begin("bus_epoch", str(epoch.epoch), epoch.reason)
+        self._epoch = epoch
+        if epoch.sound:
+            self._end("bus_epoch", str(epoch.epoch))
+
+    async def conditions(self, *, within_s: float) -> list[Condition]:
+        """List what has not ended, or ended within so many seconds."""
+        since = self._clock.now() - timedelta(seconds=within_s)
+        found = [one for one in self._conditions.values() if one.ended is None or one.ended > since]
+        return sorted(found, key=lambda one: (one.began, one.kind, one.subject))
+
+    async def note_rebuild(self, lease: LeaseClaim, name: str, failure: str) -> None:
+        """Keep whether a projection can be built anew."""
+        held = self._leases.get(lease.name)
+        if held is None or held.epoch != lease.epoch:
+            raise StaleLeaseError(lease.name, lease.epoch)
+        if failure:
+            self._begin("rebuild_failed", name, failure)
+        else:
+            self._end("rebuild_failed", name)
+
+    def _open_conditions(self, kind: str, subject: str) -> list[Condition]:
+        return [
+            one
+            for one in self._conditions.values()
+            if (one.kind, one.subject, one.ended) == (kind, subject, None)
+        ]
+
+    def _begin(self, kind: str, subject: str, reason: str) -> None:
+        if not self._open_conditions(kind, subject):
+            began = self._clock.now()
+            self._conditions[kind, subject, began] = Condition(
+                kind=kind, subject=subject, began=began, reason=reason
+            )
+
+    def _end(self, kind: str, subject: str) -> None:
+        for one in self._open_conditions(kind, subject):
+            ended = msgspec.structs.replace(one, ended=self._clock.now())
+            self._conditions[one.kind, one.subject, one.began] = ended
 
     async def document(self, view: str, key: str, *, generation: int | None = None) -> Document | None:
         """Read one document."""

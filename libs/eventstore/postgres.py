@@ -25,6 +25,7 @@ from libs.eventstore.store import (
     Append,
     Arrival,
     BusEpoch,
+    Condition,
     ConflictError,
     Cursor,
     Document,
@@ -32,6 +33,7 @@ from libs.eventstore.store import (
     DuplicateDeliveryError,
     EventStoreError,
     Lease,
+    LeaseClaim,
     Projection,
     Snapshot,
     StaleLeaseError,
@@ -260,6 +262,17 @@ class PostgresStore:
         """Tell the current epoch of the bus."""
         rows = await self._fetch("bus_epoch")
         return BusEpoch(**dict(rows[0])) if rows else BusEpoch()
+
+    async def conditions(self, *, within_s: float) -> list[Condition]:
+        """List what has not ended, or ended within so many seconds."""
+        return [Condition(**dict(row)) for row in await self._fetch("conditions", within_s)]
+
+    async def note_rebuild(self, lease: LeaseClaim, name: str, failure: str) -> None:
+        """Keep whether a projection can be built anew."""
+        # An error's text may hold what a column cannot; it must be told all the same.
+        told = failure.encode(errors="replace").decode().replace("\0", "?")
+        if not await self._fetch("note_rebuild", lease.name, lease.epoch, name, told):
+            raise StaleLeaseError(lease.name, lease.epoch)
 
     async def document(self, view: str, key: str, *, generation: int | None = None) -> Document | None:
         """Read one document."""

@@ -146,6 +146,28 @@ select name, holder, epoch, until from lease order by name
 -- bus_epoch --
 select epoch, state, reason from bus_epoch order by epoch desc limit 1
 
+-- conditions --
+-- The first epoch begins with the bus as it is: nothing was wrong then.
+select 'bus_epoch' as kind, epoch::text as subject, began, reason, ended from bus_epoch
+where epoch > 1 and (ended is null or ended > clock_timestamp() - make_interval(secs => $1))
+union all
+select 'rebuild_failed', projection, began, reason, ended from rebuild_failure
+where ended is null or ended > clock_timestamp() - make_interval(secs => $1)
+order by began, kind, subject
+
+-- note_rebuild --
+with fence as materialized (
+    select from lease where name = $1 and epoch = $2 for key share
+), mended as (
+    update rebuild_failure set ended = clock_timestamp()
+    where projection = $3 and ended is null and $4 = '' and exists (select from fence)
+), failed as (
+    insert into rebuild_failure (projection, reason)
+    select $3, $4 from fence where $4 <> ''
+    on conflict (projection) where ended is null do nothing
+)
+select from fence
+
 -- document --
 select view, key, data, version, sort from view_document
 where view = $1 and key = $2

@@ -269,6 +269,18 @@ class BusEpoch(msgspec.Struct, frozen=True, kw_only=True):
         return self.state == "sound"
 
 
+class Condition(msgspec.Struct, frozen=True, kw_only=True):
+    """Something critical that no event tells of: it is about what carries or shows the events."""
+
+    #: `bus_epoch` (the bus lost, re-used or invented messages) or `rebuild_failed` (a read model is that of older code).
+    kind: str
+    #: The epoch's number, or the projection's name.
+    subject: str
+    began: datetime
+    reason: str
+    ended: datetime | None = None
+
+
 class Store(Protocol):
     """What the record does; `libs/testing/storecase.py` is the test that every implementation passes."""
 
@@ -379,6 +391,17 @@ class Store(Protocol):
 
     async def bus_epoch(self) -> BusEpoch:
         """Tell the current epoch of the bus; the auditor writes it."""
+        ...
+
+    async def conditions(self, *, within_s: float) -> list[Condition]:
+        """List what has not ended, or ended within so many seconds, in the order of its beginning."""
+        ...
+
+    async def note_rebuild(self, lease: LeaseClaim, name: str, failure: str) -> None:
+        """Keep that a projection cannot be built anew, and why; empty: that its documents are those of this code.
+
+        Raises StaleLeaseError.
+        """
         ...
 
     async def document(self, view: str, key: str, *, generation: int | None = None) -> Document | None:

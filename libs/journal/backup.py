@@ -29,7 +29,9 @@ STATE = {
 }
 #: Tables that are made anew: the outbox from what consumers have not handled, snapshots from events, what the bus holds
 #: by its auditor, the others by the migration.
-MADE_ANEW = frozenset({"outbox", "snapshot", "bus_epoch", "bus_audit", "rights", "schema_file"})
+MADE_ANEW = frozenset(
+    {"outbox", "snapshot", "bus_epoch", "bus_audit", "rebuild_failure", "rights", "schema_file"}
+)
 #: Folders of the data directory that hold what cannot be made again from the record.
 FOLDERS = ("evidence", "incidents", "forge", "mirrors")
 #: Of a git repository: notes about checkouts of runs that a restored stack begins again.

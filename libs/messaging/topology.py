@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from contracts.message import SUBJECT_ROOT, TOKEN
+from libs.messaging.accounts import ASKED_APART, INBOX
 from libs.messaging.bus import ConsumerSpec
 from libs.messaging.deadletter import ROOT as DEADLETTER_ROOT
 from libs.messaging.deadletter import subject_for
@@ -21,8 +22,8 @@ DEADLETTER = "DEADLETTER"
 CONTROL = "CONTROL"
 #: The only user that may change streams and consumers: the supervisor.
 ADMIN = "admin"
-#: For people with a NATS client: hears everything and says nothing. It gets no request of JetStream's either: with one,
-#: a user can have the server's answer sent to any subject, that of an event included.
+#: For people with a NATS client: hears everything, asks JetStream what changes nothing, and says nothing. It is apart:
+#: the server's answers, which go wherever a request says, must not become events.
 OBSERVER = "observer"
 #: Looks at what the bus holds, to compare it with the record; changes nothing.
 AUDITOR = "auditor"
@@ -72,6 +73,8 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     publish: tuple[str, ...]
     subscribe: tuple[str, ...]
+    #: Whether it lives in an account of its own; see `accounts.py`.
+    apart: bool = False
 
 
 class Topology(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +117,7 @@ def derive(services: Iterable[ServiceDeclaration]) -> Topology:
     users = (
         User(name=ADMIN, publish=(">",), subscribe=(">",)),
         _auditor(),
-        User(name=OBSERVER, publish=(), subscribe=(f"{SUBJECT_ROOT}.>", f"{DEADLETTER_ROOT}.>")),
+        _observer(),
         *map(_user, declared),
     )
     return Topology(streams=STREAMS, consumers=consumers, users=users)
@@ -128,6 +131,25 @@ def _auditor() -> User:
         *_READ_DEAD_LETTERS,
     )
     return User(name=AUDITOR, publish=publish, subscribe=(f"{inbox_prefix(AUDITOR)}.>",))
+
+
+def _observer() -> User:
+    """Let people ask what `nats stream info`, `stream ls`, `stream get`, `consumer report` and `consumer info` ask."""
+    of_streams = ("STREAM.INFO", "STREAM.MSG.GET", "DIRECT.GET")
+    asked = (
+        "STREAM.LIST",
+        "STREAM.NAMES",
+        *(f"{what}.{stream}" for stream in (EVENTS, DEADLETTER) for what in of_streams),
+        f"CONSUMER.LIST.{EVENTS}",
+        f"CONSUMER.NAMES.{EVENTS}",
+        f"CONSUMER.INFO.{EVENTS}.*",
+    )
+    return User(
+        name=OBSERVER,
+        publish=tuple(f"{ASKED_APART}{what}" for what in asked),
+        subscribe=(f"{SUBJECT_ROOT}.>", f"{DEADLETTER_ROOT}.>", INBOX),
+        apart=True,
+    )
 
 
 def _user(service: ServiceDeclaration) -> User:
@@ -202,6 +224,7 @@ def render(topology: Topology) -> str:
     for user in topology.users:
         lines += [
             f"user {user.name}",
+            *(["  lives in an account of its own"] if user.apart else ()),
             *(f"  may publish {subject}" for subject in user.publish),
             *(f"  may subscribe {subject}" for subject in user.subscribe),
         ]

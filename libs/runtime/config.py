@@ -41,6 +41,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     config_agent_command: str = ""
     #: Where alerts are posted; empty for the log only.
     config_webhook_url: str = ""
+    #: Key of the service that is paged at critical alerts, empty for none; where, by PagerDuty's Events API v2.
+    config_pager_key: str = ""
+    config_pager_url: str = "https://events.pagerduty.com/v2/enqueue"
     #: How GitHub is reached; see `libs.forge.github.settings`. Nothing set: GitHub is not used.
     config_github_token_file: str = ""
     config_github_app_id: str = ""
@@ -67,6 +70,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             self.session_key,
             self.nats_password,
             self.postgres_dsn,
+            self.config_pager_key,
         )
         return tuple(secret for secret in known if secret)
 

@@ -11,10 +11,11 @@ import msgspec
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 from libs.eventstore.store import ConflictError, StaleLeaseError, StoreUnavailableError, UnrecordableError
+from libs.runtime.metrics import exposition
 from libs.runtime.rebuild import Rebuilder
 from libs.runtime.running import NotLeaderError, Running
 
@@ -104,7 +105,7 @@ def build(running: Running, ready: Callable[[], Awaitable[dict[str, str]]]) -> F
         dependencies=[Depends(bearer(config.scrape_token, config.api_token))],
     )
     async def metrics() -> Response:
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+        return Response(await exposition(running), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/openapi.json", include_in_schema=False, dependencies=[Depends(bearer(config.api_token))])
     async def openapi() -> JSONResponse:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from libs.eventstore.store import EventStoreError
 from libs.runtime.consumption import Consumption
 from libs.runtime.running import Running
 
@@ -28,7 +29,34 @@ class _Runtime(Collector):
             failed.add_metric([consumption.durable], consumption.failed)
         leading = GaugeMetricFamily("autopilot_leading", "Whether this process holds its service's lease.")
         leading.add_metric([], float(self._running.lease is not None))
-        return [handled, failed, leading]
+        return [handled, failed, leading, *self._bus(), *self._rebuild()]
+
+    def _bus(self) -> Iterable[Metric]:
+        if (seen := self._running.bus_epoch) is not None:
+            epoch = GaugeMetricFamily(
+                "autopilot_bus_epoch", "How often the bus has been begun, as the record says."
+            )
+            epoch.add_metric([], seen.epoch)
+            sound = GaugeMetricFamily("autopilot_bus_sound", "Whether the bus holds what it should.")
+            sound.add_metric([], float(seen.sound))
+            yield from (epoch, sound)
+
+    def _rebuild(self) -> Iterable[Metric]:
+        if self._running.rebuilder is not None:
+            failed = GaugeMetricFamily(
+                "autopilot_rebuild_failed", "Whether the read model cannot be built anew."
+            )
+            failed.add_metric([], float(bool(self._running.rebuilder.failure)))
+            yield failed
+
+
+async def exposition(running: Running) -> bytes:
+    """Render everything for a scrape, in the text format, with what only the record knows."""
+    try:
+        running.bus_epoch = await running.store.bus_epoch()
+    except EventStoreError:
+        running.bus_epoch = None
+    return generate_latest()
 
 
 def observe(

@@ -116,6 +116,8 @@ class Rebuilder:
         """Find out what is read, after this process has taken the lead."""
         self._read = await self._look()
         self.paused = self.outdated
+        if not self.outdated:
+            await self._note()
 
     def holds(self, consumer: Consumer) -> bool:
         """Tell whether a consumer must leave its messages where they are for now."""
@@ -157,6 +159,13 @@ class Rebuilder:
             job.seconds = round(loop.time() - started, 3)
             self.paused = self.outdated
         log.info("projection_job_over", projection=self._name, **msgspec.structs.asdict(job))
+        await self._note()
+
+    async def _note(self) -> None:
+        """Keep in the record whether there is a failure that somebody has to be told of; alerting looks there."""
+        if (lease := self._running.lease) is not None:
+            failure = self.failure
+            await self._again(lambda: self._running.store.note_rebuild(lease, self._name, failure))
 
     async def _rebuild(self, job: Job) -> None:
         read, lease = self._in_use()

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, TypeVar
 
 from contracts.message import Recorded
-from libs.eventstore.store import ConflictError, InboxMark, LeaseClaim, Store
+from libs.eventstore.store import BusEpoch, ConflictError, InboxMark, LeaseClaim, Store
 from libs.messaging.bus import Bus
 from libs.runtime.clock import Clock, Ids
 from libs.runtime.config import Config
@@ -44,6 +44,8 @@ class Running:
         self.service, self.config = service, config
         self.store, self.bus, self.clock, self.ids = store, bus, clock, ids
         self.lease: LeaseClaim | None = None
+        #: The bus's epoch as it was read last for somebody who measures; None while the record does not say.
+        self.bus_epoch: BusEpoch | None = None
         #: Keeps the service's read model, if it has one.
         self.rebuilder = Rebuilder(self, service.projection) if service.projection else None
         #: What `Service.assemble` built.

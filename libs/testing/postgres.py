@@ -1,6 +1,6 @@
 """A real Postgres for tests: one server per test process, the schema built once, a database of its own per test.
 
-The server comes from the embedded package, or from a container where `AUTOPILOT_TEST_CONTAINERS=1`. It flushes
+The server runs in a container or comes from the embedded package; `servers.py` says which. It flushes
 nothing to disk and trusts everybody on this machine: for tests only.
 """
 
@@ -26,10 +26,10 @@ from typing import Any, Protocol
 import asyncpg
 
 from libs.eventstore.migrate import migrate
+from libs.testing.servers import POSTGRES_IMAGE, choice
 
 OWNER, SERVICE, SUPERUSER = "autopilot_owner", "autopilot_service", "postgres"
 TEMPLATE = "autopilot_template"
-IMAGE = "postgres:17"
 #: Seconds in which a server must answer.
 READY_S = 60.0
 SETTINGS = {
@@ -137,7 +137,7 @@ class ContainerServer:
         options = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
         # A fixed port: after a kill the container comes back where its clients look for it.
         self._container: Any = (
-            DockerContainer(IMAGE)
+            DockerContainer(POSTGRES_IMAGE)
             .with_env("POSTGRES_HOST_AUTH_METHOD", "trust")
             .with_command(f"postgres {options}")
             .with_bind_ports(5432, self.port)
@@ -231,7 +231,7 @@ class TestPostgres:
 @functools.cache
 def shared() -> TestPostgres:
     """Return this process's server, started at the first call and removed at exit. Call it outside an event loop."""
-    server = ContainerServer() if os.environ.get("AUTOPILOT_TEST_CONTAINERS") == "1" else EmbeddedServer()
+    server = ContainerServer() if choice().kind == "containers" else EmbeddedServer()
     atexit.register(server.dispose)
     postgres = TestPostgres(server)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from autopilot.stack import processes
 from autopilot.stack.config import NATS
+from libs.messaging.accounts import ACCOUNT
 from loadtest.chaos.arena import Arena, ChaosError, until
 from loadtest.chaos.case import Fault, Harm
 from loadtest.chaos.load import Load
@@ -22,7 +23,7 @@ FULL_S = 10.0
 #: Megabytes of the data directory of a case that fills its disk.
 DISK_MB = 600
 JETSTREAM = Path("jetstream")
-EVENTS_STREAM = JETSTREAM / "$G" / "streams" / "EVENTS" / "msgs"
+EVENTS_STREAM = JETSTREAM / ACCOUNT / "streams" / "EVENTS" / "msgs"
 
 
 def damage_bus(spoil: Callable[[Path, random.Random], None], *, running: bool) -> Harm:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 from contracts.alert import AlertRaised
+from libs.eventstore.store import Condition
 from libs.runtime.work import Work
-from services.alerting.domain.alert import LONGEST_PAUSE_S, alert
+from services.alerting.domain.alert import LONGEST_PAUSE_S, AlertCommand, alert
+from services.alerting.domain.conditions import judge_condition
 from services.alerting.domain.rules import Watched, judge
 from services.alerting.ports import Courier, Delivery
 
@@ -19,7 +22,17 @@ async def raise_alert(event: Watched, work: Work) -> None:
     """Let the rules judge an event; an alert becomes true together with the timers that deliver it."""
     assert work.cause is not None, f"{type(event).__name__} did not come from the record"
     courier: Courier = work.parts
-    for command in judge(work.cause, courier.sinks):
+    await _decide(judge(work.cause, courier.sinks), work)
+
+
+async def raise_condition(condition: Condition, work: Work) -> None:
+    """Let an alert follow a condition that the record keeps."""
+    courier: Courier = work.parts
+    await _decide(judge_condition(condition, courier.sinks), work)
+
+
+async def _decide(commands: Iterable[AlertCommand], work: Work) -> None:
+    for command in commands:
         for decided in await work.decide(alert, command.alert_id, command):
             if isinstance(decided, AlertRaised):
                 for sink in decided.sinks:

@@ -22,6 +22,11 @@ class SinkError(Exception):
 class DeliveryError(SinkError):
     """The sink was asked and did not take it, or did not say so in time."""
 
+    def __init__(self, reason: str, *, unknown: bool = False) -> None:
+        super().__init__(f"{reason}; it may have been taken" if unknown else reason)
+        #: Whether it may have taken it all the same: the call ended without an answer.
+        self.unknown = unknown
+
 
 class NotTriedError(SinkError):
     """The sink was not asked, because it has been failing."""

@@ -150,6 +150,7 @@ def test_a_bus_that_loses_everything_costs_no_task_and_repeats_none(own: Stack) 
         epoch = sound(own, 2)
         took = time.monotonic() - began
         print(f"sound again {took:.1f} s after the kill: {epoch}")
+        told(own, epoch)
         for task_id in (*ids, *more):
             assert own.ended(task_id)["phase"] == "done"
     assert any("made anew" in reason for reason in readiness.red), readiness.red
@@ -163,6 +164,29 @@ def test_a_bus_that_loses_everything_costs_no_task_and_repeats_none(own: Stack) 
     until(lambda: not asyncio.run(query(own, UNHEARD)), "the page")
     assert sound(own, 2)["epoch"] == 2
     invented(own)
+
+
+def told(stack: Stack, epoch: dict[str, Any]) -> None:
+    """Somebody was told within five seconds of the moment that the epoch began, though the bus was down then."""
+
+    def look() -> dict[str, Any] | None:
+        alerts = stack.http("alerting", "GET", "/v1/alerts").json()["alerts"]
+        found = [one for one in alerts if one["rule"] == "bus_epoch" and one["resolved_at"]]
+        return found[0] if found else None
+
+    alert = until(look, "the alert about the epoch")
+    assert all(sink["delivered"] for sink in alert["sinks"]), alert
+    events = {
+        event.type: event
+        for event in asyncio.run(record(stack))
+        if event.stream == f"alert-{alert['alert_id']}"
+    }
+    took = (events["alert_delivered"].recorded_at - epoch["began"]).total_seconds()
+    print(f"told {took:.1f} s after the epoch began")
+    assert took < 5.0
+    metrics = stack.http("gate", "GET", "/metrics").text
+    assert "autopilot_bus_epoch 2.0" in metrics
+    assert "autopilot_bus_sound 1.0" in metrics
 
 
 def invented(stack: Stack) -> None:

@@ -49,6 +49,10 @@ class Faults:
     blackouts: int = 0
     #: Processes for which everything takes fifty times as long.
     sluggish: int = 0
+    #: Times that the bus loses something it had confirmed.
+    losses: int = 0
+    #: Whether the auditor looks at the bus; it does where something gets lost, and must find nothing where nothing is.
+    audited: bool = False
 
     def without(self, *names: str) -> Faults:
         """Leave kinds of faults out."""
@@ -88,11 +92,15 @@ _COUNTS = {
 
 
 def draw(dice: random.Random) -> Faults:
-    """Draw the faults of a run: each kind is there in two runs of five."""
+    """Draw the faults of a run: each kind is there in two runs of five, the auditor in one of four."""
     chances = {
         kind: round(most * dice.uniform(0.1, 1.0), 4)
         for kind, most in _CHANCES.items()
         if dice.random() < 0.4
     }
     counts = {kind: dice.randint(1, most) for kind, most in _COUNTS.items() if dice.random() < 0.4}
-    return Faults(**chances, **counts)
+    # Of their own, so that what was drawn before them stays as it was.
+    aside = random.Random(dice.getstate()[1][0])
+    audited = aside.random() < 0.25
+    losses = aside.choice((0, 1, 1, 2, 3)) if audited else 0
+    return Faults(**chances, **counts, losses=losses, audited=audited)

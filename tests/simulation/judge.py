@@ -10,8 +10,10 @@ import msgspec
 
 from contracts.message import Recorded
 from libs.testing import invariants
+from services.alerting.domain.conditions import alert_id
 from services.alerting.domain.rules import judge as rules
 from services.dashboard.handlers import project
+from tests.simulation.process import config
 from tests.system.twin import COMMIT
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 T = TypeVar("T")
+#: Seconds; longer than any run.
+SINCE_EVER_S = 1e6
 
 
 def record(world: World) -> list[Recorded]:
@@ -33,6 +37,7 @@ _CHEAP = (
     invariants.versions_have_no_gap,
     invariants.slots_within_limit,
     invariants.stages_run_only_in_slots,
+    invariants.slots_go_in_turn,
     invariants.runs_are_numbered_once,
     invariants.one_pull_request,
     invariants.done_implies_proof,
@@ -62,6 +67,8 @@ async def judge(world: World, people: Workload, viewer: Viewer, rested: bool) ->
     found += lost_tasks(events, people)
     found += unhandled(events, world)
     found += missing_alerts(events, world)
+    found += await lost_messages(events, world)
+    found += leaked(events, world)
     found += wrong_pull_requests(events, world)
     found += await stale_views(events, world)
     found += [f"a dead letter: {letter.reason} ({letter.stream})" for letter in world.server.letters.values()]
@@ -98,6 +105,37 @@ def missing_alerts(events: Sequence[Recorded], world: World) -> Iterator[str]:
                 yield f"{event.type} of {event.stream} has no alert"
             elif not world.paged[command.alert_id]:
                 yield f"nobody was told of {command.alert_id}"
+
+
+async def lost_messages(events: Sequence[Recorded], world: World) -> list[str]:
+    """Say what is wrong with epochs of the bus: each has an alert that somebody was told of, and follows a loss."""
+    raised = {event.event.alert_id for event in events if event.type == "alert_raised"}
+    resolved = {event.event.alert_id for event in events if event.type == "alert_resolved"}
+    found = []
+    for condition in await world.store.conditions(within_s=SINCE_EVER_S):
+        name = alert_id(condition)
+        if name not in raised or name not in resolved or not world.paged[name]:
+            found.append(
+                f"epoch {condition.subject} has no alert that was told and resolved: {condition.reason}"
+            )
+    if world.store.epoch.epoch > 1 and not world.losing.losses:
+        found.append(f"the bus was made anew though it lost nothing: {world.store.epoch.reason}")
+    return found
+
+
+def leaked(events: Sequence[Recorded], world: World) -> Iterator[str]:
+    """Invariant 12: no secret that the system knows is in an event, on the bus, in a view, or was told to people."""
+    secrets = config("", "", "").secrets
+    places = (
+        ("an event", (msgspec.json.encode((event.event, event.meta)).decode() for event in events)),
+        ("the bus", (f"{message.headers} {message.payload!r}" for message in world.server.messages)),
+        ("a view", (f"{document.data!r}" for document in world.store._documents.values())),
+        ("what was done", world.trace.lines),
+    )
+    for place, texts in places:
+        for text in texts:
+            if any(secret in text for secret in secrets):
+                yield f"{place} holds a secret: {text[:200]}"
 
 
 def wrong_pull_requests(events: Sequence[Recorded], world: World) -> Iterator[str]:

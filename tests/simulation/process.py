@@ -34,14 +34,14 @@ def config(service: str, holder: str, data_dir: str) -> Config:
     return Config(
         service=service,
         data_dir=data_dir,
-        postgres_dsn="",
+        postgres_dsn="postgresql://user:password-of-the-record@nowhere/autopilot",
         nats_url="",
         nats_user=service,
-        nats_password="",
+        nats_password="password-of-the-bus",
         http_port=0,
         api_token=TOKEN,
-        scrape_token="",
-        session_key="session",
+        scrape_token="token-of-the-scrape",
+        session_key="key-of-the-session",
         replica=holder,
     )
 

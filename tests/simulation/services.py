@@ -129,11 +129,11 @@ class Pager:
             world.trace.tell(self._process.name, f"pages {notice.alert_id}")
             world.paged[notice.alert_id] += 1
         if fails:
-            raise DeliveryError("no answer")
+            raise DeliveryError("no answer", unknown=True)
 
 
 async def _alerting(running: Running) -> AlertCourier:
-    return AlertCourier(running, {"pager": Pager(present())})
+    return AlertCourier(running, {"webhook": Pager(present())})
 
 
 class _Workspaces:

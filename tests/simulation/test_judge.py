@@ -8,9 +8,11 @@ import msgspec
 import pytest
 import structlog
 
-from libs.eventstore.store import Cursor
+from libs.eventstore.store import BusEpoch, Cursor
 from libs.testing.virtualtime import VirtualLoop
 from tests.simulation.judge import (
+    leaked,
+    lost_messages,
     lost_tasks,
     missing_alerts,
     record,
@@ -18,6 +20,7 @@ from tests.simulation.judge import (
     unhandled,
     wrong_pull_requests,
 )
+from tests.simulation.process import config
 from tests.simulation.run import Scene, run
 
 #: A seed in which a task that is no simulation gets done, and one raises an alert.
@@ -68,6 +71,33 @@ def test_an_alert_that_nobody_was_told_of_is_named(sound: Scene, monkeypatch: py
     assert any("nobody was told of" in one for one in missing_alerts(events, world))
     silent = [event for event in events if event.type != "alert_raised"]
     assert any("has no alert" in one for one in missing_alerts(silent, world))
+
+
+def test_an_epoch_of_the_bus_without_a_loss_or_without_an_alert_is_named(
+    sound: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, events = sound.world, record(sound.world)
+    loop = VirtualLoop()
+    assert loop.run(lost_messages(events, world)) == []
+    monkeypatch.setattr(world.store, "_conditions", {})
+    monkeypatch.setattr(world.store, "_epoch", BusEpoch(epoch=1))
+    world.store.epoch = BusEpoch(epoch=2, state="rebuilding", reason="lost")
+    assert loop.run(lost_messages(events, world)) == [
+        "epoch 2 has no alert that was told and resolved: lost",
+        "the bus was made anew though it lost nothing: lost",
+    ]
+
+
+@pytest.mark.parametrize("secret", list(config("", "", "").secrets))
+def test_a_secret_that_got_out_is_named(sound: Scene, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    world, events = sound.world, record(sound.world)
+    assert list(leaked(events, world)) == []
+    bent = msgspec.structs.replace(
+        events[0], meta=msgspec.structs.replace(events[0].meta, actor=f"somebody with {secret}")
+    )
+    assert [one.split(":")[0] for one in leaked([bent], world)] == ["an event holds a secret"]
+    monkeypatch.setattr(world.trace, "lines", [f"fails: {secret}"])
+    assert [one.split(":")[0] for one in leaked(events, world)] == ["what was done holds a secret"]
 
 
 def test_a_view_that_counted_twice_is_named(sound: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

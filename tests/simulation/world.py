@@ -20,6 +20,7 @@ from libs.testing.virtualtime import VirtualLoop
 from tests.simulation.bus import ShakyServer
 from tests.simulation.faults import NONE, Faults
 from tests.simulation.forge import ForgeState
+from tests.simulation.losing import Losing
 from tests.simulation.process import Process
 from tests.simulation.services import services
 from tests.simulation.trace import Trace
@@ -60,6 +61,7 @@ class World:
         self.store = MemoryStore(self.registry, self.clock, self._pace)
         topology = derive([service.declaration for service in made])
         self.server = ShakyServer(topology, self.clock, self.dice, lambda: self.faults)
+        self.losing = Losing(self, topology, seed)
         self.forge = ForgeState()
         #: How often the pager was told of an alert.
         self.paged: Counter[str] = Counter()
@@ -163,6 +165,8 @@ class World:
         self._supervisors = [
             self.loop.create_task(self._supervise(holder, service)) for holder, service in self.replicas
         ]
+        if self._plan.audited:
+            self._supervisors.append(self.loop.create_task(self.losing.audit()))
         await asyncio.sleep(2.0)
         self.faults = self._plan
         acting = self.loop.create_task(people)
@@ -204,6 +208,7 @@ class World:
             (self._bus_outage, plan.bus_outages),
             (self._record_outage, plan.record_outages),
             (self._blackout, plan.blackouts),
+            (self.losing.lose, plan.losses if plan.audited else 0),
         )
         return [kind(self.dice.uniform(0.0, 0.9 * seconds)) for kind, count in kinds for _ in range(count)]
 
@@ -257,6 +262,8 @@ class World:
             pending, unacknowledged = self.server.lag(durable)
             if pending or unacknowledged:
                 waiting.append(f"{durable} has {pending} + {unacknowledged} messages")
+        if not store.epoch.sound:
+            waiting.append(f"the bus is {store.epoch.state}")
         if self.loop.time() - self.last_append < QUIET_S:
             waiting.append("appends")
         return waiting

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from contracts.message import Recorded
+from contracts.admission import DependencyMet, SlotGranted, TaskDequeued, TaskEnqueued
+from contracts.message import Recorded, wire_type
 from contracts.receipt import Problem
 from libs.testing import invariants
 from tests.system.twin import honest, patch_task, scripted
@@ -228,3 +229,31 @@ async def test_a_message_that_the_record_does_not_know_is_named(record: Record) 
     assert list(invariants.strangers(record, [record[0].id, "another"])) == [
         "the bus holds 'another', the record does not"
     ]
+
+
+async def test_a_slot_out_of_turn_is_named(record: Record) -> None:
+    def enqueued(task_id: str, priority: str, *needs: str) -> Any:
+        return TaskEnqueued(task_id=task_id, priority=priority, queue="default", depends_on=needs)  # type: ignore[arg-type]
+
+    def granted(task_id: str) -> Any:
+        return SlotGranted(task_id=task_id)
+
+    def told(*facts: Any) -> list[str]:
+        pattern = record[0]
+        return list(
+            invariants.slots_go_in_turn(
+                msgspec.structs.replace(pattern, event=fact, type=wire_type(type(fact)), position=place)
+                for place, fact in enumerate(facts)
+            )
+        )
+
+    three = (enqueued("a", "low"), enqueued("b", "normal"), enqueued("c", "normal"))
+    assert told(*three, granted("b"), granted("c"), granted("a")) == []
+    assert told(*three, granted("c")) == ["c got a slot at 3 before b"]
+    assert told(*three, granted("a")) == ["a got a slot at 3 before b"]
+    # Who waits for another task is passed over until that is there.
+    needy = (enqueued("a", "urgent", "x"), enqueued("b", "normal"))
+    assert told(*needy, granted("b"), DependencyMet(task_id="x"), granted("a")) == []
+    assert told(*needy, granted("a")) == ["a got a slot at 2 before b"]
+    assert told(enqueued("a", "low", "x"), granted("a")) == ["a got a slot at 1 before it was ready"]
+    assert told(enqueued("a", "low"), TaskDequeued(task_id="a", reason="cancelled"), granted("a"))

@@ -1,4 +1,9 @@
-"""Carries alerts to sinks: the call happens outside of any unit of work, its outcome is recorded by one."""
+"""Carries alerts to sinks: the call happens outside of any unit of work, its outcome is recorded by one.
+
+The ledger of these effects is the alert's own stream. `AlertRaised` names the sinks and is committed with a timer for each
+before anybody is called; the alert's id is the key under which each is told. The outcome follows. Whatever ends without
+one is told again under the same key: a pager takes it for the same page, and a webhook cannot be asked.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +79,11 @@ class AlertCourier:
                 "alert_not_delivered", alert_id=delivery.alert_id, sink=delivery.sink, error=str(error)
             )
             outcome = Fail(
-                alert_id=delivery.alert_id, sink=delivery.sink, attempt=delivery.attempt, reason=str(error)
+                alert_id=delivery.alert_id,
+                sink=delivery.sink,
+                attempt=delivery.attempt,
+                reason=str(error),
+                unknown=error.unknown,
             )
         except NotTriedError as error:
             outcome, not_before_s = None, error.retry_after_s

@@ -55,6 +55,8 @@ class Fail(msgspec.Struct, frozen=True, kw_only=True):
     #: Which attempt it was, so that one failure counts once.
     attempt: int
     reason: str
+    #: Whether the sink may have taken it all the same.
+    unknown: bool = False
 
 
 AlertCommand: TypeAlias = Raise | Resolve | Confirm | Fail
@@ -92,7 +94,11 @@ def decide(command: AlertCommand, state: Alert) -> Iterator[AlertEvent]:
         case Fail(alert_id=alert_id, sink=sink, attempt=attempt):
             if state.waiting.get(sink) == attempt - 1:
                 yield AlertDeliveryFailed(
-                    alert_id=alert_id, sink=sink, attempts=attempt, reason=command.reason
+                    alert_id=alert_id,
+                    sink=sink,
+                    attempts=attempt,
+                    reason=command.reason,
+                    unknown=command.unknown,
                 )
 
 

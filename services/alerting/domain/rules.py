@@ -38,6 +38,8 @@ QUORUM_ROUNDS = 3
 #: The attempt of a stage that is a warning; architecture section 6.
 WARNING_ATTEMPT = 3
 
+#: The sink that wakes people.
+PAGER = "pager"
 #: Characters; reasons quote commands and their output.
 LONGEST_SUMMARY = 500
 
@@ -133,6 +135,11 @@ RULES: tuple[Rule, ...] = (
 )
 
 
+def told_of(severity: Severity, sinks: tuple[str, ...]) -> tuple[str, ...]:
+    """Leave out who is not told of an alert: the pager wakes people, so only for what is critical."""
+    return tuple(sink for sink in sinks if severity == "critical" or sink != PAGER)
+
+
 def judge(news: Recorded, sinks: tuple[str, ...]) -> Iterator[AlertCommand]:
     """Say what the rules make of an event; simulated work concerns nobody."""
     event = news.event
@@ -147,7 +154,7 @@ def judge(news: Recorded, sinks: tuple[str, ...]) -> Iterator[AlertCommand]:
                 summary=summary[:LONGEST_SUMMARY],
                 event_id=news.id,
                 task_id=getattr(event, "task_id", ""),
-                sinks=sinks,
+                sinks=told_of(rule.severity, sinks),
             )
         if reason := rule.clears(event):
             yield Resolve(alert_id=alert_id(rule, news.stream, news.version - 1), reason=reason)

@@ -25,7 +25,8 @@ from libs.testing.world import World
 from services.alerting import api
 from services.alerting.adapters.courier import AlertCourier
 from services.alerting.adapters.log import LogSink
-from services.alerting.adapters.webhook import RESET_S, Webhook
+from services.alerting.adapters.posting import RESET_S
+from services.alerting.adapters.webhook import Webhook
 from services.alerting.app import service
 from services.alerting.ports import DeliveryError, Notice
 from tests.integration.alerting.receiver import Receiver

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from libs.messaging import cloudevents
+from libs.messaging.accounts import ACCOUNT
 from tests.integration.busaudit.house import House
 
 
 def blocks(house: House) -> list[Path]:
     """The files that hold the messages of the stream."""
-    return sorted((house.server.store / "jetstream").glob("$G/streams/EVENTS/msgs/*.blk"))
+    return sorted((house.server.store / "jetstream").glob(f"{ACCOUNT}/streams/EVENTS/msgs/*.blk"))
 
 
 async def before(house: House) -> None:
@@ -209,7 +210,7 @@ async def test_files_that_vanish_from_under_the_running_server_one_after_the_oth
     await before(house)
     # Moved first, because the running server writes into it meanwhile.
     gone = house.server.store / "gone"
-    (house.server.store / "jetstream" / "$G" / "streams" / "EVENTS").rename(gone)
+    (house.server.store / "jetstream" / ACCOUNT / "streams" / "EVENTS").rename(gone)
     shutil.rmtree(gone, ignore_errors=True)
     await house.write(4, 10, prefix="on")
     house.consuming = True

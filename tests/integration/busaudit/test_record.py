@@ -135,10 +135,19 @@ async def test_an_epoch_goes_through_its_states_and_is_seen_by_the_services(plac
     await record.begin(claim, 2, "rebuilding", "something else")
     found = await place.store.bus_epoch()
     assert (found.epoch, found.state, found.reason) == (2, "rebuilding", "it lost something")
+    (condition,) = await place.store.conditions(within_s=60)
+    assert (condition.kind, condition.subject, condition.reason, condition.ended) == (
+        "bus_epoch",
+        "2",
+        "it lost something",
+        None,
+    )
     for state in ("rebuilt", "republishing", "sound"):
         await record.enter(claim, 2, state)
         assert (await place.store.bus_epoch()).state == state
     assert (await place.store.bus_epoch()).sound
+    (over,) = await place.store.conditions(within_s=60)
+    assert (over.began, over.ended is None) == (condition.began, False)
 
 
 async def test_what_was_seen_is_remembered(place: Place) -> None:

@@ -42,6 +42,7 @@ GRANTED = {
     "projection": {"SELECT"},
     "snapshot": {"SELECT", "INSERT", "UPDATE", "DELETE"},
     "bus_epoch": {"SELECT"},
+    "rebuild_failure": {"SELECT", "INSERT", "UPDATE"},
     "rights": {"SELECT"},
     "bus_audit": set(),
     "checkpoint": set(),
@@ -312,6 +313,24 @@ async def test_a_search_path_of_its_own_leads_the_append_nowhere(role: Role, ser
             "select * from public.append_events(($1::text)::jsonb)", json.dumps(request)
         )
         assert row["refusal"] is None
+
+
+async def test_it_says_nothing_about_the_read_model_of_another(
+    roles: Roles, role: Role, service: str
+) -> None:
+    insert = "insert into rebuild_failure (projection, reason) values ($1, 'of no use')"
+    for other in others(service):
+        with refused:
+            await role.execute(insert, other)
+    owner = await roles.connect(OWNER)
+    await owner.execute(insert, others(service)[0])
+    assert await role.execute("update rebuild_failure set ended = now()") == "UPDATE 0"
+    # Read by all: alerting tells of it.
+    assert await role.fetchval("select count(*) from rebuild_failure") == 1
+    await owner.execute("delete from rebuild_failure")
+    await owner.close()
+    async with undone(role):
+        await role.execute(insert, service)
 
 
 async def test_it_may_not_end_the_work_of_another(roles: Roles, role: Role, service: str) -> None:

@@ -8,10 +8,12 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import APIRouter, Depends, Request
+from prometheus_client import CollectorRegistry, generate_latest
 
-from libs.eventstore.store import StaleLeaseError, StoreUnavailableError
+from libs.eventstore.store import BusEpoch, StaleLeaseError, StoreUnavailableError
 from libs.runtime import http
 from libs.runtime.http import MAX_BODY, Problem, bearer, body_of, json_response
+from libs.runtime.metrics import exposition, observe
 from libs.runtime.running import NotLeaderError, Running
 from tests.unit.runtime.house import House
 
@@ -103,6 +105,28 @@ async def test_metrics_take_the_scrape_token_or_the_api_token_and_nothing_else(c
         (await call("/metrics", token=token)).status_code for token in ("scrape-token", "api-token", "", "x")
     ]
     assert statuses == [200, 200, 401, 401]
+
+
+async def test_metrics_tell_the_epoch_of_the_bus(call: Call) -> None:
+    # Registered by the runner, for the process; here only that the scrape asks the record, and survives its absence.
+    house = House(routes=routes)
+    house.store.epoch = BusEpoch(epoch=3, state="rebuilding", reason="lost")
+    registry = CollectorRegistry()
+    observe(house.running, [], registry)
+    await exposition(house.running)
+    text = generate_latest(registry).decode()
+    assert "autopilot_bus_epoch 3.0" in text
+    assert "autopilot_bus_sound 0.0" in text
+    house.running.store = Away()  # type: ignore[assignment]
+    await exposition(house.running)
+    assert "autopilot_bus" not in generate_latest(registry).decode()
+
+
+class Away:
+    """A record that does not answer."""
+
+    async def bus_epoch(self) -> BusEpoch:
+        raise StoreUnavailableError("no connection")
 
 
 async def test_the_description_of_the_api_wants_the_token(call: Call) -> None:

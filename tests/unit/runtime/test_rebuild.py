@@ -353,6 +353,39 @@ async def test_an_event_that_cannot_be_folded_is_named_and_the_old_documents_sta
     assert await library.read() == await library.truth()
 
 
+async def test_a_new_version_that_cannot_be_built_is_a_condition_until_one_can(library: Library) -> None:
+    await library.news(*news(2, 2))
+    await library.consume()
+
+    async def broken(recorded: Recorded, into: Documents) -> None:
+        raise ValueError("of no use")
+
+    async def conditions(until: Callable[[list[Any]], bool]) -> list[Any]:
+        async with asyncio.timeout(20):
+            while not until(found := await library.store.conditions(within_s=60)):
+                await asyncio.sleep(0)
+        return found
+
+    await library.restart(version=2, fold=broken)
+    (failed,) = await conditions(bool)
+    assert (failed.kind, failed.subject, failed.ended) == ("rebuild_failed", "keeper", None)
+    assert "cannot be folded: ValueError: of no use" in failed.reason
+    # Dying and failing again changes nothing: it is the same condition, since the same moment.
+    await library.restart(version=2, fold=broken)
+    while library.rebuilder.failure == "":
+        await asyncio.sleep(0)
+    assert await conditions(bool) == [failed]
+    await library.restart(version=3)
+    (mended,) = await conditions(lambda found: found[0].ended is not None)
+    assert mended.began == failed.began
+    # The release of before is not held up by what a later one could not do.
+    library.clock.advance(1)
+    await library.restart(version=4, fold=broken)
+    await conditions(lambda found: len(found) == 2)
+    await library.restart(version=3)
+    assert all(one.ended for one in await conditions(bool))
+
+
 async def test_a_check_finds_no_difference_where_there_is_none_though_news_arrive(library: Library) -> None:
     await library.news(*news(6, 3))
     await library.consume()
