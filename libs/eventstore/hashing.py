@@ -136,7 +136,7 @@ def _with_exact_numbers(value: Any) -> Any:
 
 def timestamp(moment: datetime) -> str:
     """Write a time as it is hashed: ISO 8601, UTC, microseconds. Raises ValueError for a time without a zone."""
-    return in_utc(moment).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return in_utc(moment).isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"
 
 
 def in_utc(moment: datetime) -> datetime:

@@ -86,17 +86,14 @@ def seal(append: Append, registry: Registry) -> Sealed:
     rows: list[Row] = []
     heads: list[tuple[StreamHead, StreamHead]] = []
     for stream in append.streams:
-        head = stream.head
+        version, last_hash = stream.head.version, stream.head.hash
         for new in stream.events:
-            row = _row(head, new, registry)
+            row = _row(stream.head.stream, version, last_hash, new, registry)
             rows.append(row)
-            head = StreamHead(
-                stream=head.stream,
-                version=row.version,
-                hash=row.hash,
-                ended=new.event.ends,
-            )
-        heads.append((stream.head, head))
+            version, last_hash = row.version, row.hash
+        ended = stream.events[-1].event.ends if stream.events else stream.head.ended
+        after = StreamHead(stream=stream.head.stream, version=version, hash=last_hash, ended=ended)
+        heads.append((stream.head, after))
     names = {before.stream for before, _ in heads}
     if len(names) < len(heads) or any(before.version == after.version for before, after in heads):
         raise ValueError("an append names each of its streams once, with at least one event")
@@ -152,9 +149,9 @@ def verify_end(head: StreamHead, last: StreamHead) -> StreamHead:
     return last
 
 
-def _row(head: StreamHead, new: NewEvent, registry: Registry) -> Row:
+def _row(stream: str, version: int, prev_hash: str, new: NewEvent, registry: Registry) -> Row:
     try:
-        if stream_of(new.event) != head.stream:
+        if stream_of(new.event) != stream:
             raise ValueError(f"{type(new.event).__name__} belongs to {stream_of(new.event)}")
         if not _UUID.fullmatch(new.id):
             raise ValueError(f"its id {new.id!r} is not a UUID in its usual form")
@@ -173,28 +170,28 @@ def _row(head: StreamHead, new: NewEvent, registry: Registry) -> Row:
         registry.decode(type_, data, schema_version)
         return Row(
             id=new.id,
-            stream=head.stream,
-            version=head.version + 1,
+            stream=stream,
+            version=version + 1,
             type=type_,
             schema_version=schema_version,
             data=data,
             meta=meta,
             recorded_at=recorded_at,
-            prev_hash=head.hash,
+            prev_hash=prev_hash,
             hash=canonical_hash(
                 id_=new.id,
-                stream=head.stream,
-                version=head.version + 1,
+                stream=stream,
+                version=version + 1,
                 type_=type_,
                 schema_version=schema_version,
                 data=canonical_data,
                 meta=canonical_meta,
                 recorded_at=recorded_at,
-                prev_hash=head.hash,
+                prev_hash=prev_hash,
             ),
         )
     except (ValueError, OverflowError) as error:
-        raise UnrecordableError(head.stream, f"{type(new.event).__name__}: {error}") from error
+        raise UnrecordableError(stream, f"{type(new.event).__name__}: {error}") from error
 
 
 def _written(value: object) -> tuple[bytes, bytes]:
