@@ -75,8 +75,7 @@ class Connections:
             rows: list[asyncpg.Record] = await connection.fetch(query, *args)
             return rows
         except BaseException as error:
-            refused = isinstance(error, (asyncpg.PostgresError, *_BROKEN))
-            if not refused or isinstance(failure(error), StoreUnavailableError):
+            if not isinstance(error, Exception) or isinstance(failure(error), StoreUnavailableError):
                 # Broken, or still waiting for an answer: whoever had it next would wait, too.
                 connection.terminate()
             raise
