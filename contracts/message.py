@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import cache
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeAlias
 
@@ -88,6 +89,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     xid: int = 0
 
 
+@cache
 def wire_type(event: type[Event]) -> str:
     """Name an event class on the wire."""
     return snake_case(event.__name__)

@@ -1,23 +1,24 @@
-"""A pool of connections to Postgres: every call has a time-out, every failure one of two classes."""
+"""Connections to Postgres, shared: every call has a time-out, every failure one of two classes."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import asyncpg
 
 from libs.eventstore.migrate import application_name
 from libs.eventstore.store import EventStoreError, StoreUnavailableError
 
-PooledConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PooledConnection"
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 #: Seconds a call may take, waiting for a connection included.
 CALL_S = 10.0
 #: Seconds until a connection must stand.
 CONNECT_S = 5.0
+#: Seconds after which a connection that was not needed is closed: each is a process of the server.
+IDLE_S = 300.0
 #: What the server ends by itself before our own time-out, so that an abandoned call leaves no locks behind.
 SETTINGS = {
     "application_name": application_name(),
@@ -36,73 +37,88 @@ _BROKEN = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class Connections:
-    """Runs statements; connections that broke are replaced by themselves."""
+    """Runs statements on up to `size` connections, the one used last first; those that broke are replaced.
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
-        self._pool = pool
+    Not asyncpg's pool: its bookkeeping takes as long as a call of the server's, and every append pays for it.
+    """
+
+    def __init__(self, dsn: str, size: int) -> None:
+        self._dsn, self._size = dsn, size
+        self._places = asyncio.Semaphore(size)
+        #: Connections that nobody uses and since when, the one that has been idle longest first.
+        self._idle: list[tuple[float, Connection]] = []
+        self._busy: set[Connection] = set()
+        self._closed = False
 
     @classmethod
     async def open(cls, dsn: str, size: int) -> Connections:
         """Connect. Raises StoreUnavailableError."""
-        try:
-            async with asyncio.timeout(CALL_S):
-                pool = await asyncpg.create_pool(
-                    dsn,
-                    # With a floor the pool would reconnect in the background, and log it, for as long as the server is away.
-                    min_size=0,
-                    max_size=size,
-                    timeout=CONNECT_S,
-                    command_timeout=CALL_S,
-                    server_settings=SETTINGS,
-                    init=set_codecs,
-                    # No call leaves session state behind, so there is nothing to reset: it would be one more round trip.
-                    reset=_leave_as_it_is,
-                )
-        except (asyncpg.PostgresError, *_BROKEN) as error:
-            raise failure(error) from error
-        connections = cls(pool)
-        try:
-            await connections.fetch("select 1")
-        except BaseException:
-            pool.terminate()
-            raise
+        connections = cls(dsn, size)
+        await connections.fetch("select 1")
         return connections
 
     async def fetch(self, query: str, *args: object, timeout_s: float = CALL_S) -> list[asyncpg.Record]:
         """Run one statement, prepared once per connection. Raises StoreUnavailableError, EventStoreError."""
-        connection: PooledConnection | None = None
+        if self._closed:
+            raise StoreUnavailableError("the connections are closed")
         try:
-            async with asyncio.timeout(timeout_s):
-                connection = await self._pool.acquire()
-                rows: list[asyncpg.Record] = await connection.fetch(query, *args)
-                return rows
+            async with asyncio.timeout(timeout_s), self._places:
+                return await self._fetch(self._at_hand() or await self._connect(), query, args)
         except (asyncpg.PostgresError, *_BROKEN) as error:
-            failed = failure(error)
-            if isinstance(failed, StoreUnavailableError):
-                _end(connection)
-            raise failed from error
-        except BaseException:
-            _end(connection)
+            raise failure(error) from error
+
+    async def _fetch(
+        self, connection: Connection, query: str, args: tuple[object, ...]
+    ) -> list[asyncpg.Record]:
+        self._busy.add(connection)
+        try:
+            rows: list[asyncpg.Record] = await connection.fetch(query, *args)
+            return rows
+        except BaseException as error:
+            if not isinstance(error, Exception) or isinstance(failure(error), StoreUnavailableError):
+                # Broken, or still waiting for an answer: whoever had it next would wait, too.
+                connection.terminate()
             raise
         finally:
-            if connection is not None:
-                await self._pool.release(connection, timeout=1.0)
+            self._busy.discard(connection)
+            self._put_back(connection)
+
+    def _at_hand(self) -> Connection | None:
+        while self._idle:
+            _, connection = self._idle.pop()
+            if not connection.is_closed():
+                return connection
+        return None
+
+    def _put_back(self, connection: Connection) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._closed:
+            connection.terminate()
+        elif not connection.is_closed():
+            self._idle.append((now, connection))
+        if self._idle and now - self._idle[0][0] > IDLE_S:
+            self._idle.pop(0)[1].terminate()
+
+    async def _connect(self) -> Connection:
+        connection = await asyncpg.connect(self._dsn, timeout=CONNECT_S, server_settings=SETTINGS)
+        try:
+            await set_codecs(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
 
     async def close(self) -> None:
         """Close every connection, the busy ones after a second."""
-        try:
+        self._closed = True
+        with contextlib.suppress(asyncpg.PostgresError, *_BROKEN):
             async with asyncio.timeout(1.0):
-                await self._pool.close()
-        except (asyncpg.PostgresError, *_BROKEN):
-            self._pool.terminate()
-
-
-def _end(connection: PooledConnection | None) -> None:
-    """End a connection that is broken or still waits for an answer: giving it back to the pool would wait, too."""
-    if connection is not None:
-        # Unless the pool noticed first and has taken it back.
-        with contextlib.suppress(asyncpg.InterfaceError):
+                for _ in range(self._size):
+                    await self._places.acquire()
+                await asyncio.gather(*(one.close() for _, one in self._idle))
+        for connection in (*self._busy, *(one for _, one in self._idle)):
             connection.terminate()
+        self._idle.clear()
 
 
 def failure(error: Exception) -> EventStoreError:
@@ -131,7 +147,3 @@ async def set_codecs(connection: Connection) -> None:
 def _jsonb(data: bytes) -> bytes:
     # The wire form is a version byte, then text.
     return b"\x01" + data
-
-
-async def _leave_as_it_is(connection: Any) -> None:
-    """Reset nothing."""

@@ -18,7 +18,24 @@ import rfc8785
 #: Integers beyond it are not exact as JSON numbers (RFC 8785 section 3.2.2.3, I-JSON).
 SAFE_INTEGER = 2**53 - 1
 #: Where a number begins that may have another form in RFC 8785, or none. A text may look so, too.
-_ODD_NUMBER = re.compile(rb"(?:^|[:,[])-?(?:\d+[.eE]|\d{16})")
+_ODD_NUMBER = re.compile(rb"[:,[]-?(?:\d+[.eE]|\d{16})")
+#: The first byte of a character beyond U+FFFF. Only with these do UTF-16, by which RFC 8785 sorts keys, and code points
+#: differ in their order.
+_BEYOND_16_BITS = re.compile(rb"[\xf0-\xf4]")
+
+
+class _Hashed(msgspec.Struct):
+    """What is hashed of an event, in the order of RFC 8785."""
+
+    data: msgspec.Raw
+    id: str
+    meta: msgspec.Raw
+    prev_hash: str
+    recorded_at: str
+    schema_version: int
+    stream: str
+    type: str
+    version: int
 
 
 def event_hash(
@@ -34,18 +51,44 @@ def event_hash(
     prev_hash: str,
 ) -> str:
     """Hash one event and, through `prev_hash`, all before it. Raises ValueError where RFC 8785 has no form for it."""
-    event = {
-        "id": id_,
-        "stream": stream,
-        "version": version,
-        "type": type_,
-        "schema_version": schema_version,
-        "data": msgspec.Raw(canonical(data)),
-        "meta": msgspec.Raw(canonical(meta)),
-        "recorded_at": timestamp(recorded_at),
-        "prev_hash": prev_hash,
-    }
-    return hashlib.sha256(msgspec.json.encode(event, order="sorted")).hexdigest()
+    return canonical_hash(
+        id_=id_,
+        stream=stream,
+        version=version,
+        type_=type_,
+        schema_version=schema_version,
+        data=canonical(data),
+        meta=canonical(meta),
+        recorded_at=recorded_at,
+        prev_hash=prev_hash,
+    )
+
+
+def canonical_hash(
+    *,
+    id_: str,
+    stream: str,
+    version: int,
+    type_: str,
+    schema_version: int,
+    data: bytes,
+    meta: bytes,
+    recorded_at: datetime,
+    prev_hash: str,
+) -> str:
+    """Hash one event whose `data` and `meta` are in the form of RFC 8785. Raises ValueError for a time without a zone."""
+    event = _Hashed(
+        data=msgspec.Raw(data),
+        id=id_,
+        meta=msgspec.Raw(meta),
+        prev_hash=prev_hash,
+        recorded_at=timestamp(recorded_at),
+        schema_version=schema_version,
+        stream=stream,
+        type=type_,
+        version=version,
+    )
+    return hashlib.sha256(msgspec.json.encode(event)).hexdigest()
 
 
 def canonical(value: Any) -> bytes:
@@ -55,13 +98,24 @@ def canonical(value: Any) -> bytes:
     of 14 ms, in which a service could answer nobody.
     """
     written = msgspec.json.encode(value, order="sorted")
-    # Two looks at the bytes spare a walk through the value, which takes five times as long as writing it.
-    if written.isascii() and not _ODD_NUMBER.search(written):
+    if is_canonical(written):
         return written
     if not _keys_are_ascii(value):
         # Sorted by UTF-16 there, by code points here.
         return rfc8785.dumps(value)
     return msgspec.json.encode(_with_exact_numbers(value), order="sorted")
+
+
+def is_canonical(written: bytes) -> bool:
+    """Tell whether what msgspec wrote with `order="sorted"` has surely the form of RFC 8785.
+
+    Looks at the bytes spare a walk through the value, which takes five times as long as writing it.
+    """
+    return (
+        written[0] in b'{["tfn'
+        and (written.isascii() or not _BEYOND_16_BITS.search(written))
+        and not _ODD_NUMBER.search(written)
+    )
 
 
 def _keys_are_ascii(value: Any) -> bool:
@@ -82,7 +136,7 @@ def _with_exact_numbers(value: Any) -> Any:
 
 def timestamp(moment: datetime) -> str:
     """Write a time as it is hashed: ISO 8601, UTC, microseconds. Raises ValueError for a time without a zone."""
-    return in_utc(moment).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return in_utc(moment).isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"
 
 
 def in_utc(moment: datetime) -> datetime:

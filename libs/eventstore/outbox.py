@@ -67,7 +67,7 @@ class Relay:
         self._queue: deque[Recorded] = deque()
         self._queue_limit = queue_limit
         self._confirmed: list[int] = []
-        self._wake = asyncio.Event()
+        self._wake, self._some_confirmed = asyncio.Event(), asyncio.Event()
         self._sending = asyncio.Lock()
         #: A process started again under its name takes the lease of the sweep over at once.
         self._holder = holder or f"{service}-{secrets.token_hex(6)}"
@@ -89,6 +89,7 @@ class Relay:
         """Publish and sweep until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._pump())
+            group.create_task(self._forget_again_and_again())
             group.create_task(self._sweep_again_and_again())
 
     async def flush(self) -> None:
@@ -117,23 +118,26 @@ class Relay:
 
     async def _pump(self) -> None:
         while True:
-            try:
-                # Deletions wait a little so that one commit serves many; publications never wait.
-                async with asyncio.timeout(LINGER_S if self._confirmed else None):
-                    await self._wake.wait()
-            except TimeoutError:
-                async with self._sending:
-                    await self._forget()
-                continue
+            await self._wake.wait()
             self._wake.clear()
             async with self._sending:
                 await self._empty_queue()
+
+    async def _forget_again_and_again(self) -> None:
+        # By itself, so that publications never wait for it, and for a while from the first row on, however many follow:
+        # what is not deleted in time counts as left behind and would be published again.
+        while True:
+            await self._some_confirmed.wait()
+            await asyncio.sleep(LINGER_S)
+            await self._forget()
 
     async def _empty_queue(self) -> None:
         while self._queue:
             batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
             confirmed = await self._send(batch)
             self._confirmed += [event.position for event in confirmed]
+            if self._confirmed:
+                self._some_confirmed.set()
             if len(confirmed) < len(batch):
                 # What follows must not overtake what failed: all of it is the sweep's now.
                 self._queue.clear()
@@ -167,6 +171,7 @@ class Relay:
 
     async def _forget(self) -> None:
         positions, self._confirmed = self._confirmed, []
+        self._some_confirmed.clear()
         if not positions:
             return
         try:

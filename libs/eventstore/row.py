@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,15 @@ from typing import Any
 import msgspec
 
 from contracts.message import Meta, Recorded, Registry, stream_of, wire_type
-from libs.eventstore.hashing import as_written, event_hash, holds, in_utc
+from libs.eventstore.hashing import (
+    as_written,
+    canonical,
+    canonical_hash,
+    event_hash,
+    holds,
+    in_utc,
+    is_canonical,
+)
 from libs.eventstore.store import (
     Append,
     ChainBrokenError,
@@ -21,6 +29,7 @@ from libs.eventstore.store import (
 
 #: Bytes of one event's JSON; with its headers it must fit into a message of the bus (8 MiB).
 MAX_BYTES = 6 * 2**20
+_UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,17 +86,14 @@ def seal(append: Append, registry: Registry) -> Sealed:
     rows: list[Row] = []
     heads: list[tuple[StreamHead, StreamHead]] = []
     for stream in append.streams:
-        head = stream.head
+        version, last_hash = stream.head.version, stream.head.hash
         for new in stream.events:
-            row = _row(head, new, registry)
+            row = _row(stream.head.stream, version, last_hash, new, registry)
             rows.append(row)
-            head = StreamHead(
-                stream=head.stream,
-                version=row.version,
-                hash=row.hash,
-                ended=new.event.ends,
-            )
-        heads.append((stream.head, head))
+            version, last_hash = row.version, row.hash
+        ended = stream.events[-1].event.ends if stream.events else stream.head.ended
+        after = StreamHead(stream=stream.head.stream, version=version, hash=last_hash, ended=ended)
+        heads.append((stream.head, after))
     names = {before.stream for before, _ in heads}
     if len(names) < len(heads) or any(before.version == after.version for before, after in heads):
         raise ValueError("an append names each of its streams once, with at least one event")
@@ -127,7 +133,7 @@ def verify_chain(head: StreamHead, rows: Iterable[Row]) -> StreamHead:
     """Recompute the hashes of a stream's rows behind `head` and return where they end. Raises ChainBrokenError."""
     for row in rows:
         fits = row.stream == head.stream and row.version == head.version + 1 and row.prev_hash == head.hash
-        if not fits or row.hash != _hash(row, as_written(_parsed(row.data)), as_written(_parsed(row.meta))):
+        if not fits or row.hash != _hash(row):
             raise ChainBrokenError(head.stream, head.version + 1)
         head = StreamHead(stream=head.stream, version=row.version, hash=row.hash)
     return head
@@ -143,48 +149,72 @@ def verify_end(head: StreamHead, last: StreamHead) -> StreamHead:
     return last
 
 
-def _row(head: StreamHead, new: NewEvent, registry: Registry) -> Row:
+def _row(stream: str, version: int, prev_hash: str, new: NewEvent, registry: Registry) -> Row:
     try:
-        if stream_of(new.event) != head.stream:
+        if stream_of(new.event) != stream:
             raise ValueError(f"{type(new.event).__name__} belongs to {stream_of(new.event)}")
-        if str(uuid.UUID(new.id)) != new.id:
+        if not _UUID.fullmatch(new.id):
             raise ValueError(f"its id {new.id!r} is not a UUID in its usual form")
-        row = Row(
-            id=new.id,
-            stream=head.stream,
-            version=head.version + 1,
-            type=wire_type(type(new.event)),
-            schema_version=new.event.schema_version,
-            data=msgspec.json.encode(new.event),
-            meta=msgspec.json.encode(new.meta),
-            recorded_at=in_utc(new.recorded_at),
-            prev_hash=head.hash,
-            hash="",
-        )
-        if len(row.data) > MAX_BYTES:
+        data, canonical_data = _written(new.event)
+        if len(data) > MAX_BYTES:
             raise ValueError(
-                f"it has {len(row.data)} bytes, more than {MAX_BYTES}: the bus would refuse it for ever"
+                f"it has {len(data)} bytes, more than {MAX_BYTES}: the bus would refuse it for ever"
             )
+        meta, canonical_meta = _written(new.meta)
+        type_, schema_version, recorded_at = (
+            wire_type(type(new.event)),
+            new.event.schema_version,
+            in_utc(new.recorded_at),
+        )
         # What cannot be read back would stop every reader of the record for good: better to refuse it here.
-        registry.decode(row.type, row.data, row.schema_version)
-        data, meta = _parsed(row.data), _parsed(row.meta)
-        for json, value in ((row.data, data), (row.meta, meta)):
-            if b"\\u0000" in json and holds(value, "\0"):
-                raise ValueError("Postgres text cannot hold the character U+0000")
-        return msgspec.structs.replace(row, hash=_hash(row, data, meta))
+        registry.decode(type_, data, schema_version)
+        return Row(
+            id=new.id,
+            stream=stream,
+            version=version + 1,
+            type=type_,
+            schema_version=schema_version,
+            data=data,
+            meta=meta,
+            recorded_at=recorded_at,
+            prev_hash=prev_hash,
+            hash=canonical_hash(
+                id_=new.id,
+                stream=stream,
+                version=version + 1,
+                type_=type_,
+                schema_version=schema_version,
+                data=canonical_data,
+                meta=canonical_meta,
+                recorded_at=recorded_at,
+                prev_hash=prev_hash,
+            ),
+        )
     except (ValueError, OverflowError) as error:
-        raise UnrecordableError(head.stream, f"{type(new.event).__name__}: {error}") from error
+        raise UnrecordableError(stream, f"{type(new.event).__name__}: {error}") from error
 
 
-def _hash(row: Row, data: Any, meta: Any) -> str:
+def _written(value: object) -> tuple[bytes, bytes]:
+    """Write JSON as it is stored, and as it is hashed; most often they are the same bytes. Raises ValueError."""
+    json = msgspec.json.encode(value, order="sorted")
+    nul = b"\\u0000" in json
+    if not nul and is_canonical(json):
+        return json, json
+    parsed = _parsed(json)
+    if nul and holds(parsed, "\0"):
+        raise ValueError("Postgres text cannot hold the character U+0000")
+    return json, canonical(parsed)
+
+
+def _hash(row: Row) -> str:
     return event_hash(
         id_=row.id,
         stream=row.stream,
         version=row.version,
         type_=row.type,
         schema_version=row.schema_version,
-        data=data,
-        meta=meta,
+        data=as_written(_parsed(row.data)),
+        meta=as_written(_parsed(row.meta)),
         recorded_at=row.recorded_at,
         prev_hash=row.prev_hash,
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autopilot.stack import cluster, environment, nats, postgres, secrets
-from autopilot.stack.config import DATABASE, HOST, NATS, OWNER_ROLE, POSTGRES, StackConfig
+from autopilot.stack.config import DATABASE, HOST, NATS, OWNER_ROLE, POSTGRES, StackConfig, role_of
 from autopilot.stack.lock import InstanceLock
 from autopilot.stack.ports import PortBlock
 from autopilot.stack.secrets import ADMIN
@@ -24,9 +24,18 @@ READY_S = 60.0
 class Servers:
     """Where the two servers answer, and which processes they are."""
 
+    #: Of the owner of the database.
     dsn: str
-    nats_url: str
+    #: Of each service's role, by the service's name.
+    service_dsns: dict[str, str]
+    nats_place: str
+    nats_password: str
     pids: dict[str, int]
+
+    @property
+    def nats_url(self) -> str:
+        """The bus's address with the credentials of its administrator."""
+        return f"nats://{ADMIN}:{self.nats_password}@{self.nats_place.removeprefix('nats://')}"
 
 
 @asynccontextmanager
@@ -64,6 +73,11 @@ async def servers() -> AsyncIterator[Servers]:
         found = {name: one.pid for name, one in supervisor.statuses().items() if one.pid is not None}
         yield Servers(
             dsn=config.dsn(OWNER_ROLE, credentials.postgres_owner, DATABASE),
-            nats_url=f"nats://{ADMIN}:{credentials.nats[ADMIN]}@{HOST}:{config.ports[NATS]}",
+            service_dsns={
+                name: config.dsn(role_of(name), password, DATABASE)
+                for name, password in credentials.postgres.items()
+            },
+            nats_place=f"nats://{HOST}:{config.ports[NATS]}",
+            nats_password=credentials.nats[ADMIN],
             pids=found,
         )

@@ -54,24 +54,27 @@ begin
 
     -- Everything in this block is undone together.
     begin
-        for item in
-            -- The release before sends one mark by itself.
-            select * from jsonb_to_recordset(jsonb_path_query_array(request, '$.inbox[*]'))
-                as i (consumer text, stream text, before bigint, version bigint)
-                order by consumer collate "C", stream collate "C"
-        loop
-            if item.before = 0 then
-                insert into inbox values (item.consumer, item.stream, item.version) on conflict do nothing;
-            else
-                update inbox set version = item.version
-                    where consumer = item.consumer and stream = item.stream and version = item.before;
-            end if;
-            if not found then
-                refusal := 'duplicate';
-                subject := item.stream;
-                raise exception using errcode = 'AP001';
-            end if;
-        end loop;
+        -- Asked before each loop: to begin one that finds nothing costs an append of one event a tenth of its time.
+        if request ? 'inbox' then
+            for item in
+                -- The release before sends one mark by itself.
+                select * from jsonb_to_recordset(jsonb_path_query_array(request, '$.inbox[*]'))
+                    as i (consumer text, stream text, before bigint, version bigint)
+                    order by consumer collate "C", stream collate "C"
+            loop
+                if item.before = 0 then
+                    insert into inbox values (item.consumer, item.stream, item.version) on conflict do nothing;
+                else
+                    update inbox set version = item.version
+                        where consumer = item.consumer and stream = item.stream and version = item.before;
+                end if;
+                if not found then
+                    refusal := 'duplicate';
+                    subject := item.stream;
+                    raise exception using errcode = 'AP001';
+                end if;
+            end loop;
+        end if;
 
         -- In the order of names, so that two appends to the same streams do not wait for each other.
         for item in
@@ -132,36 +135,38 @@ begin
                     set due = excluded.due, kind = excluded.kind, subject = excluded.subject;
         end if;
 
-        for item in
-            select * from jsonb_to_recordset(request -> 'documents')
-                as d (view text, key text, before bigint, data text, sort text)
-                order by view collate "C", key collate "C"
-        loop
-            if item.before = 0 and item.data is null then
-                perform from view_document
-                    where view = item.view and generation = generation_ and key = item.key;
-                continue when not found;
-                -- It exists after all.
-                perform where false;
-            elsif item.before = 0 then
-                insert into view_document (view, generation, key, data, version, sort)
-                    values (item.view, generation_, item.key, item.data::json, 1, item.sort) on conflict do nothing;
-            elsif item.data is null then
-                delete from view_document
-                    where view = item.view and generation = generation_ and key = item.key
-                    and version = item.before;
-            else
-                update view_document set data = item.data::json, version = item.before + 1, sort = item.sort
-                    where view = item.view and generation = generation_ and key = item.key
-                    and version = item.before;
-            end if;
-            if not found then
-                refusal := 'conflict';
-                subject := item.view || '/' || item.key;
-                expected := item.before;
-                raise exception using errcode = 'AP001';
-            end if;
-        end loop;
+        if request ? 'documents' then
+            for item in
+                select * from jsonb_to_recordset(request -> 'documents')
+                    as d (view text, key text, before bigint, data text, sort text)
+                    order by view collate "C", key collate "C"
+            loop
+                if item.before = 0 and item.data is null then
+                    perform from view_document
+                        where view = item.view and generation = generation_ and key = item.key;
+                    continue when not found;
+                    -- It exists after all.
+                    perform where false;
+                elsif item.before = 0 then
+                    insert into view_document (view, generation, key, data, version, sort)
+                        values (item.view, generation_, item.key, item.data::json, 1, item.sort) on conflict do nothing;
+                elsif item.data is null then
+                    delete from view_document
+                        where view = item.view and generation = generation_ and key = item.key
+                        and version = item.before;
+                else
+                    update view_document set data = item.data::json, version = item.before + 1, sort = item.sort
+                        where view = item.view and generation = generation_ and key = item.key
+                        and version = item.before;
+                end if;
+                if not found then
+                    refusal := 'conflict';
+                    subject := item.view || '/' || item.key;
+                    expected := item.before;
+                    raise exception using errcode = 'AP001';
+                end if;
+            end loop;
+        end if;
     exception
         when sqlstate 'AP001' then
             null;

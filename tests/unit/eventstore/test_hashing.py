@@ -13,7 +13,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.eventstore.hashing import as_written, canonical, event_hash, holds, timestamp
+from libs.eventstore.hashing import as_written, canonical, event_hash, holds, is_canonical, timestamp
 
 FIELDS: dict[str, Any] = {
     "id_": "6f1de3a0-0000-4000-8000-000000000001",
@@ -98,6 +98,18 @@ def test_bytes_are_those_of_rfc_8785_for_every_character() -> None:
     for start in range(0, 0x11000, 0x100):
         text = "".join(chr(code) for code in range(start, start + 0x100) if not 0xD800 <= code < 0xE000)
         assert canonical({"text": text}) == rfc8785.dumps({"text": text})
+
+
+def test_keys_beyond_16_bits_are_sorted_as_utf_16() -> None:
+    value = {"\uffff": 1, "\U00010000": 2}
+    assert list(msgspec.json.decode(canonical(value))) == ["\U00010000", "\uffff"]
+    assert canonical(value) == rfc8785.dumps(value)
+
+
+@given(JSON)
+def test_what_passes_for_canonical_is(value: Any) -> None:
+    written = msgspec.json.encode(value, order="sorted")
+    assert not is_canonical(written) or written == rfc8785.dumps(value)
 
 
 def test_integers_that_json_cannot_hold_have_no_hash() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from contracts.message import Recorded
+from libs.eventstore import outbox
 from libs.eventstore.memory import MemoryStore
 from libs.eventstore.outbox import Relay
 from libs.eventstore.store import Append, StoreUnavailableError, StreamHead
@@ -112,6 +113,27 @@ async def test_run_publishes_without_being_asked(store: MemoryStore, bus: ListBu
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+async def test_confirmed_rows_are_forgotten_while_more_keep_coming(
+    store: MemoryStore, bus: ListBus, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Otherwise they would grow old, count as left behind and be published again.
+    monkeypatch.setattr(outbox, "LINGER_S", 0.01)
+    monkeypatch.setattr(outbox, "FORGET_BATCH", 10**9)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(relay.run())
+        async with asyncio.timeout(5):
+            # What the sweep at the start finds, it deletes by itself.
+            while not await store.leases():
+                await relay.publish(await commit(store, "first", 1))
+                await asyncio.sleep(0)
+            appended = 0
+            while len(await pending(store)) >= appended:
+                appended += 1
+                await relay.publish(await commit(store, str(appended), 1))
+                await asyncio.sleep(0)
+        running.cancel()
 
 
 async def test_what_the_bus_does_not_confirm_waits_for_the_sweep(
