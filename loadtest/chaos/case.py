@@ -41,8 +41,6 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     harm: Harm
     #: Prepares the data directory before the stack's first start.
     prepared: Callable[[Path], contextlib.AbstractContextManager[None]] = plainly
-    #: Part of the product without which the case cannot pass.
-    needs: str = ""
     #: Whether the figures of recovery are bounded: architecture section 5.
     bounded: bool = False
 
@@ -51,7 +49,6 @@ class Result(msgspec.Struct, kw_only=True):
     """What came of one case."""
 
     case: str
-    needs: str = ""
     #: Why it was not carried out; then nothing below means anything.
     skipped: str = ""
     tasks: int = 0

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from autopilot.stack.config import NATS, POSTGRES, SERVICES
-from loadtest.chaos import connections, damage, kills, pauses
+from loadtest.chaos import connections, damage, kills, pauses, restoring
 from loadtest.chaos.case import Case
 
-AUDITOR = "bus auditor"
 #: Kills from which a recovery is judged: their median and their worst.
 TIMES = 10
 
@@ -25,6 +24,9 @@ def cases(times: int = TIMES) -> tuple[Case, ...]:
             if part not in ("scheduler", "stage-runner")
         ),
         Case(name="kill everything", harm=kills.kill_everything),
+        Case(name="kill supervisor", harm=kills.kill_supervisor),
+        Case(name="kill during up", harm=kills.kill_during_start),
+        Case(name="restore backup", harm=restoring.restore_backup),
         Case(name="pause scheduler", harm=pauses.pause_scheduler),
         Case(name="pause stage-runner", harm=pauses.pause_stage_runner),
         Case(name="pause relay", harm=pauses.pause_relay),
@@ -32,7 +34,6 @@ def cases(times: int = TIMES) -> tuple[Case, ...]:
             Case(
                 name=f"{spoil.__name__} bus {'running' if running else 'stopped'}",
                 harm=damage.damage_bus(spoil, running=running),
-                needs=AUDITOR,
             )
             for spoil in (damage.wipe, damage.truncate, damage.flip)
             for running in (False, True)

@@ -49,5 +49,4 @@ def _verdict(result: Result) -> str:
         return f"skipped: {result.skipped}"
     if result.sound and not late(result):
         return "sound"
-    reason = "late" if result.sound else "BROKEN"
-    return f"{reason} (needs the {result.needs})" if result.needs else reason
+    return "late" if result.sound else "BROKEN"
