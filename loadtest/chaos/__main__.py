@@ -22,7 +22,7 @@ import msgspec
 
 from autopilot.cli.failure import CliError
 from autopilot.stack.errors import StackError
-from loadtest.chaos import damage, leftovers
+from loadtest.chaos import leftovers
 from loadtest.chaos.arena import Arena, ChaosError, arena
 from loadtest.chaos.case import Case, Fault, Result
 from loadtest.chaos.cases import TIMES, cases
@@ -100,7 +100,7 @@ def _options() -> argparse.Namespace:
 
 def _run(case: Case, options: argparse.Namespace) -> Result:
     result = Result(case=case.name, bounded=case.bounded)
-    if case.prepared is damage.small_disk and (reason := damage.mount_failure()):
+    if reason := case.impossible():
         result.skipped = reason
         return result
     began = time.monotonic()

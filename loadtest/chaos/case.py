@@ -27,6 +27,11 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 Harm = Callable[[Arena, Load], list[Fault]]
 
 
+def anywhere() -> str:
+    """Nothing keeps the case from being carried out."""
+    return ""
+
+
 @contextlib.contextmanager
 def plainly(data_dir: Path) -> Iterator[None]:
     """Prepare nothing."""
@@ -41,6 +46,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     harm: Harm
     #: Prepares the data directory before the stack's first start.
     prepared: Callable[[Path], contextlib.AbstractContextManager[None]] = plainly
+    #: Tells why the case cannot be carried out on this machine; empty where it can.
+    impossible: Callable[[], str] = anywhere
     #: Whether the figures of recovery are bounded: architecture section 5.
     bounded: bool = False
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autopilot.stack.config import NATS, POSTGRES, SERVICES
-from loadtest.chaos import connections, damage, kills, pauses, restoring
+from loadtest.chaos import clock, connections, damage, kills, pauses, restoring
 from loadtest.chaos.case import Case
 
 #: Kills from which a recovery is judged: their median and their worst.
@@ -44,5 +44,14 @@ def cases(times: int = TIMES) -> tuple[Case, ...]:
             for kind in connections.WEATHERS
             for server in (NATS, POSTGRES)
         ),
-        Case(name="disk full", harm=damage.fill_disk, prepared=damage.small_disk),
+        *(
+            Case(name=name, harm=clock.jump(seconds), prepared=clock.own_clock, impossible=clock.missing)
+            for name, seconds in (("clock forward", clock.FORWARD_S), ("clock back", clock.BACK_S))
+        ),
+        Case(
+            name="disk full",
+            harm=damage.fill_disk,
+            prepared=damage.small_disk,
+            impossible=damage.mount_failure,
+        ),
     )
