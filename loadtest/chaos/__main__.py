@@ -38,7 +38,7 @@ from loadtest.checker.rest import filters_of
 TOPOLOGY = Path(__file__).parents[2] / "docs" / "topology.txt"
 #: Exit status of a suite that was told to end, as a shell gives it.
 INTERRUPTED = 130
-#: Tasks that have begun or ended before the harm is done.
+#: Tasks that have ended before the harm is done; of a small load half.
 WARM = 20
 #: Seconds without a step of a consumer, a relay or a timer after which a stack is at rest, whatever is still waiting.
 STILL_S, QUIET_S = 20.0, 1.0
@@ -139,7 +139,7 @@ def _under_fire(case: Case, stack: Arena, load: Load, options: argparse.Namespac
         # They take the machine, and so the time, that a bounded recovery is measured with.
         load.submit_real(options.real)
     load.submit(options.tasks - len(load.accepted))
-    load.wait_until_open(max(options.tasks - WARM, 1))
+    load.wait_until_open(options.tasks - min(WARM, options.tasks // 2))
     return case.harm(stack, load)
 
 
