@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import shutil
 import sys
 import time
@@ -99,7 +100,7 @@ def _options() -> argparse.Namespace:
 
 
 def _run(case: Case, options: argparse.Namespace) -> Result:
-    result = Result(case=case.name, bounded=case.bounded)
+    result = Result(case=case.name, bounded=case.bounded, load_before=round(os.getloadavg()[0], 1))
     if reason := case.impossible():
         result.skipped = reason
         return result

@@ -72,6 +72,8 @@ class Result(msgspec.Struct, kw_only=True):
     interrupted: list[int] = msgspec.field(default_factory=list)
     bounded: bool = False
     seconds: float = 0.0
+    #: Load average of the machine (1 min) before the case began: what the figures of time were taken beside.
+    load_before: float = 0.0
     #: What kept the case from being judged: a stack that did not come up again, for example.
     error: str = ""
 
