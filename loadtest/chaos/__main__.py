@@ -136,8 +136,7 @@ def _kept(case: Case, result: Result, folder: Path, data_dir: Path) -> Iterator[
 
 
 def _under_fire(case: Case, stack: Arena, load: Load, options: argparse.Namespace) -> list[Fault]:
-    if not case.bounded:
-        # They take the machine, and so the time, that a bounded recovery is measured with.
+    if case.real:
         load.submit_real(options.real)
     load.submit(options.tasks - len(load.accepted))
     load.wait_until_open(options.tasks - min(WARM, options.tasks // 2))

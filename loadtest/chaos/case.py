@@ -48,6 +48,9 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     prepared: Callable[[Path], contextlib.AbstractContextManager[None]] = plainly
     #: Tells why the case cannot be carried out on this machine; empty where it can.
     impossible: Callable[[], str] = anywhere
+    #: Whether real tasks are part of the load. Their commands take the machine, and so the time, that a bounded recovery
+    #: is measured with.
+    real: bool = True
     #: Whether the figures of recovery are bounded: architecture section 5.
     bounded: bool = False
 

@@ -11,9 +11,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from loadtest.chaos.arena import Arena
+from loadtest.chaos.arena import Arena, until
 from loadtest.chaos.case import Fault, Harm
-from loadtest.chaos.load import Load
+from loadtest.chaos.load import BUSY, Load
 
 #: Seconds by which the clock jumps, for good. Backwards no further than the checker lets a timer be late and still.
 FORWARD_S, BACK_S = 3_600, -15
@@ -57,12 +57,20 @@ def environment(data_dir: Path) -> dict[str, str]:
 
 
 def jump(seconds: int) -> Harm:
-    """Move the clock of all services, for good."""
+    """Move the clock of all services, for good. Their events then tell no recovery: it would be told by that clock."""
 
     def harm(arena: Arena, load: Load) -> list[Fault]:
-        del load
-        at = time.time()
+        load.keep_at_least(BUSY)
+        at, (before,) = time.time(), arena.ask("select max(position) as position from events")
         (arena.config.data_dir.parent / _OFFSET).write_text(f"{seconds:+d}", encoding="ascii")
-        return [Fault(part="clock", at=at)]
+        moved = (
+            "select from events where position > $1"
+            " and extract(epoch from recorded_at - to_timestamp($2))::float8 * sign($3::float8) > abs($3::float8) / 2"
+        )
+        until(
+            lambda: arena.ask(moved, before["position"], at, float(seconds)) or None,
+            "the services' clock jumps",
+        )
+        return []
 
     return harm
