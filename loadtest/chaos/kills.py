@@ -13,7 +13,7 @@ from autopilot.stack.status import StackStatus
 from loadtest.chaos.arena import Arena, until
 from loadtest.chaos.case import Fault, Harm
 from loadtest.chaos.holding import hold_the_bus_until_something_waits
-from loadtest.chaos.load import BUSY, Load, holders
+from loadtest.chaos.load import BUSY, Load, holders, undecided
 
 #: Seconds between two kills of one part: the supervisor takes six in a minute for a defect and gives the part up.
 APART_S = 13.0
@@ -23,6 +23,7 @@ MOMENTS = ((POSTGRES, "starting"), (NATS, "ready"), ("scheduler", "starting"), (
 
 def kill(part: str, times: int = 1) -> Harm:
     """Kill a part with -9 while tasks are in hand."""
+    in_hand = undecided if part == "gate" else holders
 
     def harm(arena: Arena, load: Load) -> list[Fault]:
         faults = []
@@ -31,7 +32,7 @@ def kill(part: str, times: int = 1) -> Harm:
                 time.sleep(APART_S)
             arena.pid(part)
             load.keep_at_least(BUSY)
-            until(lambda: holders(arena) or None, "a task holds a slot")
+            until(lambda: in_hand(arena) or None, f"{part} has a task in hand", look_s=0.0)
             faults.append(Fault(part=part, at=arena.kill(part)))
             until(
                 lambda: arena.status.processes[part].state != "ready" or None, f"the end of {part} is noticed"
