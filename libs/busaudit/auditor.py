@@ -30,6 +30,8 @@ SEQUENCES = 10**12
 LOOK_S, STEP_S = 1.0, 0.25
 #: Seconds after which a second rebuild may follow a first one; doubled each time, up to the longest.
 PAUSE_S, LONGEST_PAUSE_S = 10.0, 600.0
+#: Seconds in which a stream stores nothing of what waits for it until it counts as stuck: longer than any relay pauses.
+STUCK_S = 30.0
 
 
 class Auditor:
@@ -50,6 +52,9 @@ class Auditor:
         self._memory: Notes | None = None
         self._kept: Notes | None = None
         self._claim: LeaseClaim | None = None
+        #: How far the stream of which server was, and since when it has been there.
+        self._reached: tuple[str, datetime, int] | None = None
+        self._reached_at = now()
         #: When this process rebuilt the bus last, and how long it then leaves it alone.
         self._rebuilt_at: datetime | None = None
         self._pause_s = PAUSE_S
@@ -76,11 +81,15 @@ class Auditor:
             return await self._adopt(claim, sight)
         found = await self._differences(epoch, sight)
         if found:
-            log.error("bus_epoch_raised", epoch=epoch.epoch + 1, found=found)
-            await self._record.begin(claim, epoch.epoch + 1, "rebuilding", "; ".join(found))
+            await self._raise(claim, epoch, found)
             return 0.0
         await self._keep(claim)
         return LOOK_S
+
+    async def _raise(self, claim: LeaseClaim, epoch: BusEpoch, found: Sequence[str]) -> None:
+        """Begin the next epoch."""
+        log.error("bus_epoch_raised", epoch=epoch.epoch + 1, found=found)
+        await self._record.begin(claim, epoch.epoch + 1, "rebuilding", "; ".join(found))
 
     async def _differences(self, epoch: BusEpoch, sight: Sight | None) -> list[str]:
         """Compare a sound bus with what is remembered and with the record."""
@@ -97,9 +106,25 @@ class Auditor:
         memory, found = await self._comparison.look(memory, sight)
         if found:
             return found
+        if found := await self._stuck(sight):
+            return found
         settled, found = await self._stranding.look(memory.settled)
         self._memory = msgspec.structs.replace(memory, sight=sight, settled=settled)
         return found
+
+    async def _stuck(self, sight: Sight) -> list[str]:
+        """Say whether the stream is there and stores nothing.
+
+        After a failed write nats-server (2.15) stores nothing more in that stream until it is started again or the
+        stream is made anew, though the disk has had room for long; it does not answer who publishes, either.
+        """
+        reached, now = (sight.server, sight.created, sight.last_seq), self._now()
+        if reached != self._reached:
+            self._reached, self._reached_at = reached, now
+        still_s = (now - self._reached_at).total_seconds()
+        if still_s < STUCK_S or (waits_s := await self._record.waits_s()) < STUCK_S:
+            return []
+        return [f"it has stored nothing for {still_s:.0f} s, and an event has waited for {waits_s:.0f} s"]
 
     async def _adopt(self, claim: LeaseClaim, sight: Sight | None) -> float:
         """Begin the first epoch with the bus as it is."""
@@ -141,6 +166,8 @@ class Auditor:
                     self._stranding.restart()
                     await self._record.enter(claim, epoch.epoch, "sound")
                     log.warning("bus_epoch_sound", epoch=epoch.epoch)
+                elif (sight := await self._bus.sight()) and (found := await self._stuck(sight)):
+                    await self._raise(claim, epoch, found)
 
     def _too_soon(self) -> bool:
         """Tell whether to wait with a rebuild: a cause that stays must not make one after the other."""

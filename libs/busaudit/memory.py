@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from contracts.message import Recorded
-from libs.busaudit.ports import LEASE, LEASE_S, Open, Stretch, Wanted
+from libs.busaudit.ports import LEASE, LEASE_S, TRIES_S, Open, Stretch, Wanted
 from libs.busaudit.sight import Notes, Sight, Stored
 from libs.eventstore.memory import MemoryStore
 from libs.eventstore.store import BusEpoch, LeaseClaim, StaleLeaseError
@@ -131,6 +131,10 @@ class MemoryRecord:
             settled=places[opened[0][0]] if opened else places[-1],
             open=tuple(each for _, each in opened if not among or each.event_id in among),
         )
+
+    async def waits_s(self) -> float:
+        """Return how long the oldest event has waited for a relay that tries to publish it."""
+        return self._store.waits_s(TRIES_S)
 
     async def requeue(self, claim: LeaseClaim, wanted: Sequence[Wanted], after: tuple[int, int]) -> int:
         """Put every open event behind a place back into its service's outbox."""

@@ -16,6 +16,10 @@ LEASE = "bus-auditor"
 LEASE_S = 5.0
 
 
+#: Seconds since whose end the lease of a relay says that it still tries: longer than its longest pause.
+TRIES_S = 15.0
+
+
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What one durable takes."""
 
@@ -111,6 +115,10 @@ class RecordView(Protocol):
         self, wanted: Sequence[Wanted], after: tuple[int, int], limit: int, *, among: Sequence[str] = ()
     ) -> Stretch:
         """Read a stretch of finished transactions behind a place; only events `among` these ids where given."""
+        ...
+
+    async def waits_s(self) -> float:
+        """Return the seconds since the oldest event got into the outbox of a service that tries to publish; 0 for none."""
         ...
 
     async def requeue(self, claim: LeaseClaim, wanted: Sequence[Wanted], after: tuple[int, int]) -> int:

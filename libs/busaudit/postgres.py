@@ -12,7 +12,7 @@ import asyncpg
 import msgspec
 
 from contracts.message import Recorded, Registry
-from libs.busaudit.ports import LEASE, LEASE_S, Open, Stretch, Wanted
+from libs.busaudit.ports import LEASE, LEASE_S, TRIES_S, Open, Stretch, Wanted
 from libs.busaudit.sight import Notes
 from libs.eventstore import codec
 from libs.eventstore.connections import Connections
@@ -90,6 +90,11 @@ class PostgresRecord:
             settled=_place(row["settled"], after),
             open=msgspec.json.decode(row["open"] or b"[]", type=tuple[Open, ...]),
         )
+
+    async def waits_s(self) -> float:
+        """Return how long the oldest event has waited for a relay that tries to publish it."""
+        (row,) = await self._fetch("waits", TRIES_S)
+        return float(row["waits_s"])
 
     async def requeue(self, claim: LeaseClaim, wanted: Sequence[Wanted], after: tuple[int, int]) -> int:
         """Put every open event behind a place back into its service's outbox, chunk by chunk."""

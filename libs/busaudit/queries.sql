@@ -73,6 +73,11 @@ select
         ) as o
     ) as open
 
+-- waits --
+select coalesce(max(extract(epoch from clock_timestamp() - o.inserted_at)), 0)::float8 as waits_s
+from outbox o join lease l on l.name = 'relay-' || o.service
+where l.until > clock_timestamp() - make_interval(secs => $1)
+
 -- requeue --
 -- Everything visible, without regard to transactions that still run: what they wrote is published to the new stream.
 with fence as (

@@ -320,6 +320,17 @@ class MemoryStore:
         """Tell whether an event waits for its publication; for the auditor."""
         return position in self._outbox
 
+    def waits_s(self, tries_s: float) -> float:
+        """Return how long the oldest event has waited for a relay whose lease ended less than so long ago; for the auditor."""
+        now = self._clock.now()
+        ages = [
+            (now - since).total_seconds()
+            for service, since in self._outbox.values()
+            if (lease := self._leases.get(f"relay-{service}"))
+            and lease.until > now - timedelta(seconds=tries_s)
+        ]
+        return max(ages, default=0.0)
+
     def age_s(self, event: Recorded) -> float:
         """Return the seconds since an event was recorded; for the auditor."""
         return (self._clock.now() - event.recorded_at).total_seconds()

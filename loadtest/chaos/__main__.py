@@ -2,15 +2,20 @@
 
 `python -m loadtest.chaos [CASE…] [--tasks 200] [--seed 1] [--json build/chaos.json] [--list]`. Each case starts a stack
 of its own, submits synthetic tasks, does its harm while they run, waits until all have ended and judges the record.
-Exit status: 0 when every case that this release can pass passed within its bounds.
+Exit status: 0 when every case passed within its bounds or was skipped with its reason, 1 when one did not, 130 when the
+suite was told to end.
 """
 
 from __future__ import annotations
 
 import argparse
-import signal
+import contextlib
+import os
+import shutil
 import sys
 import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -18,7 +23,7 @@ import msgspec
 
 from autopilot.cli.failure import CliError
 from autopilot.stack.errors import StackError
-from loadtest.chaos import damage
+from loadtest.chaos import leftovers
 from loadtest.chaos.arena import Arena, ChaosError, arena
 from loadtest.chaos.case import Case, Fault, Result
 from loadtest.chaos.cases import TIMES, cases
@@ -32,7 +37,9 @@ from loadtest.checker.rest import filters_of
 
 #: Who consumes what, as the documentation says it.
 TOPOLOGY = Path(__file__).parents[2] / "docs" / "topology.txt"
-#: Tasks that have begun or ended before the harm is done.
+#: Exit status of a suite that was told to end, as a shell gives it.
+INTERRUPTED = 130
+#: Tasks that have ended before the harm is done; of a small load half.
 WARM = 20
 #: Seconds without a step of a consumer, a relay or a timer after which a stack is at rest, whatever is still waiting.
 STILL_S, QUIET_S = 20.0, 1.0
@@ -50,15 +57,21 @@ def main() -> int:
     if options.list:
         print("\n".join(case.name for case in chosen))
         return 0
-    # The stack is detached: a suite that is told to end and just does would leave it up for ever.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # The stacks are detached: a suite that is told to end and just does would leave one up for ever.
+    leftovers.end_once()
+    for name in leftovers.sweep():
+        print(f"removed {name}, left by a suite that was killed", file=sys.stderr)
     results: list[Result] = []
-    for case in chosen:
-        results.append(_run(case, options))
-        print(f"{case.name}: {msgspec.json.encode(results[-1]).decode()}", file=sys.stderr, flush=True)
-        if options.json:
-            options.json.parent.mkdir(parents=True, exist_ok=True)
-            options.json.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2) + b"\n")
+    try:
+        for case in chosen:
+            results.append(_run(case, options))
+            print(f"{case.name}: {msgspec.json.encode(results[-1]).decode()}", file=sys.stderr, flush=True)
+            if options.json:
+                options.json.parent.mkdir(parents=True, exist_ok=True)
+                options.json.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2) + b"\n")
+    except KeyboardInterrupt:
+        print(f"{table(results)}\ninterrupted: {len(chosen) - len(results)} cases were not carried out")
+        return INTERRUPTED
     print(table(results))
     return 1 if failed(results) else 0
 
@@ -76,6 +89,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--times", type=int, default=TIMES, help="kills where a recovery is judged")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, help="where the results go, after each case")
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="where data directories of failed cases stay"
+    )
     parser.add_argument("--list", action="store_true", help="print the cases' names")
     options = parser.parse_args()
     if unknown := set(options.case) - set(names):
@@ -84,13 +100,14 @@ def _options() -> argparse.Namespace:
 
 
 def _run(case: Case, options: argparse.Namespace) -> Result:
-    result = Result(case=case.name, needs=case.needs, bounded=case.bounded)
-    if case.prepared is damage.small_disk and (reason := damage.mount_failure()):
+    result = Result(case=case.name, bounded=case.bounded, load_before=round(os.getloadavg()[0], 1))
+    if reason := case.impossible():
         result.skipped = reason
         return result
     began = time.monotonic()
+    prepared = partial(_kept, case, result, options.keep) if options.keep else case.prepared
     try:
-        with arena(options.seed, case.prepared) as stack:
+        with arena(options.seed, prepared) as stack:
             load = Load(stack)
             try:
                 faults = _under_fire(case, stack, load, options)
@@ -105,12 +122,24 @@ def _run(case: Case, options: argparse.Namespace) -> Result:
     return result
 
 
+@contextlib.contextmanager
+def _kept(case: Case, result: Result, folder: Path, data_dir: Path) -> Iterator[None]:
+    """Keep the data directory of a case that was not judged sound: logs, record and bus, as they were at its end."""
+    with case.prepared(data_dir):
+        try:
+            yield
+        finally:
+            if not (result.events and result.sound):
+                kept = folder / case.name.replace(" ", "-")
+                shutil.rmtree(kept, ignore_errors=True)
+                shutil.copytree(data_dir, kept, symlinks=True)
+
+
 def _under_fire(case: Case, stack: Arena, load: Load, options: argparse.Namespace) -> list[Fault]:
-    if not case.bounded:
-        # They take the machine, and so the time, that a bounded recovery is measured with.
+    if case.real:
         load.submit_real(options.real)
     load.submit(options.tasks - len(load.accepted))
-    load.wait_until_open(max(options.tasks - WARM, 1))
+    load.wait_until_open(options.tasks - min(WARM, options.tasks // 2))
     return case.harm(stack, load)
 
 

@@ -21,13 +21,17 @@ import msgspec
 
 from autopilot.stack import cluster, detach, processes, status
 from autopilot.stack.config import HOST, NATS, POSTGRES, StackConfig
+from autopilot.stack.errors import StopTimeoutError
 from autopilot.stack.progress import silent
+from loadtest.chaos import leftovers
 from loadtest.chaos.proxy import Proxy
 from loadtest.checker import record
 from loadtest.checker.record import Record
 
 #: Seconds in which a part must be ready, or the record answer again, before a case is given up.
 READY_S = 300.0
+#: Seconds in which nothing of a killed stack may be left: longer than the watchdog's grace.
+DEAD_S = 30.0
 #: Seconds between looks.
 LOOK_S = 0.02
 
@@ -64,6 +68,12 @@ class Arena:
         """The stack with the ports that it has taken."""
         return msgspec.structs.replace(self.config, ports=self.status.ports)
 
+    @property
+    def argv(self) -> list[str]:
+        """The command of a supervisor whose services go through the proxies."""
+        ports = (str(proxy.port) for proxy in (self.nats, self.postgres))
+        return [sys.executable, "-m", "loadtest.chaos.behind", str(self.config.data_dir), *ports]
+
     def pid(self, part: str) -> int:
         """Wait until a part is ready; return its process id. Raises ChaosError."""
 
@@ -88,15 +98,23 @@ class Arena:
                     os.kill(pid, signal.SIGKILL)
         return time.time()
 
+    def wait_until_dead(self) -> None:
+        """Wait until nothing of the killed stack is left. Raises ChaosError."""
+        mark = f"{self.status.run_id}/"
+        until(lambda: not processes.marked(mark) or None, "everything is dead", DEAD_S)
+
     def start(self) -> None:
         """Start the stack on its directory, again after everything was killed or stopped. Raises StackError."""
-        ports = (str(proxy.port) for proxy in (self.nats, self.postgres))
-        argv = [sys.executable, "-m", "loadtest.chaos.behind", str(self.config.data_dir), *ports]
-        detach.launch(argv, self.config, silent, timeout_s=READY_S)
+        detach.launch(self.argv, self.config, silent, timeout_s=READY_S)
 
     def stop(self) -> None:
-        """Stop the stack in order; its data stays."""
-        detach.stop_running(self.config, timeout_s=READY_S)
+        """Stop the stack in order; its data stays. Raises StopTimeoutError once it is killed."""
+        try:
+            detach.stop_running(self.config, timeout_s=READY_S)
+        except StopTimeoutError:
+            # The case has failed; the next one shall not run beside its remains.
+            self.kill_everything()
+            raise
 
     def close(self) -> None:
         """Close the proxies and the connection to the record."""
@@ -146,8 +164,9 @@ class Arena:
 def arena(seed: int, prepared: Callable[[Path], contextlib.AbstractContextManager[None]]) -> Iterator[Arena]:
     """Start a stack behind proxies on a data directory that `prepared` makes ready; everything is gone afterwards."""
     with contextlib.ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="autopilot-chaos-")))
-        config = StackConfig.from_arguments(scratch / "data", ephemeral_ports=True)
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=leftovers.PREFIX)))
+        leftovers.claim(scratch)
+        config = StackConfig.from_arguments(scratch / leftovers.DATA, ephemeral_ports=True)
         stack.enter_context(prepared(config.data_dir))
         made = Arena(config, seed)
         # The proxies outlive the stack, which would otherwise wait for servers while it stops.

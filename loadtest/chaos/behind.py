@@ -19,6 +19,7 @@ from autopilot.stack.progress import silent
 from autopilot.stack.secrets import Secrets
 from autopilot.stack.stack import Stack
 from autopilot.wiring import hooks
+from loadtest.chaos import clock
 
 
 def redirected(config: StackConfig, nats: int, postgres: int) -> StackConfig:
@@ -32,7 +33,8 @@ def main() -> int:
 
     def make_service(name: str, config: StackConfig, credentials: Secrets) -> Child:
         # Its own port comes from the unchanged part; whether it is ready is asked there directly.
-        return service.child(name, redirected(config, nats, postgres), credentials)
+        child = service.child(name, redirected(config, nats, postgres), credentials)
+        return msgspec.structs.replace(child, env={**child.env, **clock.environment(data_dir)})
 
     config = StackConfig.from_arguments(data_dir, ephemeral_ports=True)
     report = detach.background_report() or silent

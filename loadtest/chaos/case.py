@@ -27,6 +27,11 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 Harm = Callable[[Arena, Load], list[Fault]]
 
 
+def anywhere() -> str:
+    """Nothing keeps the case from being carried out."""
+    return ""
+
+
 @contextlib.contextmanager
 def plainly(data_dir: Path) -> Iterator[None]:
     """Prepare nothing."""
@@ -41,8 +46,11 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     harm: Harm
     #: Prepares the data directory before the stack's first start.
     prepared: Callable[[Path], contextlib.AbstractContextManager[None]] = plainly
-    #: Part of the product without which the case cannot pass.
-    needs: str = ""
+    #: Tells why the case cannot be carried out on this machine; empty where it can.
+    impossible: Callable[[], str] = anywhere
+    #: Whether real tasks are part of the load. Their commands take the machine, and so the time, that a bounded recovery
+    #: is measured with.
+    real: bool = True
     #: Whether the figures of recovery are bounded: architecture section 5.
     bounded: bool = False
 
@@ -51,7 +59,6 @@ class Result(msgspec.Struct, kw_only=True):
     """What came of one case."""
 
     case: str
-    needs: str = ""
     #: Why it was not carried out; then nothing below means anything.
     skipped: str = ""
     tasks: int = 0
@@ -68,6 +75,8 @@ class Result(msgspec.Struct, kw_only=True):
     interrupted: list[int] = msgspec.field(default_factory=list)
     bounded: bool = False
     seconds: float = 0.0
+    #: Load average of the machine (1 min) before the case began: what the figures of time were taken beside.
+    load_before: float = 0.0
     #: What kept the case from being judged: a stack that did not come up again, for example.
     error: str = ""
 

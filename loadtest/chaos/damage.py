@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from autopilot.stack import processes
 from autopilot.stack.config import NATS
 from libs.messaging.accounts import ACCOUNT
 from loadtest.chaos.arena import Arena, ChaosError, until
@@ -40,7 +39,7 @@ def damage_bus(spoil: Callable[[Path, random.Random], None], *, running: bool) -
         else:
             # Killed, not stopped: what a service was told and had not handled is in those files alone.
             at = arena.kill_everything()
-            until(lambda: not processes.marked(f"{arena.status.run_id}/") or None, "everything is dead", 30.0)
+            arena.wait_until_dead()
             spoil(arena.config.nats_dir, arena.chance)
             arena.start()
         return [Fault(part="bus", at=at)]

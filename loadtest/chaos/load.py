@@ -81,6 +81,15 @@ def holders(arena: Arena) -> Sequence[str]:
     return [row["task"] for row in rows if row["held"] > 0]
 
 
+def undecided(arena: Arena) -> Sequence[str]:
+    """List the tasks that wait for a gate's decision now. Raises OSError and asyncpg's errors."""
+    rows = arena.ask(
+        "select data ->> 'task_id' as task from events a where type = 'gate_requested' and not exists (select from events b"
+        " where b.type = 'gate_decided' and b.data ->> 'review_id' = a.data ->> 'review_id')"
+    )
+    return [row["task"] for row in rows]
+
+
 def _task(number: int) -> TaskSpec:
     body = "\n".join(f"work {stage} {seconds}" for stage, seconds in WORK_S.items())
     if number % FAILS == FAILS - 1:

@@ -28,8 +28,8 @@ def failed(results: Iterable[Result]) -> list[Result]:
 def table(results: Sequence[Result]) -> str:
     """Write the results as Markdown."""
     lines = [
-        "| case | verdict | tasks | pull requests | lost | breaches | interrupted | recovered after s: median (max) | case took s |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| case | verdict | tasks | pull requests | lost | breaches | interrupted | recovered after s: median (max) | case took s | load before |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for one in results:
         seconds = one.recovered_s
@@ -37,7 +37,7 @@ def table(results: Sequence[Result]) -> str:
         met = f"{statistics.median(one.interrupted):.0f}" if one.interrupted else "-"
         lines.append(
             f"| {one.case} | {_verdict(one)} | {one.tasks} | {one.pull_requests} | {one.lost} | {one.breaches} | {met} | {shown} |"
-            f" {one.seconds:.0f} |"
+            f" {one.seconds:.0f} | {one.load_before:.0f} |"
         )
     for one in results:
         lines += [f"\n{one.case}: {text}" for text in (one.error, *one.examples) if text]
@@ -49,5 +49,4 @@ def _verdict(result: Result) -> str:
         return f"skipped: {result.skipped}"
     if result.sound and not late(result):
         return "sound"
-    reason = "late" if result.sound else "BROKEN"
-    return f"{reason} (needs the {result.needs})" if result.needs else reason
+    return "late" if result.sound else "BROKEN"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from contracts.task import StageRequested
 from libs.eventstore.store import LeaseClaim
 from libs.messaging.memory import MemoryBus
+from libs.runtime.clock import Clock
 from libs.runtime.running import NotLeaderError, Running
 from libs.testing.world import World
 from services.scheduler.domain.commands import Cancel
@@ -29,7 +31,17 @@ def endless(request: StageRequested) -> Answer:
     return honest(request) if request.stage in ("spec", "plan") else None
 
 
-async def replica(world: World, holder: str, lease_s: float = 3_600) -> Running:
+class Astray:
+    """The clock of a machine that differs from the record's."""
+
+    def __init__(self, clock: Clock, by_s: float) -> None:
+        self._clock, self._by = clock, timedelta(seconds=by_s)
+
+    def now(self) -> datetime:
+        return self._clock.now() + self._by
+
+
+async def replica(world: World, holder: str, lease_s: float = 3_600, *, astray_s: float = 0.0) -> Running:
     """Another stage-runner beside the world's own, with the same directory."""
     first = world.running["stage-runner"]
     other = Running(
@@ -37,7 +49,7 @@ async def replica(world: World, holder: str, lease_s: float = 3_600) -> Running:
         config=msgspec.structs.replace(first.config, replica=holder),
         store=world.store,
         bus=MemoryBus(world.server, world.registry, "stage-runner"),
-        clock=world.clock,
+        clock=Astray(world.clock, astray_s),
         ids=world.ids,
         publish=first._publish,
     )
@@ -72,6 +84,19 @@ async def test_a_run_goes_on_with_another_replica_when_the_lease_of_its_holder_h
     await resumption.look(other)
     assert other.parts.working_on(run_id)
     assert (await state(other, run_id)).replica == SECOND
+
+
+@pytest.mark.parametrize("astray_s", [-100_000, 100_000])
+async def test_whether_a_lease_has_lapsed_is_told_by_the_record_and_not_by_the_clock_of_whoever_looks(
+    acted: Any, astray_s: float
+) -> None:
+    world, run_id = await claimed(acted)
+    other = await replica(world, SECOND, lease_s=100_000, astray_s=astray_s)
+    await resumption.look(other)
+    assert not other.parts.working_on(run_id)
+    world.clock.advance(3_601)
+    await resumption.look(other)
+    assert other.parts.working_on(run_id)
 
 
 async def test_a_holder_that_came_back_keeps_its_run_from_one_that_saw_it_gone(

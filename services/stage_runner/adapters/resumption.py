@@ -40,8 +40,9 @@ async def look(running: Running) -> None:
     A stop is delivered to any one replica, which need not be the one that works on the run: that one finds it here.
     """
     executor: BackgroundExecutor = running.parts
-    live = {lease.name for lease in await running.store.leases() if lease.until > running.clock.now()}
-    after = ""
+    mine, after = running.config.holder, ""
+    # Others whose lease lives, as the record says: the clock of this machine may be another.
+    live: set[str] = set()
     while heads := await running.store.heads("run", open_only=True, after=after):
         after = heads[-1].stream
         for head in heads:
@@ -50,8 +51,12 @@ async def look(running: Running) -> None:
             if executor.working_on(run_id):
                 await _heed_stop(running, executor, state)
                 continue
-            if state.live and (state.replica == running.config.holder or state.replica not in live):
-                await _take(running, executor, state)
+            if not state.live or state.replica in live:
+                continue
+            if state.replica != mine and await running.store.acquire(state.replica, mine, LEASE_S) is None:
+                live.add(state.replica)
+                continue
+            await _take(running, executor, state)
 
 
 async def _state(running: Running, run_id: str) -> Run:
@@ -62,8 +67,6 @@ async def _take(running: Running, executor: BackgroundExecutor, state: Run) -> N
     assert state.which is not None
     assert running.lease is not None
     which, mine, epoch = state.which, running.config.holder, running.lease.epoch
-    if state.replica != mine and await running.store.acquire(state.replica, mine, LEASE_S) is None:
-        return  # it came back
     # What the old sandbox left must be dead before the work is done again.
     data = running.config.data
     await asyncio.to_thread(sweep, cookie_of(data, which.run_id))

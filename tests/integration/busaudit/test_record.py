@@ -122,6 +122,18 @@ async def test_who_lost_the_lease_writes_nothing(place: Place) -> None:
     assert await place.store.pending_outbox("tester", older_than_s=0) == []
 
 
+async def test_what_waits_counts_while_a_relay_tries(place: Place) -> None:
+    record, _ = await leading(place)
+    await place.store.append(plain(first(Noted(case_id="a"))))
+    assert await record.waits_s() == 0.0
+    lease = await place.store.acquire("relay-tester", "one", 10.0)
+    assert lease is not None
+    await place.lapse()
+    assert await record.waits_s() > 0.0
+    await place.store.published([event.position for event in await record_of(place)])
+    assert await record.waits_s() == 0.0
+
+
 async def record_of(place: Place) -> list[Any]:
     return await place.store.read_all(Cursor())
 

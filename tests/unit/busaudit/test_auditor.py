@@ -276,6 +276,73 @@ async def test_a_cause_that_stays_does_not_make_one_rebuild_after_the_other(plac
     assert all(pause >= due for pause, due in zip(pauses, (10, 20, 40, 80, 160), strict=False)), pauses
 
 
+class FullDisk:
+    """A stream that stores nothing and answers nobody from a failed write on, until it is made anew with room."""
+
+    def __init__(self, place: Place) -> None:
+        self.server, self.full, self.failed = place.server, True, True
+        self._store, self._rebuild = place.server.store, place.server.rebuild
+        self.server.store, self.server.rebuild = self.store, self.rebuild  # type: ignore[method-assign]
+        self.server.lose_confirmation = lambda event: self.failed
+
+    def store(self, message: Any) -> None:
+        self.failed = self.failed or self.full
+        if not self.failed:
+            self._store(message)
+
+    def rebuild(self, topology: Any, first_sequence: int) -> None:
+        self._rebuild(topology, first_sequence)
+        self.failed = False
+
+
+async def test_a_stream_that_stores_nothing_any_more_is_made_anew(place: Place) -> None:
+    disk = FullDisk(place)
+    await place.write(3, "b")
+    disk.full = False
+    await place.looks(25)
+    assert place.epoch.epoch == 1
+    await place.looks(20)
+    assert place.epoch.epoch == 2
+    assert "stored nothing" in place.epoch.reason
+    assert place.epoch.sound
+    await place.consume()
+    assert await place.store.handled("keeper-notes", "case-b") == 3
+
+
+async def test_while_the_disk_stays_full_it_is_tried_twice_a_minute_and_goes_on_once_there_is_room(
+    place: Place,
+) -> None:
+    disk = FullDisk(place)
+    await place.write(3, "b")
+    began = place.clock.now()
+    while place.epoch.epoch < 6:
+        await place.looks()
+    assert not place.epoch.sound
+    assert (place.clock.now() - began).total_seconds() >= 5 * 30
+    disk.full = False
+    freed = place.clock.now()
+    while not place.epoch.sound:
+        await place.looks()
+    assert (place.clock.now() - freed).total_seconds() <= 60
+    await place.consume()
+    assert await place.store.handled("keeper-notes", "case-b") == 3
+
+
+async def test_a_stream_for_which_nothing_waits_is_not_stuck(place: Place) -> None:
+    await place.looks(200)
+    assert place.epoch.epoch == 1
+
+
+async def test_what_waits_for_a_relay_that_does_not_try_says_nothing_about_the_bus(place: Place) -> None:
+    disk = FullDisk(place)
+    await place.write(3, "b")
+    disk.full = disk.failed = False
+    for _ in range(200):
+        await place.auditor.look()
+        place.clock.advance(1)
+    assert place.epoch.epoch == 1
+
+
 async def test_it_is_red_while_it_waits_with_a_rebuild(place: Place) -> None:
     for _ in range(2):
         place.server.wipe()
