@@ -14,8 +14,8 @@ from libs.busaudit import auditor
 from libs.testing.nats import EmbeddedServer, TestNats
 from tests.integration.busaudit.house import House
 
-#: Seconds without a stored message that are enough here.
-STUCK_S = 2.0
+#: Seconds without a stored message, and of a publisher without an answer, that are enough here.
+STUCK_S, PATIENCE_S = 2.0, 0.5
 
 
 @pytest.fixture
@@ -52,6 +52,7 @@ async def test_a_stream_that_a_full_disk_has_stopped_goes_on_once_there_is_room(
     small_disk: Path, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(auditor, "STUCK_S", STUCK_S)
+    monkeypatch.setattr(house.bus._publisher, "_patience_s", PATIENCE_S)
     await house.write(4, 5)
     await house.handled()
     balloon = fill(small_disk)
