@@ -48,8 +48,10 @@ with stretch as materialized (
     select wanted.durable, s.xid, s.position, s.stream, s.version, s.id, s.recorded_at
     from jsonb_to_recordset($1::jsonb) as wanted (durable text, types jsonb)
     join stretch s on wanted.types is null or wanted.types = 'null' or wanted.types ? s.type
-    left join inbox i on i.consumer = wanted.durable and i.stream = s.stream
-    where coalesce(i.version, 0) < s.version
+    -- One look into the index for each: a join would read the whole inbox, which grows with every task.
+    where coalesce(
+        (select i.version from inbox i where i.consumer = wanted.durable and i.stream = s.stream), 0
+    ) < s.version
 ), first as (
     select xid, position from open order by xid, position limit 1
 )
@@ -91,8 +93,9 @@ with fence as (
     select distinct s.position, s.service, s.stream, s.version
     from jsonb_to_recordset($3::jsonb) as wanted (durable text, types jsonb)
     join stretch s on wanted.types is null or wanted.types = 'null' or wanted.types ? s.type
-    left join inbox i on i.consumer = wanted.durable and i.stream = s.stream
-    where coalesce(i.version, 0) < s.version
+    where coalesce(
+        (select i.version from inbox i where i.consumer = wanted.durable and i.stream = s.stream), 0
+    ) < s.version
 ), put as (
     -- Old enough for the next sweep.
     insert into outbox (position, service, stream, version, inserted_at)

@@ -91,16 +91,21 @@ order by e.xid, e.position
 -- due --
 -- One row for each arrival, and one for each event that it has overtaken.
 select
-    a.place, coalesce(i.version, 0) as handled,
+    a.place, i.handled,
     e.id, e.stream, e.version, e.type, e.schema_version, e.data, e.meta, e.recorded_at, e.prev_hash, e.hash,
     e.position, e.xid
 from unnest($2::text[], $3::bigint[], $4::bigint[]) with ordinality as a (stream, after, version, place)
-left join inbox i on i.consumer = $1 and i.stream = a.stream
+-- One look into the index for each: a join may read all that the consumer has ever handled.
+cross join lateral (
+    select coalesce((select version from inbox where consumer = $1 and stream = a.stream), 0) as handled
+    -- Looked up once, not at every mention.
+    offset 0
+) i
 left join lateral (
     select * from events
-    where stream = a.stream and version > greatest(a.after, coalesce(i.version, 0)) and version < a.version
+    where stream = a.stream and version > greatest(a.after, i.handled) and version < a.version
         -- Says the same again without naming events: where nothing lies between, their index is not opened at all.
-        and a.version > greatest(a.after, coalesce(i.version, 0)) + 1
+        and a.version > greatest(a.after, i.handled) + 1
         and (cardinality($5::text[]) = 0 or type = any ($5))
     order by version
 ) e on true
