@@ -44,15 +44,18 @@ class Gauge:
             os.close(fd)
         return self._proc >= 0
 
-    def sample(self, memory_limit: int) -> tuple[int, int]:
+    def sample(self, memory_limit: int, processes_limit: int) -> tuple[int, int]:
         """Bytes of memory in use, and processes with their threads; 0, 0 before `attach`.
 
         Resident pages count once for every process that shares them. Only when that sum is above the limit
-        is the exact and slower proportional share asked for.
+        is the exact and slower proportional share asked for. Nothing is measured of more processes than there may be:
+        a fork bomb makes them faster than they can be looked at.
         """
         if self._proc < 0:
             return 0, 0
         pids = [name for name in os.listdir(self._proc) if name.isdigit() and name != "1"]
+        if len(pids) > processes_limit:
+            return 0, len(pids)
         stored = 0
         for fd in self._scratch:
             usage = os.fstatvfs(fd)

@@ -108,7 +108,7 @@ class Supervisor:
             self._tick = min(2 * self._tick, _LAST_TICK_S)
             self._next_sample = now + self._tick
             if self._measured_pid and self.gauge.attach(self._measured_pid):
-                memory, tasks = self.gauge.sample(self.spec["memory_bytes"])
+                memory, tasks = self.gauge.sample(self.spec["memory_bytes"], self.spec["processes"])
                 self.peak = max(self.peak, memory)
                 if memory > self.spec["memory_bytes"]:
                     self._end("memory")
