@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
 import socket
@@ -24,6 +23,7 @@ from autopilot.stack.restart import RestartPolicy, Restarts
 from autopilot.stack.spawn import spawn
 from autopilot.stack.watchdog import Watchdog
 from libs.runtime.zygote import FLAG, Orders
+from libs.sandbox import kernel
 
 _log = structlog.get_logger(__name__)
 
@@ -31,8 +31,6 @@ _log = structlog.get_logger(__name__)
 _LOAD_S = 20.0
 #: Seconds for a fork, which takes some milliseconds.
 _FORK_S = 5.0
-
-_PR_SET_CHILD_SUBREAPER = 36
 
 
 class Forked:
@@ -216,10 +214,8 @@ def _adopting() -> Iterator[None]:
 
     No longer than that: whatever a service leaves at its end would come here too, and nobody would ever wait for it.
     """
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    if prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "the kernel does not hand orphans over")
+    kernel.become_subreaper()
     try:
         yield
     finally:
-        prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+        kernel.become_subreaper(on=False)

@@ -22,6 +22,8 @@ from pathlib import Path
 
 import msgspec
 
+from libs.sandbox import kernel
+
 FLAG = "--zygote"
 READY = b"ready"
 
@@ -33,8 +35,6 @@ _LATE = (
     "uvicorn.protocols.http.h11_impl",
     "uvicorn.protocols.websockets.auto",
 )
-
-_PR_SET_PDEATHSIG = 1
 
 
 class Orders(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +114,7 @@ def _adopted(between: int, parent: int) -> bool:
     while os.getppid() == between:
         # It is about to end, and has nothing else to do.
         time.sleep(0.0005)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    kernel.die_with_parent(signal.SIGKILL)
     return os.getppid() == parent
 
 

@@ -99,9 +99,9 @@ def die_with_parent(signal_number: int) -> None:
     _prctl("PR_SET_PDEATHSIG", _PR_SET_PDEATHSIG, signal_number)
 
 
-def become_subreaper() -> None:
-    """Become the parent of descendants whose own parent dies."""
-    _prctl("PR_SET_CHILD_SUBREAPER", _PR_SET_CHILD_SUBREAPER, 1)
+def become_subreaper(*, on: bool = True) -> None:
+    """Become the parent of descendants whose own parent dies, or be it no longer."""
+    _prctl("PR_SET_CHILD_SUBREAPER", _PR_SET_CHILD_SUBREAPER, int(on))
 
 
 def hide_from_ptrace() -> None:

@@ -21,7 +21,14 @@ RESET_S = 10.0
 #: Seconds for the whole call, from the look-up of the name to the status line.
 TIMEOUT_S = 5.0
 #: Failures before anything was sent. After any other, the receiver may have taken it.
-_UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
+_UNSENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.UnsupportedProtocol,
+    httpx.ProxyError,
+    httpx.InvalidURL,
+    ValueError,
+)
 
 
 class Posting:
@@ -56,8 +63,6 @@ class Posting:
             raise DeliveryError(f"the call failed ({type(error).__name__})") from error
         except (TimeoutError, httpx.TimeoutException) as error:
             raise DeliveryError(f"no answer within {self._timeout_s:g} s", unknown=True) from error
-        except (httpx.InvalidURL, ValueError) as error:
-            raise DeliveryError(f"the call failed ({type(error).__name__})") from error
         except (httpx.HTTPError, OSError) as error:
             raise DeliveryError(f"the call failed ({type(error).__name__})", unknown=True) from error
         if not 200 <= status < 300:
