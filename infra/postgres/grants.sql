@@ -4,7 +4,7 @@
 revoke execute on function append_events(jsonb), forget_published(bigint[]), switch_projection(jsonb),
     register_projection(jsonb), discard_documents(text[], bigint, integer) from public;
 grant usage on schema public to :"service_role";
-grant select on events, streams, inbox, outbox, timer, lease, view_document, projection, snapshot, bus_epoch,
+grant select on events, streams, inbox, follower, held_back, outbox, timer, lease, view_document, projection, snapshot, bus_epoch,
     rebuild_failure to :"service_role";
 grant insert, update on lease to :"service_role";
 grant insert (projection, reason), update (ended) on rebuild_failure to :"service_role";

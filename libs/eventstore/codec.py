@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import asyncpg
 import msgspec
 
-from contracts.message import Meta, Recorded, Registry, category_of
+from contracts.message import CARRIER, Meta, Recorded, Registry, category_of
 from libs.eventstore.row import Row, Sealed
 from libs.eventstore.store import Append, Document, Lease, StreamHead, Timer
 
@@ -54,6 +54,8 @@ def _names(sealed: Sealed) -> set[object]:
     return {
         *(before.stream for before, _ in sealed.heads),
         *((mark.consumer, mark.stream, "inbox") for mark in append.inbox),
+        *((mark.consumer, "cursor") for mark in (append.cursor,) if mark is not None),
+        *((mark.consumer, mark.stream, "hold") for mark in append.holds),
         *((timer.service, timer.key, "timer") for timer in append.timers),
         *((timer.service, timer.key, "timer") for timer in append.clear_timers),
         *((write.view, write.key, "document") for write in append.documents),
@@ -69,6 +71,19 @@ def request(*bundle: Sealed) -> bytes:
         body["lease"] = first.lease
     if marks := [mark for sealed in bundle for mark in sealed.append.inbox]:
         body["inbox"] = marks
+    if cursors := [mark for sealed in bundle if (mark := sealed.append.cursor) is not None]:
+        body["cursors"] = [
+            {
+                "consumer": mark.consumer,
+                "before_xid": mark.before.xid,
+                "before_position": mark.before.position,
+                "xid": mark.after.xid,
+                "position": mark.after.position,
+            }
+            for mark in cursors
+        ]
+    if holds := [mark for sealed in bundle for mark in sealed.append.holds]:
+        body["holds"] = holds
     if any(sealed.rows for sealed in bundle):
         body["streams"] = [
             {
@@ -138,7 +153,7 @@ def row(record: asyncpg.Record) -> Row:
     )
 
 
-def recorded(record: asyncpg.Record, registry: Registry) -> Recorded:
+def recorded(record: Iterable[Any], registry: Registry) -> Recorded:
     """Read an event as `scan` selects it; a rebuild reads millions. Raises `msgspec.ValidationError`."""
     id_, stream, version, type_, schema_version, data, meta, at, prev_hash, hash_, position, xid = record
     try:
@@ -160,6 +175,14 @@ def recorded(record: asyncpg.Record, registry: Registry) -> Recorded:
         position=position,
         xid=xid,
     )
+
+
+def carried(record: Sequence[Any] | asyncpg.Record, registry: Registry) -> Recorded:
+    """Read an event as `scan` selects it; what its class cannot read is carried as it is."""
+    try:
+        return recorded(record, registry)
+    except msgspec.ValidationError:
+        return recorded(record, CARRIER)
 
 
 def head(record: asyncpg.Record) -> StreamHead:

@@ -31,6 +31,7 @@ from libs.eventstore.store import (
     EventStoreError,
     Lease,
     LeaseClaim,
+    Page,
     Projection,
     Snapshot,
     StaleLeaseError,
@@ -79,6 +80,9 @@ class MemoryStore:
         self._heads: dict[str, StreamHead] = {}
         self._by_id: dict[str, int] = {}
         self._inbox: dict[tuple[str, str], int] = {}
+        #: Cursor by follower; last version handled by follower and stream, where it is held back.
+        self._followers: dict[str, Cursor] = {}
+        self._held_back: dict[tuple[str, str], int] = {}
         #: Position to (service, when it was written).
         self._outbox: dict[int, tuple[str, datetime]] = {}
         self._timers: dict[tuple[str, str], Timer] = {}
@@ -141,6 +145,12 @@ class MemoryStore:
         for mark in sorted(append.inbox, key=lambda mark: (mark.consumer, mark.stream)):
             if self.inbox(mark.consumer, mark.stream) != mark.before:
                 raise DuplicateDeliveryError(mark.consumer, mark.stream)
+        cursor = append.cursor
+        if cursor is not None and self._followers.get(cursor.consumer, cursor.before) != cursor.before:
+            raise DuplicateDeliveryError(cursor.consumer)
+        for hold in sorted(append.holds, key=lambda hold: (hold.consumer, hold.stream)):
+            if self._held_back.get((hold.consumer, hold.stream)) != hold.before:
+                raise DuplicateDeliveryError(hold.consumer)
         for before, _ in sorted(sealed.heads, key=lambda heads: heads[0].stream):
             head = self._heads.get(before.stream, StreamHead(stream=before.stream))
             if (head.version, head.hash) != (before.version, before.hash):
@@ -174,6 +184,13 @@ class MemoryStore:
             self._heads[after.stream] = after
         for mark in append.inbox:
             self._inbox[(mark.consumer, mark.stream)] = mark.version
+        if append.cursor is not None:
+            self._followers[append.cursor.consumer] = append.cursor.after
+        for hold in append.holds:
+            if hold.version is None:
+                self._held_back.pop((hold.consumer, hold.stream), None)
+            else:
+                self._held_back[hold.consumer, hold.stream] = hold.version
         for clear in append.clear_timers:
             self._timers.pop((clear.service, clear.key), None)
         for timer in append.timers:
@@ -198,9 +215,15 @@ class MemoryStore:
         )
 
     async def read_stream(
-        self, stream: str, after: int = 0, *, types: Sequence[str] = (), upto: int = 0
+        self,
+        stream: str,
+        after: int = 0,
+        *,
+        types: Sequence[str] = (),
+        upto: int = 0,
+        carried: bool = False,
     ) -> list[Recorded]:
-        """Read a stream's events."""
+        """Read a stream's events; all of them could be read when they were appended."""
         events = (self._recorded[position] for position in self._streams.get(stream, ())[after:])
         return [
             event
@@ -270,8 +293,15 @@ class MemoryStore:
         return [head for head in heads if not (open_only and head.ended)][:limit]
 
     async def handled(self, consumer: str, stream: str) -> int:
-        """Return the last version of a stream that a consumer has handled."""
-        return self.inbox(consumer, stream)
+        """Return the last version of a stream that a consumer or follower has handled."""
+        if (consumer, stream) in self._inbox:
+            return self.inbox(consumer, stream)
+        if (consumer, stream) in self._held_back:
+            return self._held_back[consumer, stream]
+        cursor = self._followers.get(consumer, Cursor())
+        events = (self._recorded[position] for position in self._streams.get(stream, ()))
+        read = [event for event in events if Cursor(xid=event.xid, position=event.position) <= cursor]
+        return read[-1].version if read else 0
 
     async def unhandled(self, consumer: str, types: Sequence[str], *, among: int = 5_000) -> list[Recorded]:
         """Read what a consumer has not handled of the newest events."""
@@ -292,6 +322,31 @@ class MemoryStore:
                 missed = await self.read_stream(arrival.stream, after, types=types, upto=arrival.version - 1)
             found.append(Due(handled=handled, missed=tuple(missed)))
         return found
+
+    async def follower(self, consumer: str, types: Sequence[str]) -> Cursor:
+        """Tell up to where a follower has read."""
+        known = self._followers.get(consumer)
+        if known is not None:
+            return known
+        place = Cursor()
+        for event in await self.read_all(place, limit=len(self._order)):
+            if (not types or event.type in types) and event.version > self.inbox(consumer, event.stream):
+                return Cursor(xid=event.xid, position=event.position - 1)
+            place = Cursor(xid=event.xid, position=event.position)
+        return place
+
+    async def held_back(self, consumer: str) -> dict[str, int]:
+        """List the streams that are held back from a follower."""
+        return {stream: version for (of, stream), version in self._held_back.items() if of == consumer}
+
+    async def read_page(self, after: Cursor, types: Sequence[str], *, limit: int) -> Page | None:
+        """Look at the next events of finished transactions."""
+        found = await self.read_all(after, limit=limit)
+        if not found:
+            return None
+        wanted = tuple(event for event in found if not types or event.type in types)
+        end = Cursor(xid=found[-1].xid, position=found[-1].position)
+        return Page(events=wanted, end=end, size=len(found))
 
     async def pending_outbox(self, service: str, *, older_than_s: float, limit: int = 500) -> list[Recorded]:
         """Read events that were committed but not confirmed as published, to be passed on as they are."""
@@ -457,42 +512,26 @@ class MemoryStore:
     def _read_generation(self, view: str) -> int:
         return next((one.generation for one in self._projections.values() if view in one.views), 0)
 
-    async def register(self, name: str, views: Sequence[str]) -> Projection:
+    async def register(self, name: str, views: Sequence[str], version: int) -> Projection:
         """Make a projection known and return what is read of it."""
-        first = Projection(name=name, generation=0, version=1, views=tuple(views))
+        written = any(view in views for view, _, _ in self._documents)
+        first = Projection(name=name, generation=0, version=1 if written else version, views=tuple(views))
         return self._projections.setdefault(name, first)
 
-    async def switch(self, switch: Switch) -> bool:
+    async def switch(self, switch: Switch) -> None:
         """Have another generation read."""
         held, read = self._leases.get(switch.lease.name), self._projections.get(switch.name)
         if held is None or held.epoch != switch.lease.epoch:
             raise StaleLeaseError(switch.lease.name, switch.lease.epoch)
-        if read is None or read.generation != switch.generation:
+        at = self._followers.get(switch.consumer, Cursor())
+        if read is None or read.generation != switch.generation or at > switch.upto:
             raise ConflictError(f"projection {switch.name}", switch.generation)
-        inside: dict[str, int] = {}
-        for event in self._in_order():
-            if Cursor(xid=event.xid, position=event.position) <= switch.upto:
-                inside[event.stream] = event.version
-            elif event.version <= self.inbox(switch.consumer, event.stream):
-                return False
         self._projections[switch.name] = Projection(
             name=switch.name, generation=switch.to, version=switch.version, views=switch.views
         )
-        for stream in switch.streams:
-            place = (switch.consumer, stream)
-            self._inbox[place] = max(self._inbox.get(place, 0), inside.get(stream, 0))
-        return True
-
-    async def lagging(self, consumer: str, upto: Cursor) -> list[str]:
-        """List streams of which a consumer has not handled everything up to a place."""
-        return sorted(
-            {
-                event.stream
-                for event in self._in_order()
-                if Cursor(xid=event.xid, position=event.position) <= upto
-                and event.version > self.inbox(consumer, event.stream)
-            }
-        )
+        self._followers[switch.consumer] = switch.upto
+        for stream in await self.held_back(switch.consumer):
+            del self._held_back[switch.consumer, stream]
 
     async def generations(self, views: Sequence[str]) -> list[int]:
         """List the generations of which there are documents."""
@@ -556,5 +595,7 @@ def _locks(sealed: Sealed) -> frozenset[Hashable]:
         *(("timer", timer.service, timer.key) for timer in append.timers),
         *(("timer", clear.service, clear.key) for clear in append.clear_timers),
         *(("inbox", mark.consumer, mark.stream) for mark in append.inbox),
+        *(("cursor", mark.consumer) for mark in (append.cursor,) if mark is not None),
+        *(("hold", mark.consumer, mark.stream) for mark in append.holds),
     )
     return frozenset(rows)

@@ -34,6 +34,7 @@ from libs.eventstore.store import (
     EventStoreError,
     Lease,
     LeaseClaim,
+    Page,
     Projection,
     Snapshot,
     StaleLeaseError,
@@ -144,10 +145,17 @@ class PostgresStore:
             await self._fetch("announce")
 
     async def read_stream(
-        self, stream: str, after: int = 0, *, types: Sequence[str] = (), upto: int = 0
+        self,
+        stream: str,
+        after: int = 0,
+        *,
+        types: Sequence[str] = (),
+        upto: int = 0,
+        carried: bool = False,
     ) -> list[Recorded]:
         """Read a stream's events."""
-        return self._decode(await self._fetch("read_stream", stream, after, list(types), upto))
+        rows = await self._fetch("read_stream", stream, after, list(types), upto)
+        return [codec.carried(row, self._registry) for row in rows] if carried else self._decode(rows)
 
     async def read_all(
         self, after: Cursor, *, limit: int = 500, categories: Sequence[str] = ()
@@ -196,9 +204,9 @@ class PostgresStore:
         return [codec.head(row) for row in rows]
 
     async def handled(self, consumer: str, stream: str) -> int:
-        """Return the last version of a stream that a consumer has handled."""
+        """Return the last version of a stream that a consumer or follower has handled."""
         rows = await self._fetch("handled", consumer, stream)
-        return int(rows[0]["version"]) if rows else 0
+        return int(rows[0]["version"] or 0)
 
     async def unhandled(self, consumer: str, types: Sequence[str], *, among: int = 5_000) -> list[Recorded]:
         """Read what a consumer has not handled of the newest events."""
@@ -222,6 +230,29 @@ class PostgresStore:
             if row["id"] is not None:
                 missed[place].append(decode_row(codec.row(row), self._registry))
         return [Due(handled=last, missed=tuple(events)) for last, events in zip(handled, missed, strict=True)]
+
+    async def follower(self, consumer: str, types: Sequence[str]) -> Cursor:
+        """Tell up to where a follower has read."""
+        rows = await self._fetch("follower", consumer)
+        rows = rows or await self._fetch("follower_start", consumer, list(types))
+        return Cursor(xid=rows[0]["xid"], position=rows[0]["position"]) if rows else Cursor()
+
+    async def held_back(self, consumer: str) -> dict[str, int]:
+        """List the streams that are held back from a follower."""
+        return {row["stream"]: row["version"] for row in await self._fetch("held_back", consumer)}
+
+    async def read_page(self, after: Cursor, types: Sequence[str], *, limit: int) -> Page | None:
+        """Look at the next events of finished transactions."""
+        rows = await self._fetch("read_page", after.xid, after.position, list(types), limit)
+        if not rows:
+            return None
+        last = rows[-1]
+        wanted = rows if not types or last["type"] in types else rows[:-1]
+        return Page(
+            events=tuple(codec.carried(row[:-1], self._registry) for row in wanted),
+            end=Cursor(xid=last["xid"], position=last["position"]),
+            size=last["size"],
+        )
 
     async def pending_outbox(self, service: str, *, older_than_s: float, limit: int = 500) -> list[Recorded]:
         """Read events that were committed but not confirmed as published, to be passed on as they are."""
@@ -286,9 +317,9 @@ class PostgresStore:
         rows = await self._fetch("documents", view, before, limit, generation)
         return [codec.document(row) for row in rows]
 
-    async def register(self, name: str, views: Sequence[str]) -> Projection:
+    async def register(self, name: str, views: Sequence[str], version: int) -> Projection:
         """Make a projection known and return what is read of it."""
-        request = msgspec.json.encode({"name": name, "views": tuple(views)})
+        request = msgspec.json.encode({"name": name, "views": tuple(views), "version": version})
         (row,) = await self._fetch("register_projection", request)
         return Projection(
             name=row["name"],
@@ -297,7 +328,7 @@ class PostgresStore:
             views=tuple(row["views"]),
         )
 
-    async def switch(self, switch: Switch) -> bool:
+    async def switch(self, switch: Switch) -> None:
         """Have another generation read."""
         request = {
             **msgspec.structs.asdict(switch),
@@ -309,12 +340,6 @@ class PostgresStore:
             raise StaleLeaseError(switch.lease.name, switch.lease.epoch)
         if refusal == "conflict":
             raise ConflictError(f"projection {switch.name}", switch.generation)
-        return refusal is None
-
-    async def lagging(self, consumer: str, upto: Cursor) -> list[str]:
-        """List streams of which a consumer has not handled everything up to a place."""
-        rows = await self._fetch("lagging", consumer, upto.xid, upto.position)
-        return [row["stream"] for row in rows]
 
     async def generations(self, views: Sequence[str]) -> list[int]:
         """List the generations of which there are documents."""
@@ -378,6 +403,8 @@ def _refusal(append: Append, result: _Answer) -> EventStoreError:
     if result.refusal == "stale_lease" and append.lease is not None:
         return StaleLeaseError(append.lease.name, append.lease.epoch)
     if result.refusal == "duplicate":
-        consumer = next(mark.consumer for mark in append.inbox if mark.stream == result.subject)
-        return DuplicateDeliveryError(consumer, result.subject)
+        for mark in append.inbox:
+            if mark.stream == result.subject:
+                return DuplicateDeliveryError(mark.consumer, mark.stream)
+        return DuplicateDeliveryError(result.subject)
     return ConflictError(result.subject, result.expected)

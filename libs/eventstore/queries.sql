@@ -75,7 +75,15 @@ order by created desc
 limit $2
 
 -- handled --
-select version from inbox where consumer = $1 and stream = $2
+-- By its inbox; or, of a follower, by what is held back or else by its cursor.
+select coalesce(
+    (select version from inbox where consumer = $1 and stream = $2),
+    (select version from held_back where consumer = $1 and stream = $2),
+    (
+        select max(e.version) from follower f join events e on e.stream = $2
+        where f.consumer = $1 and (e.xid, e.position) <= (f.xid, f.position)
+    )
+) as version
 
 -- unhandled --
 -- Only near the end of the record: whatever is older the bus has given out again by itself.
@@ -87,6 +95,54 @@ where e.position > (select coalesce(max(position), 0) from events) - $3::bigint
     and (cardinality($2::text[]) = 0 or e.type = any ($2))
     and not exists (select from inbox i where i.consumer = $1 and i.stream = e.stream and i.version >= e.version)
 order by e.xid, e.position
+
+-- follower --
+select xid, position from follower where consumer = $1
+
+-- follower_start --
+-- Just before the first event that the consumer's inbox lacks: the bus may have fed it before. Without any, at the end.
+select xid, position from (
+    (
+        select 1 as place, e.xid, e.position - 1 as position from events e
+        where (cardinality($2::text[]) = 0 or e.type = any ($2))
+            and e.xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+            and not exists (
+                select from inbox i where i.consumer = $1 and i.stream = e.stream and i.version >= e.version
+            )
+        order by e.xid, e.position limit 1
+    ) union all (
+        select 2, xid, position from events
+        where xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+        order by xid desc, position desc limit 1
+    )
+) as found order by place limit 1
+
+-- held_back --
+select stream, version from held_back where consumer = $1
+
+-- read_page --
+-- Of so many events those of some types, and the last one in any case: it says how far the page goes.
+with next as (
+    select * from events
+    where (xid, position) > ($1::bigint, $2::bigint)
+        and xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+    order by xid, position
+    limit $4
+), stretch as materialized (
+    -- A page has a few MiB, or one event.
+    select * from (select *, sum(pg_column_size(data)) over earlier as bytes from next
+        window earlier as (order by xid, position rows between unbounded preceding and 1 preceding)
+    ) as weighed
+    where coalesce(bytes, 0) < 4194304
+)
+select
+    id::text, stream, version, type, schema_version, data::text, meta::text, recorded_at,
+    encode(prev_hash, 'hex') as prev_hash, encode(hash, 'hex') as hash, position, xid,
+    (select count(*) from stretch) as size
+from stretch
+where cardinality($3::text[]) = 0 or type = any ($3)
+    or (xid, position) = (select xid, position from stretch order by xid desc, position desc limit 1)
+order by xid, position
 
 -- due --
 -- One row for each arrival, and one for each event that it has overtaken.
@@ -190,17 +246,6 @@ select name, generation, version, views from register_projection($1::jsonb)
 
 -- switch_projection --
 select switch_projection($1::jsonb) as refusal
-
--- lagging --
--- Events that were recorded up to a place and that a consumer of everything has not handled yet.
-select s.stream
-from streams s left join inbox i on i.consumer = $1 and i.stream = s.stream
-where s.version > coalesce(i.version, 0) and exists (
-    select from events e
-    where e.stream = s.stream and e.version > coalesce(i.version, 0)
-        and (e.xid, e.position) <= ($2::bigint, $3::bigint)
-)
-order by s.stream
 
 -- generations --
 select distinct generation from view_document where view = any ($1::text[]) order by generation

@@ -82,7 +82,14 @@ def _owned(service: ServiceDeclaration) -> dict[str, tuple[str, ...]]:
     return {
         "service": (service.name,),
         "category": tuple(sorted(service.publishes)),
-        "consumer": tuple(sorted(consumer.durable for consumer in service.consumes)),
+        "consumer": tuple(
+            sorted(
+                [
+                    *(consumer.durable for consumer in service.consumes),
+                    *(follower.name for follower in service.follows),
+                ]
+            )
+        ),
         "view": tuple(sorted(service.views)),
         "lease": leases,
     }

@@ -101,6 +101,10 @@ def seal(append: Append, registry: Registry) -> Sealed:
         raise ValueError("an inbox row moves forward only")
     if len({(mark.consumer, mark.stream) for mark in append.inbox}) < len(append.inbox):
         raise ValueError("an append moves each of its inbox rows once")
+    if append.cursor is not None and append.cursor.after < append.cursor.before:
+        raise ValueError("a cursor moves forward only")
+    if len({(mark.consumer, mark.stream) for mark in append.holds}) < len(append.holds):
+        raise ValueError("an append holds each of its streams back once")
     if len({(write.view, write.key) for write in append.documents}) < len(append.documents):
         raise ValueError("an append writes each of its documents once")
     return Sealed(append=append, rows=tuple(rows), heads=tuple(heads))

@@ -3,7 +3,7 @@
 EventStoreError
 ├── ConflictError            an expected version was not the stream's (or document's) version
 ├── StaleLeaseError          the epoch named in the append is not the lease's epoch
-├── DuplicateDeliveryError   the inbox has moved past the message
+├── DuplicateDeliveryError   the inbox, or a follower's cursor, has moved past the message
 ├── UnrecordableError        an event holds what the record could not give back as it was
 ├── ChainBrokenError         a stored event is not the one that was appended
 └── StoreUnavailableError    the record could not be reached, or the outcome of a call is unknown
@@ -41,10 +41,10 @@ class StaleLeaseError(EventStoreError):
 
 
 class DuplicateDeliveryError(EventStoreError):
-    """The inbox row of this consumer and stream has been moved by another delivery."""
+    """The inbox row of this consumer and stream, or a follower's cursor, has been moved by another delivery."""
 
-    def __init__(self, consumer: str, stream: str) -> None:
-        super().__init__(f"{consumer} has already handled {stream} beyond this message")
+    def __init__(self, consumer: str, stream: str = "") -> None:
+        super().__init__(f"{consumer} has already handled {stream or 'the record'} beyond this message")
         self.consumer, self.stream = consumer, stream
 
 
@@ -187,6 +187,36 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True, order=True):
     position: int = 0
 
 
+class CursorMark(msgspec.Struct, frozen=True, kw_only=True):
+    """Moves a follower's cursor."""
+
+    consumer: str
+    before: Cursor
+    after: Cursor
+
+
+class HoldMark(msgspec.Struct, frozen=True, kw_only=True):
+    """Holds a stream back from a follower, whose cursor goes on without it; or goes on within it; or lets it go."""
+
+    consumer: str
+    stream: str
+    #: Last version handled before, 0 for none; None where the stream was not held back.
+    before: int | None
+    #: Last version handled now; None where the follower has caught up with its cursor.
+    version: int | None
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch of the record as a follower reads it."""
+
+    #: Those of the follower's types, in reading order.
+    events: tuple[Recorded, ...]
+    #: Place of the last event looked at.
+    end: Cursor
+    #: Events looked at.
+    size: int
+
+
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
     """Documents of one projection that were written from the beginning of the record on, by one version of its code."""
 
@@ -207,7 +237,7 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Switch(msgspec.Struct, frozen=True, kw_only=True):
-    """Has another generation of a projection read, once it holds whatever the consumer has handled."""
+    """Has another generation of a projection read, and its follower go on behind it with nothing held back."""
 
     lease: LeaseClaim
     name: str
@@ -217,8 +247,6 @@ class Switch(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     views: tuple[str, ...]
     consumer: str
-    #: Streams of which the new generation may hold more than the consumer has handled: it goes on behind that.
-    streams: tuple[str, ...]
     #: Everything up to here is in the new generation, and nothing else.
     upto: Cursor
 
@@ -245,6 +273,9 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     streams: tuple[StreamAppend, ...] = ()
     #: At most one of a consumer and stream.
     inbox: tuple[InboxMark, ...] = ()
+    cursor: CursorMark | None = None
+    #: At most one of a consumer and stream.
+    holds: tuple[HoldMark, ...] = ()
     timers: tuple[Timer, ...] = ()
     clear_timers: tuple[TimerClear, ...] = ()
     lease: LeaseClaim | None = None
@@ -293,9 +324,18 @@ class Store(Protocol):
         ...
 
     async def read_stream(
-        self, stream: str, after: int = 0, *, types: Sequence[str] = (), upto: int = 0
+        self,
+        stream: str,
+        after: int = 0,
+        *,
+        types: Sequence[str] = (),
+        upto: int = 0,
+        carried: bool = False,
     ) -> list[Recorded]:
-        """Read a stream's events with version > `after` (and ≤ `upto` if given), only of `types` if given, in order."""
+        """Read a stream's events with version > `after` (and ≤ `upto` if given), only of `types` if given, in order.
+
+        Raises `msgspec.ValidationError` where data does not fit its class; `carried` takes such an event as `Unknown`.
+        """
         ...
 
     async def read_all(
@@ -339,7 +379,7 @@ class Store(Protocol):
         ...
 
     async def handled(self, consumer: str, stream: str) -> int:
-        """Return the last version of a stream that a consumer has handled."""
+        """Return the last version of a stream that a consumer or follower has handled."""
         ...
 
     async def unhandled(self, consumer: str, types: Sequence[str], *, among: int = 5_000) -> list[Recorded]:
@@ -348,6 +388,24 @@ class Store(Protocol):
 
     async def due(self, consumer: str, arrivals: Sequence[Arrival], types: Sequence[str]) -> list[Due]:
         """Look up for each arrival what the consumer has handled and what it has missed, only of `types` if given."""
+        ...
+
+    async def follower(self, consumer: str, types: Sequence[str]) -> Cursor:
+        """Tell up to where a follower has read.
+
+        One that has not read yet begins before the first event of `types` that its inbox lacks: the bus may have fed it.
+        """
+        ...
+
+    async def held_back(self, consumer: str) -> dict[str, int]:
+        """List the streams that are held back from a follower, with the last version handled of each."""
+        ...
+
+    async def read_page(self, after: Cursor, types: Sequence[str], *, limit: int) -> Page | None:
+        """Look at the next `limit` events of finished transactions, as `read_all`; None where there is none.
+
+        An event whose data does not fit its class comes as `Unknown`, so that nothing behind it has to wait.
+        """
         ...
 
     async def pending_outbox(self, service: str, *, older_than_s: float, limit: int = 500) -> list[Recorded]:
@@ -414,19 +472,19 @@ class Store(Protocol):
         """List a read model, greatest `sort` first, `before` a sort value to page on."""
         ...
 
-    async def register(self, name: str, views: Sequence[str]) -> Projection:
-        """Make a projection known and return what is read of it: at first, generation 0 of version 1."""
-        ...
+    async def register(self, name: str, views: Sequence[str], version: int) -> Projection:
+        """Make a projection known and return what is read of it.
 
-    async def switch(self, switch: Switch) -> bool:
-        """Have another generation read; False, and nothing is done, if the consumer has handled what it does not hold.
-
-        Raises StaleLeaseError, ConflictError (another generation is read than the one to be left).
+        At first that is generation 0 of this version; of version 1 where there are documents already.
         """
         ...
 
-    async def lagging(self, consumer: str, upto: Cursor) -> list[str]:
-        """List streams with an event up to a place that a consumer of all events has not handled."""
+    async def switch(self, switch: Switch) -> None:
+        """Have another generation read.
+
+        Raises StaleLeaseError, ConflictError (another generation is read than the one to be left, or the follower has
+        read further than the new one goes).
+        """
         ...
 
     async def generations(self, views: Sequence[str]) -> list[int]:

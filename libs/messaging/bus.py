@@ -149,7 +149,7 @@ class Bus(Protocol):
         ...
 
     async def dead_letter(self, delivery: Delivery, consumer: str, reason: str, at: datetime) -> None:
-        """Write the dead letter, then terminate the message, in this order.
+        """Write the dead letter, then terminate the message, in this order; a `Reread` has none on the bus.
 
         Raises BusUnavailableError, RefusedError where it could not be written; nothing is terminated then.
         """

@@ -8,7 +8,8 @@ from datetime import datetime
 
 import msgspec
 
-from contracts.message import SUBJECT_ROOT
+from contracts.message import SUBJECT_ROOT, Recorded
+from libs.messaging import cloudevents
 from libs.messaging.bus import DeadLetter, Settlement
 
 ROOT = "deadletter"
@@ -71,6 +72,21 @@ def write(
         subject=subject,
         headers=dict(headers),
         payload=base64.b64encode(payload).decode() if len(payload) <= KEPT else "",
+    )
+
+
+def about(recorded: Recorded, *, consumer: str, reason: str, attempts: int, at: datetime) -> Letter:
+    """Write a dead letter about an event that was read from the record: its position stands for the sequence."""
+    message = cloudevents.encode(recorded)
+    return write(
+        consumer=consumer,
+        sequence=recorded.position,
+        reason=reason,
+        attempts=attempts,
+        at=at,
+        subject=message.subject,
+        headers=message.headers,
+        payload=message.payload,
     )
 
 

@@ -124,17 +124,20 @@ class JetStreamBus:
 
     async def dead_letter(self, delivery: Delivery, consumer: str, reason: str, at: datetime) -> None:
         """Write the dead letter, then terminate the message. Raises BusUnavailableError, RefusedError."""
-        assert isinstance(delivery, JetStreamDelivery)
-        letter = deadletter.write(
-            consumer=consumer,
-            sequence=delivery.sequence,
-            reason=reason,
-            attempts=delivery.attempts,
-            at=at,
-            subject=delivery.message.subject,
-            headers=delivery.message.headers or {},
-            payload=delivery.message.data,
-        )
+        if isinstance(delivery, JetStreamDelivery):
+            letter = deadletter.write(
+                consumer=consumer,
+                sequence=delivery.sequence,
+                reason=reason,
+                attempts=delivery.attempts,
+                at=at,
+                subject=delivery.message.subject,
+                headers=delivery.message.headers or {},
+                payload=delivery.message.data,
+            )
+        else:
+            recorded, attempts = delivery.recorded, delivery.attempts
+            letter = deadletter.about(recorded, consumer=consumer, reason=reason, attempts=attempts, at=at)
         # Not the letter's id alone: after the bus was rebuilt, sequence numbers name other messages.
         headers = {
             cloudevents.MESSAGE_ID: f"{letter.id}-{letter.event_id}",

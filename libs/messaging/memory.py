@@ -82,8 +82,11 @@ class MemoryBus:
 
     async def dead_letter(self, delivery: Delivery, consumer: str, reason: str, at: datetime) -> None:
         """Write the dead letter, then terminate the message, in this order."""
-        assert isinstance(delivery, MemoryDelivery)
-        self._bury(consumer, delivery.taken, reason, at)
+        if isinstance(delivery, MemoryDelivery):
+            self._bury(consumer, delivery.taken, reason, at)
+        else:
+            recorded, attempts = delivery.recorded, delivery.attempts
+            self._keep(deadletter.about(recorded, consumer=consumer, reason=reason, attempts=attempts, at=at))
         await delivery.term()
 
     async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
@@ -144,7 +147,6 @@ class MemoryBus:
         return deliveries
 
     def _bury(self, consumer: str, taken: Taken, reason: str, at: datetime) -> None:
-        self._require(deadletter.subject_for(consumer))
         letter = deadletter.write(
             consumer=consumer,
             sequence=taken.sequence,
@@ -155,6 +157,12 @@ class MemoryBus:
             headers=taken.message.headers,
             payload=taken.message.payload,
         )
+        self._keep(letter)
+
+    def _keep(self, letter: deadletter.Letter) -> None:
+        self._require(deadletter.subject_for(letter.consumer))
+        if not self._up:
+            raise BusUnavailableError("not connected")
         self.server.letters.setdefault(letter.id, letter)
 
 

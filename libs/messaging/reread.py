@@ -1,4 +1,4 @@
-"""An event that its consumer read from the record before the bus gave it out."""
+"""An event that its consumer read from the record."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from contracts.message import Recorded
 
 
 class Reread:
-    """Looks like a delivery, and settles nothing: the bus's own copy comes too and is settled then."""
+    """Looks like a delivery, and settles nothing: where the bus has a copy for the consumer, that comes too."""
 
-    attempts = 0
     failures = 0
 
-    def __init__(self, recorded: Recorded) -> None:
-        self.recorded = recorded
+    def __init__(self, recorded: Recorded, *, attempts: int = 0) -> None:
+        self.recorded, self.attempts = recorded, attempts
 
     async def ack(self) -> None:
         """Tell nobody."""

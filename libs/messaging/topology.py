@@ -39,11 +39,20 @@ class TopologyError(ValueError):
     """The declarations contradict each other or the rules of the bus."""
 
 
+class FollowerSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Who reads the record by itself, and the subjects of what it takes from there."""
+
+    #: `<service>-<handler>`, as a durable.
+    name: str
+    filters: tuple[str, ...]
+
+
 class ServiceDeclaration(msgspec.Struct, frozen=True, kw_only=True):
     """What one service says about itself."""
 
     name: str
     consumes: tuple[ConsumerSpec, ...] = ()
+    follows: tuple[FollowerSpec, ...] = ()
     #: Stream categories it writes; no other service may.
     publishes: tuple[str, ...] = ()
     #: Whether it may list dead letters.
@@ -83,6 +92,8 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
     streams: tuple[StreamSpec, ...]
     consumers: tuple[ConsumerSpec, ...]
     users: tuple[User, ...]
+    #: Nothing of them is on the bus but their dead letters.
+    followers: tuple[FollowerSpec, ...] = ()
 
 
 #: The bus's content is disposable (the record is Postgres), so its limits discard the oldest instead of
@@ -120,7 +131,12 @@ def derive(services: Iterable[ServiceDeclaration]) -> Topology:
         _observer(),
         *map(_user, declared),
     )
-    return Topology(streams=STREAMS, consumers=consumers, users=users)
+    followers = tuple(
+        msgspec.structs.replace(follower, filters=reduced(follower.filters))
+        for service in declared
+        for follower in sorted(service.follows, key=lambda follower: follower.name)
+    )
+    return Topology(streams=STREAMS, consumers=consumers, followers=followers, users=users)
 
 
 def _auditor() -> User:
@@ -163,6 +179,7 @@ def _user(service: ServiceDeclaration) -> User:
             subject_for(durable),
             f"{RECREATE}.{durable}",
         ]
+    publish += sorted(subject_for(follower.name) for follower in service.follows)
     if service.reads_dead_letters:
         publish += _READ_DEAD_LETTERS
     return User(name=service.name, publish=tuple(publish), subscribe=(f"{inbox_prefix(service.name)}.>",))
@@ -192,15 +209,17 @@ def _check(services: Sequence[ServiceDeclaration]) -> None:
                 raise TopologyError(
                     f"{service.name} and {writers[category]} both write the category {category}"
                 )
-        for consumer in service.consumes:
-            if not consumer.durable.startswith(f"{service.name}-") or not TOKEN.match(consumer.durable):
-                raise TopologyError(f"{consumer.durable!r} is not named {service.name}-<handler>")
-            if consumer.durable in durables:
-                raise TopologyError(f"the durable {consumer.durable} is declared twice")
-            durables.add(consumer.durable)
-            foreign = [pattern for pattern in consumer.filters if not covers(f"{SUBJECT_ROOT}.>", pattern)]
-            if foreign or not consumer.filters:
-                raise TopologyError(f"{consumer.durable}: filters {foreign} are not subjects of events")
+        subscriptions = [(consumer.durable, consumer.filters) for consumer in service.consumes]
+        subscriptions += [(follower.name, follower.filters) for follower in service.follows]
+        for name, filters in subscriptions:
+            if not name.startswith(f"{service.name}-") or not TOKEN.match(name):
+                raise TopologyError(f"{name!r} is not named {service.name}-<handler>")
+            if name in durables:
+                raise TopologyError(f"the durable {name} is declared twice")
+            durables.add(name)
+            foreign = [pattern for pattern in filters if not covers(f"{SUBJECT_ROOT}.>", pattern)]
+            if foreign or not filters:
+                raise TopologyError(f"{name}: filters {foreign} are not subjects of events")
 
 
 def render(topology: Topology) -> str:
@@ -221,6 +240,8 @@ def render(topology: Topology) -> str:
             f"  ack within {consumer.ack_wait_s:g} s, {consumer.max_ack_pending} at once, "
             f"dead letter after {consumer.max_deliver} failures",
         ]
+    for follower in topology.followers:
+        lines += [f"follower {follower.name}", *(f"  takes {pattern}" for pattern in follower.filters)]
     for user in topology.users:
         lines += [
             f"user {user.name}",

@@ -9,12 +9,9 @@ from itertools import islice
 
 import structlog
 
-from contracts.message import Recorded, Unknown
 from libs.eventstore.store import (
     Arrival,
-    ConflictError,
     Due,
-    DuplicateDeliveryError,
     InboxMark,
     StaleLeaseError,
     StoreUnavailableError,
@@ -22,6 +19,7 @@ from libs.eventstore.store import (
 from libs.messaging.bus import BusError, Delivery
 from libs.messaging.outcome import Done, Outcome, Retry, settle
 from libs.messaging.reread import Reread
+from libs.runtime.handling import Handling
 from libs.runtime.running import MAX_CONFLICTS, NotLeaderError, Running
 from libs.runtime.service import Consumer
 from libs.runtime.work import Work
@@ -30,8 +28,6 @@ log = structlog.get_logger(__name__)
 
 #: Seconds a fetch waits for its first message.
 FETCH_S = 1.0
-#: Seconds that another replica has to take what only a newer release understands, again and again, before it is buried.
-NEWER_S = 5.0
 
 
 class Consumption:
@@ -41,17 +37,22 @@ class Consumption:
         self._running, self._consumer = running, consumer
         self.durable = consumer.durable(running.service.name)
         self.handled = 0
-        self.failed = 0
+        self._handling = Handling(running, consumer)
         #: Messages that this process has given up; each is a dead letter that a person has to look at.
         self.buried = 0
         self._record_away = False
+
+    @property
+    def failed(self) -> int:
+        """How many handler calls have raised."""
+        return self._handling.failed
 
     async def run(self) -> None:
         """Consume until cancelled. Raises StaleLeaseError when somebody else leads."""
         await self.catch_up()
         while True:
-            taken = await self.step(FETCH_S)
-            await asyncio.sleep(self._consumer.gather_s if 0 < taken < self._consumer.batch else 0)
+            await self.step(FETCH_S)
+            await asyncio.sleep(0)
 
     async def catch_up(self) -> int:
         """Handle what the end of the record holds for this durable, and return how much that was.
@@ -71,10 +72,6 @@ class Consumption:
             # Nothing is fetched that could not be decided: every delivery counts towards a message's last.
             await self._running.store.ping()
             self._record_away = False
-        rebuilder = self._running.rebuilder
-        if rebuilder is not None and rebuilder.holds(self._consumer):
-            await asyncio.sleep(0.02)
-            return 0
         batch = self._consumer.batch
         room = batch if self._consumer.room is None else self._consumer.room(self._running.parts)
         if room <= 0:
@@ -120,7 +117,7 @@ class Consumption:
                 streams = [deliveries[1:]]
                 outcomes = [[Retry(after_s=0.05, reason=str(error), counted=False)]]
             else:
-                outcomes = [[self._failure(error, deliveries[0].recorded)]]
+                outcomes = [[self._handling.failure(error, deliveries[0].recorded)]]
         for deliveries, of_stream in zip(streams, outcomes, strict=True):
             await self._settle(deliveries, of_stream)
 
@@ -155,7 +152,7 @@ class Consumption:
             for event in news:
                 if event.version <= handled:
                     continue
-                outcome = await self._turn(event, work)
+                outcome = await self._handling.turn(event, work)
                 if not isinstance(outcome, Done):
                     break
                 handled = event.version
@@ -166,40 +163,6 @@ class Consumption:
             stream = deliveries[0].recorded.stream
             work.mark(InboxMark(consumer=self.durable, stream=stream, before=before, version=handled))
         return outcomes
-
-    async def _turn(self, event: Recorded, work: Work) -> Outcome:
-        if isinstance(event.event, Unknown) and not self._consumer.everything:
-            # Not to be passed over: the inbox would say that it was handled.
-            reason = f"{event.type} of schema version {event.schema_version} comes from a newer release"
-            return Retry(after_s=NEWER_S, reason=reason)
-        work.turn(event)
-        try:
-            outcome = await self._consumer.handle(event, work)
-        except (StaleLeaseError, NotLeaderError, StoreUnavailableError):
-            raise
-        except Exception as error:
-            outcome = self._failure(error, event)
-        if outcome is None or isinstance(outcome, Done):
-            return Done()
-        # What it had decided by then must not become true with the others'.
-        work.undo()
-        return outcome
-
-    def _failure(self, error: Exception, recorded: Recorded) -> Retry:
-        if isinstance(error, DuplicateDeliveryError):
-            # Another delivery was faster, perhaps with an earlier event only: the inbox tells when this comes again.
-            return Retry(after_s=0.05, reason="handled elsewhere meanwhile", counted=False)
-        if isinstance(error, ConflictError):
-            return Retry(after_s=0.2, reason=str(error), counted=False)
-        self.failed += 1
-        log.error(
-            "handler_failed",
-            durable=self.durable,
-            event_id=recorded.id,
-            type=recorded.type,
-            exc_info=error,
-        )
-        return Retry(after_s=1.0, reason=f"{type(error).__name__}: {error}")
 
     async def _settle(self, deliveries: list[Delivery], outcomes: list[Outcome]) -> None:
         at = self._running.clock.now()

@@ -10,11 +10,12 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from libs.eventstore.store import EventStoreError
 from libs.runtime.consumption import Consumption
+from libs.runtime.following import Following
 from libs.runtime.running import Running
 
 
 class _Runtime(Collector):
-    def __init__(self, running: Running, consumptions: Sequence[Consumption]) -> None:
+    def __init__(self, running: Running, consumptions: Sequence[Consumption | Following]) -> None:
         self._running, self._consumptions = running, consumptions
 
     def collect(self) -> Iterable[Metric]:
@@ -60,7 +61,7 @@ async def exposition(running: Running) -> bytes:
 
 
 def observe(
-    running: Running, consumptions: Sequence[Consumption], registry: CollectorRegistry = REGISTRY
+    running: Running, consumptions: Sequence[Consumption | Following], registry: CollectorRegistry = REGISTRY
 ) -> None:
     """Expose a running service's counters."""
     registry.register(_Runtime(running, consumptions))

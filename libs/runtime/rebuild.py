@@ -1,7 +1,7 @@
 """Builds a service's read model anew beside the one that is read, switches, and removes the old one.
 
 Whoever reads sees the old documents or the new ones, never a mixture and never nothing: which generation is read is one
-row, and every read looks at it. The consumer's inbox moves in the same transaction as that row. So whatever this
+row, and every read looks at it. The follower's cursor moves in the same transaction as that row. So whatever this
 process dies of, the old documents are in use before that transaction and the new ones after it; what is left over is
 removed at the next start. `docs/rebuild.md` has the argument in full.
 """
@@ -9,7 +9,7 @@ removed at the next start. `docs/rebuild.md` has the argument in full.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 import msgspec
@@ -29,8 +29,9 @@ from libs.eventstore.store import Projection as Read
 from libs.runtime.projection import Folding, Projection
 
 if TYPE_CHECKING:
+    from libs.runtime.following import Following
     from libs.runtime.running import Running
-    from libs.runtime.service import Consumer
+    from libs.runtime.service import Follower
 
 log = structlog.get_logger(__name__)
 
@@ -39,12 +40,6 @@ Kind: TypeAlias = Literal["rebuild", "check"]
 
 #: Events left behind a pass over the record that are few enough for the switch.
 FEW = 100
-#: Times that a switch, or a comparison, is tried while the consumer stands still, and seconds between them.
-ROUNDS, ROUND_S = 100, 0.05
-#: Times that documents are looked at again which are not alike, for what the consumer was in the middle of.
-LOOKS = 10
-#: Seconds in which the consumer must have handled what a comparison is about.
-HANDLED_S = 30.0
 #: Seconds before a rebuild at start that failed is tried again, doubled each time up to the maximum.
 AGAIN_S, LONGEST_AGAIN_S = 1.0, 60.0
 #: Differences that a comparison names.
@@ -83,14 +78,13 @@ class Rebuilder:
     def __init__(self, running: Running, projection: Projection) -> None:
         self._running, self._projection = running, projection
         self._name = running.service.name
-        (consumer,) = [one for one in running.service.consumes if self._is_ours(one)]
-        if not consumer.everything:
-            raise ValueError(f"the read model of {self._name} must be folded by a consumer of everything")
-        self._consumer = consumer.durable(self._name)
+        (follower,) = [one for one in running.service.follows if one.handler is projection.fold]
+        if not follower.everything:
+            raise ValueError(f"the read model of {self._name} must be folded by a follower of everything")
+        self._follower = follower
+        self._following: Following | None = None
         self._jobs: asyncio.Queue[Job] = asyncio.Queue()
         self._read: Read | None = None
-        #: Whether the documents in use must stay as they are for now.
-        self.paused = False
         #: The last job, for whoever asks.
         self.job: Job | None = None
 
@@ -112,16 +106,17 @@ class Rebuilder:
         """Say why the documents are not those of this code; empty where they are, or will be without anybody's help."""
         return self.job.reason if self.job is not None and self.outdated else ""
 
-    async def open(self) -> None:
-        """Find out what is read, after this process has taken the lead."""
+    async def open(self, followings: Sequence[Following]) -> None:
+        """Find out what is read, and by whom it is kept, after this process has taken the lead."""
+        name = self._follower.durable(self._name)
+        (self._following,) = [following for following in followings if following.durable == name]
         self._read = await self._look()
-        self.paused = self.outdated
         if not self.outdated:
             await self._note()
 
-    def holds(self, consumer: Consumer) -> bool:
-        """Tell whether a consumer must leave its messages where they are for now."""
-        return self.paused and self._is_ours(consumer)
+    def holds(self, follower: Follower) -> bool:
+        """Tell whether a follower must not read on: other code has written what it would write into."""
+        return self.outdated and follower is self._follower
 
     def ask(self, kind: Kind) -> Job | None:
         """Have something done; None while something else is."""
@@ -157,7 +152,6 @@ class Rebuilder:
             job.state, job.reason = "failed", str(error)
         finally:
             job.seconds = round(loop.time() - started, 3)
-            self.paused = self.outdated
         log.info("projection_job_over", projection=self._name, **msgspec.structs.asdict(job))
         await self._note()
 
@@ -168,14 +162,14 @@ class Rebuilder:
             await self._again(lambda: self._running.store.note_rebuild(lease, self._name, failure))
 
     async def _rebuild(self, job: Job) -> None:
-        read, lease = self._in_use()
+        read, lease, following = self._in_use()
         folding = await self._begin(job)
         try:
             upto = await self._fold(folding, Cursor(), job)
-            streams = set(await self._running.store.lagging(self._consumer, upto))
-            job.state, self.paused = "switching", True
-            for _ in range(ROUNDS):
-                upto = await self._fold(folding, upto, job, streams)
+            async with following.still() as reached:
+                job.state = "switching"
+                # What is in use may have got further meanwhile; it must not lose that.
+                upto = await self._fold(folding, upto, job, most=max(reached, upto))
                 switch = Switch(
                     lease=lease,
                     name=self._name,
@@ -184,88 +178,73 @@ class Rebuilder:
                     version=self._projection.version,
                     # With those of the code before: they are empty now, and what is left of them is found by their names.
                     views=tuple(self._views),
-                    consumer=self._consumer,
-                    streams=tuple(sorted(streams)),
+                    consumer=following.durable,
                     upto=upto,
                 )
-                if await self._switch(switch):
-                    break
-                await asyncio.sleep(ROUND_S)
-            else:
-                raise RebuildError(
-                    "the consumer did not stand still, or a transaction of another process did not end"
-                )
+                await self._switch(switch)
+                # What is cached in this process was folded from the documents of before.
+                self._running.lead(lease)
         except BaseException:
             await self._discard_quietly(folding.number)
             raise
-        # What is cached in this process was folded from the documents of before.
-        self._running.lead(lease)
-        self.paused = False
         job.state = "removing"
         await self._remove_leftovers()
 
     async def _check(self, job: Job) -> None:
-        read, _ = self._in_use()
+        read, _, following = self._in_use()
         if self.outdated:
             raise RebuildError("other code has written what is in use; it is being built anew")
         folding = await self._begin(job)
         try:
-            upto = await self._fold(folding, Cursor(), job)
-            await self._wait_for_consumer(upto)
+            async with following.still() as reached:
+                pass
+            upto = await self._fold(folding, Cursor(), job, most=reached)
             job.state = "comparing"
             folding.touched.clear()
             suspects = await self._suspects(job, (read.generation, folding.number))
-            # What came since is folded now, as far as the consumer has handled it: both then tell of the same events.
-            self.paused = True
-            waiting: list[Recorded] = []
-            for _ in range(LOOKS):
-                async for recorded in self._running.store.scan(upto):
-                    waiting.append(recorded)
-                    upto = Cursor(xid=recorded.xid, position=recorded.position)
-                waiting = await self._fold_handled(folding, waiting, job)
+            async with following.still() as reached:
+                if held := following.held_back:
+                    raise RebuildError(
+                        f"what is in use lacks events of {len(held)} streams, {held[0]} among them: they failed"
+                        " (`autopilot dlq list`)"
+                    )
+                # Both tell of the same events now.
+                await self._fold(folding, upto, job, most=reached)
                 suspects |= folding.touched
                 suspects = {place for place in suspects if not await self._alike(place, folding.number)}
-                if not suspects:
-                    break
-                await asyncio.sleep(ROUND_S)
             job.differences = len(suspects)
             job.different = [f"{view}/{key}" for view, key in sorted(suspects)][:NAMED]
         finally:
-            self.paused = self.outdated
             await self._discard_quietly(folding.number)
 
-    def _in_use(self) -> tuple[Read, LeaseClaim]:
+    def _in_use(self) -> tuple[Read, LeaseClaim, Following]:
         lease = self._running.lease
-        if self._read is None or lease is None:
+        if self._read is None or lease is None or self._following is None:
             raise RebuildError("this process does not lead")
-        return self._read, lease
+        return self._read, lease, self._following
 
     async def _begin(self, job: Job) -> Folding:
-        read, lease = self._in_use()
+        read, lease, _ = self._in_use()
         job.state = "building"
         known = await self._again(lambda: self._running.store.generations(self._views))
         number = max([read.generation, *known]) + 1
         return Folding(self._running.store, self._name, lease, self._projection, number)
 
-    async def _fold(
-        self, folding: Folding, upto: Cursor, job: Job, streams: set[str] | None = None
-    ) -> Cursor:
-        """Fold what lies behind a place until hardly anything does, and return the place reached."""
+    async def _fold(self, folding: Folding, upto: Cursor, job: Job, most: Cursor | None = None) -> Cursor:
+        """Fold what lies behind a place, up to another one or until hardly anything is left; return the place reached."""
         while True:
             before = folding.events
 
             async def once() -> None:
                 nonlocal upto
-                async for recorded in self._running.store.scan(upto):
+                async for recorded in self._running.store.scan(upto, upto=most):
                     await self._take(folding, recorded, job)
                     # It is not folded again where the scan breaks off.
                     upto = Cursor(xid=recorded.xid, position=recorded.position)
-                    if streams is not None:
-                        streams.add(recorded.stream)
 
             await self._again(once)
             await folding.flush()
-            if folding.events - before < FEW:
+            if most is not None or folding.events - before < FEW:
                 return upto
 
     async def _take(self, folding: Folding, recorded: Recorded, job: Job) -> None:
@@ -282,27 +261,16 @@ class Rebuilder:
             raise RebuildError(f"{what} cannot be folded: {type(error).__name__}: {error}") from error
         job.events = folding.events
 
-    async def _switch(self, switch: Switch) -> bool:
+    async def _switch(self, switch: Switch) -> None:
+        unknown: StoreUnavailableError | None = None
         try:
-            done = await self._running.store.switch(switch)
-        except StoreUnavailableError:
+            await self._running.store.switch(switch)
+        except StoreUnavailableError as error:
             # Perhaps it took effect: what is read now tells.
-            done = False
-        read = await self._look()
-        if read.generation == switch.to:
-            self._read, done = read, True
-        return done
-
-    async def _wait_for_consumer(self, upto: Cursor) -> None:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + HANDLED_S
-        while late := await self._running.store.lagging(self._consumer, upto):
-            if loop.time() > until:
-                raise RebuildError(
-                    f"what is in use has not handled all of {len(late)} streams, {late[0]} among them: it is behind,"
-                    " or has given messages up (`autopilot dlq list`)"
-                )
-            await asyncio.sleep(ROUND_S)
+            unknown = error
+        self._read = await self._look()
+        if self._read.generation != switch.to:
+            raise RebuildError("the switch did not take effect") from unknown
 
     async def _suspects(self, job: Job, generations: tuple[int, int]) -> set[tuple[str, str]]:
         """Compare all documents of two generations, while the one in use goes on."""
@@ -314,20 +282,6 @@ class Rebuilder:
                 job.compared += len(page)
                 after = page[-1][0]
         return suspects
-
-    async def _fold_handled(self, folding: Folding, waiting: list[Recorded], job: Job) -> list[Recorded]:
-        handled: dict[str, int] = {}
-        left: list[Recorded] = []
-        for recorded in waiting:
-            stream = recorded.stream
-            if stream not in handled:
-                handled[stream] = await self._running.store.handled(self._consumer, stream)
-            if recorded.version <= handled[stream]:
-                await self._take(folding, recorded, job)
-            else:
-                left.append(recorded)
-        await folding.flush()
-        return left
 
     async def _alike(self, place: tuple[str, str], number: int) -> bool:
         one = await self._running.store.document(*place)
@@ -355,11 +309,12 @@ class Rebuilder:
             removed = await self._again(lambda: self._running.store.discard(self._views, number))
             await asyncio.sleep(0)
 
-    def _is_ours(self, consumer: Consumer) -> bool:
-        return consumer.handler is self._projection.fold
-
     async def _look(self) -> Read:
-        return await self._again(lambda: self._running.store.register(self._name, self._projection.views))
+        return await self._again(self._register)
+
+    async def _register(self) -> Read:
+        projection = self._projection
+        return await self._running.store.register(self._name, projection.views, projection.version)
 
     @property
     def _views(self) -> list[str]:

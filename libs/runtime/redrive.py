@@ -7,6 +7,8 @@ of the stream's letters is redriven, and however much has happened since.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -19,7 +21,7 @@ from libs.eventstore.store import DuplicateDeliveryError, InboxMark
 from libs.messaging.bus import BusError, Settlement
 from libs.messaging.outcome import Reject, Retry
 from libs.runtime.http import Problem, bearer, body_of, json_response
-from libs.runtime.running import Running
+from libs.runtime.running import NotLeaderError, Running
 from libs.runtime.service import Consumer
 from libs.runtime.work import Work
 
@@ -71,11 +73,11 @@ async def redrive(running: Running, wish: Wish, actor: str) -> Redriven:
     inbox where it got to. Raises Problem for another service's consumer, NotLeaderError, StaleLeaseError,
     StoreUnavailableError, BusError.
     """
-    consumer = _consumer(running, wish.consumer)
+    catch_up = _catch_up_for(running, wish, actor)
     handled, failure = 0, ""
     for _ in range(PATIENCE):
         try:
-            done, failure = await _catch_up(running, consumer, wish, actor)
+            done, failure = await catch_up()
             handled += done
             break
         except DuplicateDeliveryError:
@@ -136,11 +138,16 @@ def _turn(consumer: Consumer, event: Recorded) -> Any:
     return act
 
 
-def _consumer(running: Running, durable: str) -> Consumer:
+def _catch_up_for(running: Running, wish: Wish, actor: str) -> Callable[[], Awaitable[tuple[int, str]]]:
+    if redrive := running.redrives.get(wish.consumer):
+        return partial(redrive, wish.stream, actor)
+    name = running.service.name
     for consumer in running.service.consumes:
-        if consumer.durable(running.service.name) == durable:
-            return consumer
-    raise Problem(404, "Not found", f"{running.service.name} has no consumer {durable}", field="consumer")
+        if consumer.durable(name) == wish.consumer:
+            return partial(_catch_up, running, consumer, wish, actor)
+    if wish.consumer in (follower.durable(name) for follower in running.service.follows):
+        raise NotLeaderError(f"{running.config.holder} does not follow the record at the moment")
+    raise Problem(404, "Not found", f"{name} has no consumer {wish.consumer}", field="consumer")
 
 
 def routes(running: Running) -> APIRouter:

@@ -24,6 +24,7 @@ from libs.runtime import http, redrive
 from libs.runtime.clock import RandomIds, SystemClock
 from libs.runtime.config import Config
 from libs.runtime.consumption import Consumption
+from libs.runtime.following import Following
 from libs.runtime.leadership import Leadership, LeaseLostError
 from libs.runtime.metrics import observe
 from libs.runtime.running import NotLeaderError, Running
@@ -65,7 +66,7 @@ class Runner:
         self._monotonic, self._registry = monotonic, registry
         self._stopping = asyncio.Event()
         self._leading = False
-        self._consumptions: list[Consumption] = []
+        self._subscriptions: list[Consumption | Following] = []
 
     async def run(self) -> int:
         """Serve until SIGTERM or SIGINT; returns the exit status. 3 means that the lease was lost."""
@@ -137,20 +138,22 @@ class Runner:
         # Folded state is read after the takeover has committed, never before.
         running.lead(claim)
         rebuilder = running.rebuilder
+        followings = [Following(running, follower) for follower in self._service.follows]
         if rebuilder is not None:
-            await rebuilder.open()
+            await rebuilder.open(followings)
         self._leading = True
         timekeeping = Timekeeping(running)
         consumptions = [Consumption(running, consumer) for consumer in self._service.consumes]
-        self._consumptions = consumptions
+        self._subscriptions = [*consumptions, *followings]
+        running.redrives = {following.durable: following.redrive for following in followings}
         running.letter_settled = self._letter_settled
-        observe(running, consumptions, self._registry)
+        observe(running, self._subscriptions, self._registry)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(leadership.hold(claim))
                 group.create_task(timekeeping.run())
-                for consumption in consumptions:
-                    group.create_task(_persistent(consumption))
+                for one in self._subscriptions:
+                    group.create_task(_persistent(one))
                 if rebuilder is not None:
                     group.create_task(rebuilder.run())
                 for worker in self._service.workers:
@@ -161,9 +164,10 @@ class Runner:
             self._leading = False
 
     def _letter_settled(self, durable: str) -> None:
-        for consumption in self._consumptions:
-            if consumption.durable == durable and consumption.buried:
-                consumption.buried -= 1
+        for one in self._subscriptions:
+            # A follower's stream counts for as long as it is held back.
+            if isinstance(one, Consumption) and one.durable == durable and one.buried:
+                one.buried -= 1
 
     async def _not_ready(self, running: Running, bus: Bus, leadership: Leadership) -> dict[str, str]:
         wrong: dict[str, str] = {}
@@ -180,7 +184,7 @@ class Runner:
             wrong["bus"] = "not connected, or a permission was refused; see the log"
         if stalled := getattr(bus, "stalled", ()):
             wrong["consumers"] = f"nothing is delivered though something waits: {stalled}"
-        if buried := [consumption.durable for consumption in self._consumptions if consumption.buried]:
+        if buried := [one.durable for one in self._subscriptions if one.buried]:
             wrong["dead_letters"] = f"gave messages up, see `autopilot dlq list`: {', '.join(buried)}"
         if self._leading and not leadership.live:
             wrong["lease"] = "could not be renewed"
@@ -189,12 +193,12 @@ class Runner:
         return wrong
 
 
-async def _persistent(consumption: Consumption) -> None:
+async def _persistent(one: Consumption | Following) -> None:
     while True:
         try:
-            await consumption.run()
+            await one.run()
         except StoreUnavailableError as error:
-            log.warning("record_unavailable", durable=consumption.durable, error=str(error))
+            log.warning("record_unavailable", durable=one.durable, error=str(error))
             await asyncio.sleep(0.5)
 
 
@@ -203,7 +207,7 @@ class _Server(uvicorn.Server):
 
     def __init__(self, running: Running, ready: Ready, config: Config) -> None:
         app = http.build(running, ready)
-        if running.service.consumes:
+        if running.service.consumes or running.service.follows:
             app.include_router(redrive.routes(running))
         super().__init__(
             uvicorn.Config(

@@ -52,6 +52,8 @@ class Running:
         self.parts: Any = None
         #: Called when a commit has set timers, so that a sooner one is not slept through.
         self.on_timer: Callable[[], None] = lambda: None
+        #: By follower: tries a stream that is held back once more, for an actor; only in the process that leads.
+        self.redrives: dict[str, Callable[[str, str], Awaitable[tuple[int, str]]]] = {}
         #: Called with the durable when one of its dead letters needs nobody any more.
         self.letter_settled: Callable[[str], None] = lambda durable: None
         self._publish = publish

@@ -14,7 +14,7 @@ from contracts.message import Event, Recorded, Registry, subject_filter, wire_ty
 from libs.eventsourcing.decider import Decider
 from libs.messaging.bus import MAX_ACK_PENDING, ConsumerSpec
 from libs.messaging.outcome import Outcome
-from libs.messaging.topology import ServiceDeclaration
+from libs.messaging.topology import FollowerSpec, ServiceDeclaration
 from libs.runtime.projection import Projection
 from libs.runtime.work import Work
 
@@ -33,21 +33,16 @@ TimerHandler = Callable[[str, Work], Awaitable[None]]
 
 
 @dataclass(frozen=True)
-class Consumer:
-    """A handler as a durable consumer: name and filters come from the function."""
+class Subscription:
+    """A handler with the events it takes; both come from the function."""
 
     handler: Handler
     #: Whether it sees every event instead of those named in its annotation.
     everything: bool = False
-    #: How many more messages may be taken now, given what the service assembled; None means as many as there are.
-    room: Callable[[Any], int] | None = None
     #: Seconds after which a decision counts as failed.
     patience_s: float = DECISION_S
-    #: Messages taken at once at most. Each batch is one look at the inbox and one append.
+    #: Events taken at once at most. Each batch is one append.
     batch: int = 128
-    #: Seconds left between batches, for a consumer on which no task waits: fewer and larger batches cost less, most of
-    #: all where they write the same documents again and again, and leave the processors to those on whom tasks wait.
-    gather_s: float = 0.0
 
     async def handle(self, event: Recorded, work: Work) -> Outcome | None:
         """Let the handler decide, within its time. Raises NoDecisionError, and whatever the handler raises."""
@@ -78,16 +73,42 @@ class Consumer:
         return tuple(wire_type(event) for event in self.events)
 
     def durable(self, service: str) -> str:
-        """Name the durable: `<service>-<handler>`."""
+        """Name it: `<service>-<handler>`."""
         name = self.handler.__name__ if hasattr(self.handler, "__name__") else type(self.handler).__name__
         return f"{service}-{name.replace('_', '-')}"
 
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """List the subjects of what it takes."""
+        return tuple(sorted(subject_filter(event) for event in self.events)) or ("autopilot.v1.>",)
+
+
+@dataclass(frozen=True)
+class Consumer(Subscription):
+    """A subscription on which tasks wait: a durable consumer of the bus."""
+
+    #: How many more messages may be taken now, given what the service assembled; None means as many as there are.
+    room: Callable[[Any], int] | None = None
+
     def spec(self, service: str) -> ConsumerSpec:
         """Describe the durable for the bus's topology."""
-        filters = tuple(sorted(subject_filter(event) for event in self.events)) or ("autopilot.v1.>",)
         # While one batch is being handled, the next may be on its way.
         most = max(MAX_ACK_PENDING, 2 * self.batch)
-        return ConsumerSpec(durable=self.durable(service), filters=filters, max_ack_pending=most)
+        return ConsumerSpec(durable=self.durable(service), filters=self.filters, max_ack_pending=most)
+
+
+@dataclass(frozen=True)
+class Follower(Subscription):
+    """A subscription on which no task waits: it reads the record itself, and nothing of it goes over the bus."""
+
+    batch: int = 1_024
+    #: Seconds between two looks. What came meanwhile is handled together, which costs less, most of all where the same
+    #: documents are written again and again, and leaves the processors to those on whom tasks wait.
+    every_s: float = 0.2
+
+    def spec(self, service: str) -> FollowerSpec:
+        """Describe it for whoever asks who takes what."""
+        return FollowerSpec(name=self.durable(service), filters=self.filters)
 
 
 @dataclass(frozen=True)
@@ -100,6 +121,7 @@ class Service:
     registry: Registry
     owns: tuple[Decider[Any, Any], ...] = ()
     consumes: tuple[Consumer, ...] = ()
+    follows: tuple[Follower, ...] = ()
     timers: Mapping[str, TimerHandler] = field(default_factory=dict)
     #: Builds what the handlers need beyond the work: adapters, executors. Called once, before anything is consumed.
     assemble: Callable[[Any], Awaitable[Any]] | None = None
@@ -132,6 +154,7 @@ class Service:
         return ServiceDeclaration(
             name=self.name,
             consumes=tuple(consumer.spec(self.name) for consumer in self.consumes),
+            follows=tuple(follower.spec(self.name) for follower in self.follows),
             publishes=self.categories,
             reads_dead_letters=self.reads_dead_letters,
             views=self.views,

@@ -15,8 +15,10 @@ from contracts.message import Event, Meta, Recorded, key_of, stream_name
 from libs.eventsourcing.decider import Decider
 from libs.eventstore.store import (
     Append,
+    CursorMark,
     DocumentWrite,
     Generation,
+    HoldMark,
     InboxMark,
     LeaseClaim,
     NewEvent,
@@ -129,6 +131,8 @@ class Work:
         self._documents: dict[tuple[str, str], _Folded] = {}
         self._derived: dict[Hashable, Callable[[], Awaitable[None]]] = {}
         self._marks: list[InboxMark] = []
+        self._cursor: CursorMark | None = None
+        self._holds: list[HoldMark] = []
         self._after: list[Callable[[], Awaitable[None]]] = []
         self._begin()
 
@@ -160,6 +164,14 @@ class Work:
     def mark(self, mark: InboxMark) -> None:
         """Move an inbox row in the same append."""
         self._marks.append(mark)
+
+    def follow(self, mark: CursorMark) -> None:
+        """Move a follower's cursor in the same append."""
+        self._cursor = mark
+
+    def hold(self, mark: HoldMark) -> None:
+        """Hold a stream back from a follower, or let it go, in the same append."""
+        self._holds.append(mark)
 
     async def load(self, decider: Decider[Any, State], key: str) -> State:
         """Return an aggregate's state, with what this work has decided so far."""
@@ -258,7 +270,8 @@ class Work:
             for loaded in self._streams.values()
             if loaded.events
         )
-        if not (streams or self._marks or self._timers or self._cleared or self._documents):
+        marks = (*self._marks, *self._holds, *((self._cursor,) if self._cursor else ()))
+        if not (streams or marks or self._timers or self._cleared or self._documents):
             return ()
         documents = tuple(
             DocumentWrite(
@@ -278,6 +291,8 @@ class Work:
                     service=self.service,
                     streams=streams,
                     inbox=tuple(self._marks),
+                    cursor=self._cursor,
+                    holds=tuple(self._holds),
                     timers=tuple(self._timers.values()),
                     clear_timers=tuple(self._cleared.values()),
                     lease=self.lease,

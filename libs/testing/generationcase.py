@@ -11,10 +11,11 @@ from libs.eventstore.store import (
     Condition,
     ConflictError,
     Cursor,
+    CursorMark,
     DocumentWrite,
     EventStoreError,
     Generation,
-    InboxMark,
+    HoldMark,
     LeaseClaim,
     Projection,
     Snapshot,
@@ -22,7 +23,7 @@ from libs.eventstore.store import (
     Store,
     Switch,
 )
-from libs.testing.samples import Noted, behind, first, fresh, head_of, plain
+from libs.testing.samples import Noted, first, fresh, plain
 
 
 def place(event: Recorded) -> Cursor:
@@ -31,7 +32,7 @@ def place(event: Recorded) -> Cursor:
 
 
 class House:
-    """A projection of one view, the lease of its service, and its consumer."""
+    """A projection of one view, the lease of its service, and its follower."""
 
     def __init__(self, store: Store) -> None:
         self.store, self.name = store, fresh()
@@ -41,7 +42,7 @@ class House:
     async def open(self) -> Projection:
         """Take the lease and make the projection known."""
         assert await self.store.acquire(self.name, "holder", 60)
-        return await self.store.register(self.name, [self.view])
+        return await self.store.register(self.name, [self.view], 1)
 
     async def write(
         self, number: int | None, key: str, data: bytes | None, before: int = 0, *, building: bool = False
@@ -53,13 +54,14 @@ class House:
         )
         await self.store.append(Append(service="tester", documents=(write,), generation=generation))
 
-    async def handle(self, event: Recorded) -> None:
-        """Move the consumer's inbox behind an event."""
-        before = await self.store.handled(self.consumer, event.stream)
-        mark = InboxMark(consumer=self.consumer, stream=event.stream, before=before, version=event.version)
-        await self.store.append(Append(service="tester", inbox=(mark,)))
+    async def handle(self, event: Recorded, *, holding: str) -> None:
+        """Move the follower's cursor to an event, and hold a stream back."""
+        before = await self.store.follower(self.consumer, ())
+        mark = CursorMark(consumer=self.consumer, before=before, after=place(event))
+        hold = HoldMark(consumer=self.consumer, stream=holding, before=None, version=0)
+        await self.store.append(Append(service="tester", cursor=mark, holds=(hold,)))
 
-    def to(self, number: int, upto: Cursor, *streams: str, leaving: int = 0, epoch: int = 1) -> Switch:
+    def to(self, number: int, upto: Cursor, *, leaving: int = 0, epoch: int = 1) -> Switch:
         """Ask for another generation to be read."""
         return Switch(
             lease=LeaseClaim(name=self.name, epoch=epoch),
@@ -69,7 +71,6 @@ class House:
             version=2,
             views=(self.view,),
             consumer=self.consumer,
-            streams=streams,
             upto=upto,
         )
 
@@ -92,13 +93,13 @@ class GenerationCase:
         assert await house.read(generation=4) == {"a": b'"new"'}
         with pytest.raises(ConflictError):
             await house.write(4, "c", b'"early"')
-        assert await store.switch(house.to(4, Cursor()))
+        await store.switch(house.to(4, Cursor()))
         assert await house.read() == {"a": b'"new"'}
         one = await store.document(house.view, "a")
         assert one is not None
         assert (one.data, one.version, one.sort) == (b'"new"', 1, "a")
         assert await store.document(house.view, "b") is None
-        assert await store.register(house.name, ["other"]) == Projection(
+        assert await store.register(house.name, ["other"], 9) == Projection(
             name=house.name, generation=4, version=2, views=(house.view,)
         )
         for number, before in ((0, 1), (3, 0)):
@@ -116,38 +117,29 @@ class GenerationCase:
             await store.switch(house.to(4, Cursor(), epoch=2))
         with pytest.raises(ConflictError):
             await store.switch(house.to(4, Cursor(), leaving=3))
-        assert (await store.register(house.name, [house.view])).generation == 0
+        assert (await store.register(house.name, [house.view], 1)).generation == 0
 
-    async def test_a_switch_waits_for_what_the_consumer_has_handled(self, store: Store) -> None:
+    async def test_the_follower_goes_on_behind_what_the_new_generation_holds(self, store: Store) -> None:
         house = House(store)
         await house.open()
         key = fresh()
         events = await store.append(plain(first(*(Noted(case_id=key, count=n) for n in range(3)))))
-        await house.handle(events[1])
-        assert not await store.switch(house.to(4, place(events[0])))
-        assert (await store.register(house.name, [])).generation == 0
-        assert await store.switch(house.to(4, place(events[1])))
-        assert await store.handled(house.consumer, f"case-{key}") == 2
+        await house.handle(events[1], holding=f"case-{key}")
+        # What is in use has got further than that.
+        with pytest.raises(ConflictError):
+            await store.switch(house.to(4, place(events[0])))
+        assert (await store.register(house.name, [], 1)).generation == 0
+        assert await store.held_back(house.consumer) == {f"case-{key}": 0}
+        await store.switch(house.to(4, place(events[1])))
+        assert await store.follower(house.consumer, ()) == place(events[1])
+        await store.switch(house.to(5, place(events[2]), leaving=4))
+        assert await store.follower(house.consumer, ()) == place(events[2])
+        assert await store.held_back(house.consumer) == {}
 
-    async def test_the_consumer_goes_on_behind_what_the_new_generation_holds(self, store: Store) -> None:
+    async def test_the_first_code_of_a_projection_has_written_nothing_yet(self, store: Store) -> None:
         house = House(store)
-        await house.open()
-        keys = sorted(fresh() for _ in range(3))
-        recorded = [await store.append(plain(first(Noted(case_id=key), Noted(case_id=key)))) for key in keys]
-        later = await store.append(
-            plain(behind(await head_of(store, f"case-{keys[0]}"), Noted(case_id=keys[0])))
-        )
-        await house.handle(recorded[0][0])
-        await house.handle(recorded[1][1])
-        streams = [f"case-{key}" for key in keys]
-        upto = place(recorded[2][1])
-        assert await store.lagging(house.consumer, upto) == [streams[0], streams[2]]
-        assert await store.lagging(house.consumer, Cursor()) == []
-        assert await store.lagging(house.consumer, place(recorded[0][0])) == []
-        assert await store.switch(house.to(4, upto, *streams))
-        # Not the one that was recorded behind the place up to which the new generation goes.
-        assert [await store.handled(house.consumer, stream) for stream in streams] == [2, 2, 2]
-        assert await store.lagging(house.consumer, place(later[0])) == [streams[0]]
+        registered = await store.register(house.name, [house.view], 7)
+        assert registered == Projection(name=house.name, generation=0, version=7, views=(house.view,))
 
     async def test_a_generation_that_is_not_read_is_removed_in_pieces(self, store: Store) -> None:
         house = House(store)

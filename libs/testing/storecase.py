@@ -25,6 +25,7 @@ from libs.eventstore.store import (
     TimerClear,
 )
 from libs.testing.appendcase import NOON, AppendCase, Elapse
+from libs.testing.followcase import FollowCase
 from libs.testing.generationcase import GenerationCase, place
 from libs.testing.samples import META, Aside, Closed, Noted, Novel, behind, first, fresh, head_of, new, plain
 
@@ -350,7 +351,7 @@ class BookkeepingCase:
         assert await store.documents(fresh()) == []
 
 
-class StoreCase(AppendCase, ReadingCase, BookkeepingCase, GenerationCase):
+class StoreCase(AppendCase, ReadingCase, BookkeepingCase, FollowCase, GenerationCase):
     """All of it."""
 
     async def test_it_answers(self, store: Store) -> None:

@@ -14,6 +14,7 @@ from libs.messaging.memory import MemoryBus, MemoryServer
 from libs.messaging.topology import derive
 from libs.runtime.config import Config
 from libs.runtime.consumption import Consumption
+from libs.runtime.following import Following
 from libs.runtime.running import Running
 from libs.runtime.service import Service
 from libs.runtime.timekeeping import Timekeeping
@@ -38,6 +39,7 @@ class World:
         self.running: dict[str, Running] = {}
         self._relays: dict[str, Relay] = {}
         self._consumptions: dict[str, list[Consumption]] = {}
+        self._followings: dict[str, list[Following]] = {}
         self._timekeeping: dict[str, Timekeeping] = {}
         self._data_dir, self._settings = data_dir, dict(settings or {})
 
@@ -78,6 +80,7 @@ class World:
         running.lead(LeaseClaim(name=lease.name, epoch=lease.epoch))
         self.running[name], self._relays[name] = running, relay
         self._consumptions[name] = [Consumption(running, consumer) for consumer in service.consumes]
+        self._followings[name] = [Following(running, follower) for follower in service.follows]
         self._timekeeping[name] = Timekeeping(running)
         return running
 
@@ -92,7 +95,7 @@ class World:
         running.stand_down()
         if hasattr(running.parts, "abandon"):
             await running.parts.abandon()
-        for part in (self._relays, self._consumptions, self._timekeeping):
+        for part in (self._relays, self._consumptions, self._followings, self._timekeeping):
             part.pop(name)
 
     async def step(self) -> int:
@@ -103,6 +106,8 @@ class World:
             happened += await self._relays[name].sweep()
             for consumption in self._consumptions[name]:
                 happened += await consumption.step(0.0)
+            for following in self._followings[name]:
+                happened += await following.step()
             happened += await self._timekeeping[name].step()
             parts = self.running[name].parts
             if hasattr(parts, "idle"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contracts.catalogue import registry
 from libs.resilience.breaker import Breaker
 from libs.runtime.running import Running
-from libs.runtime.service import Consumer, Service
+from libs.runtime.service import Follower, Service
 from services.alerting import api, handlers
 from services.alerting.adapters.courier import AlertCourier
 from services.alerting.adapters.log import LogSink
@@ -38,7 +38,7 @@ service = Service(
     name="alerting",
     registry=registry,
     owns=(alert,),
-    consumes=(Consumer(handlers.raise_alert, batch=512, gather_s=0.1),),
+    follows=(Follower(handlers.raise_alert),),
     timers={"deliver": handlers.deliver},
     assemble=assemble,
     workers=(watch_conditions,),

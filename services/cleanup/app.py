@@ -6,7 +6,7 @@ from contracts.catalogue import registry
 from libs.evidence.store import EvidenceStore
 from libs.git.broker import Broker
 from libs.runtime.running import Running
-from libs.runtime.service import Consumer, Service
+from libs.runtime.service import Follower, Service
 from services.cleanup import handlers
 from services.cleanup.adapters.diskwatch import DiskWatch
 from services.cleanup.adapters.workspaces import TaskWorkspaces
@@ -36,10 +36,7 @@ service = Service(
     name="cleanup",
     registry=registry,
     owns=(artifact, workspace, disk),
-    consumes=(
-        Consumer(handlers.schedule_compression, batch=512, gather_s=0.2),
-        Consumer(handlers.schedule_removal, gather_s=0.2),
-    ),
+    follows=(Follower(handlers.schedule_compression), Follower(handlers.schedule_removal)),
     timers={"compress": handlers.compress_evidence, "remove": handlers.remove_workspace},
     assemble=assemble,
     workers=(watch_disk,),

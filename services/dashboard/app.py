@@ -2,7 +2,7 @@
 
 from contracts.catalogue import registry
 from libs.runtime.projection import Projection
-from libs.runtime.service import Consumer, Service
+from libs.runtime.service import Follower, Service
 from services.dashboard import handlers
 from services.dashboard.api.parts import assemble
 from services.dashboard.api.routes import let_clients_go, routes
@@ -11,9 +11,9 @@ service = Service(
     name="dashboard",
     registry=registry,
     # Under load a task's document is written once for many of its events; people do not see a fifth of a second.
-    consumes=(Consumer(handlers.project, everything=True, batch=1_024, gather_s=0.2),),
+    follows=(Follower(handlers.project, everything=True),),
     projection=Projection(
-        version=1,
+        version=2,
         views=("active", "alert", "card", "disk", "incident", "limit", "mode", "open_alert", "task"),
         fold=handlers.project,
     ),

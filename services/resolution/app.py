@@ -5,7 +5,7 @@ from libs.evidence.redaction import Redactor
 from libs.forge.hosting import hosting
 from libs.git.broker import Broker
 from libs.runtime.running import Running
-from libs.runtime.service import Consumer, Service
+from libs.runtime.service import Consumer, Follower, Service
 from services.resolution import handlers
 from services.resolution.adapters.branch import Branches
 from services.resolution.adapters.filing import Filing, file_incidents
@@ -26,11 +26,8 @@ service = Service(
     name="resolution",
     registry=registry,
     owns=(loop, incident),
-    consumes=(
-        Consumer(handlers.resolve_failure),
-        Consumer(handlers.close_loop, batch=512, gather_s=0.1),
-        Consumer(handlers.file_incident),
-    ),
+    consumes=(Consumer(handlers.resolve_failure), Consumer(handlers.file_incident)),
+    follows=(Follower(handlers.close_loop),),
     assemble=assemble,
     workers=(file_incidents,),
 )

@@ -2,7 +2,9 @@
 -- the appends of several writers can share a transaction.
 --
 -- request: {service, streams: [{stream, before, before_hash, version, hash, ended}], events: [...],
---           lease?: {name, epoch}, inbox?: [{consumer, stream, before, version}], clear_timers?, timers?, documents?,
+--           lease?: {name, epoch}, inbox?: [{consumer, stream, before, version}],
+--           cursors?: [{consumer, before_xid, before_position, xid, position}],
+--           holds?: [{consumer, stream, before, version}], clear_timers?, timers?, documents?,
 --           generation?: {projection, number, building}}
 create or replace function append_events(
     request jsonb,
@@ -71,6 +73,48 @@ begin
                 if not found then
                     refusal := 'duplicate';
                     subject := item.stream;
+                    raise exception using errcode = 'AP001';
+                end if;
+            end loop;
+        end if;
+
+        if request ? 'cursors' then
+            for item in
+                select * from jsonb_to_recordset(request -> 'cursors') as c (
+                    consumer text, before_xid bigint, before_position bigint, xid bigint, position bigint
+                ) order by consumer collate "C"
+            loop
+                insert into follower as held (consumer, xid, position)
+                    values (item.consumer, item.xid, item.position)
+                    on conflict (consumer) do update set xid = item.xid, position = item.position
+                    where (held.xid, held.position) = (item.before_xid, item.before_position);
+                if not found then
+                    refusal := 'duplicate';
+                    subject := item.consumer;
+                    raise exception using errcode = 'AP001';
+                end if;
+            end loop;
+        end if;
+
+        if request ? 'holds' then
+            for item in
+                -- before: null where nothing is held back; version: null where nothing is any more.
+                select * from jsonb_to_recordset(request -> 'holds')
+                    as h (consumer text, stream text, before bigint, version bigint)
+                    order by consumer collate "C", stream collate "C"
+            loop
+                if item.before is null then
+                    insert into held_back values (item.consumer, item.stream, item.version) on conflict do nothing;
+                elsif item.version is null then
+                    delete from held_back
+                        where consumer = item.consumer and stream = item.stream and version = item.before;
+                else
+                    update held_back set version = item.version
+                        where consumer = item.consumer and stream = item.stream and version = item.before;
+                end if;
+                if not found then
+                    refusal := 'duplicate';
+                    subject := item.consumer;
                     raise exception using errcode = 'AP001';
                 end if;
             end loop;

@@ -16,6 +16,14 @@ language sql stable as $$
                 or mine -> 'consumer' @> jsonb_path_query_array(request, '$.inbox[*].consumer')
             ) is not true
             then 'consumers ' || jsonb_path_query_array(request, '$.inbox[*].consumer')::text
+        when request ?| array['cursors', 'holds'] and (
+                mine -> 'consumer' ? '*'
+                or mine -> 'consumer' @> (
+                    jsonb_path_query_array(request, '$.cursors[*].consumer')
+                    || jsonb_path_query_array(request, '$.holds[*].consumer')
+                )
+            ) is not true
+            then 'the cursor of another service'
         when request ? 'streams' and (
                 mine -> 'category' ? '*'
                 or mine -> 'category' @> jsonb_path_query_array(request, '$.streams[*].category')

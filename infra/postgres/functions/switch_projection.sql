@@ -1,11 +1,17 @@
--- Lets readers see another generation of a projection's documents, and its consumer go on behind what is in there.
--- Refuses in its result, having written nothing: `behind` means that the consumer has handled what is not in there yet.
+-- Lets readers see another generation of a projection's documents, and its follower go on behind what is in there.
+-- Refuses in its result, having written nothing: `stale_lease`, or `conflict` where another generation is read than the
+-- one to be left or the follower has read on.
 --
--- request: {lease: {name, epoch}, name, generation, to, version, views, consumer, streams, xid, position}
+-- request: {lease: {name, epoch}, name, generation, to, version, views, consumer, xid, position}
 create or replace function switch_projection(request jsonb, out refusal text)
 language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    follower_ constant text := request ->> 'consumer';
 begin
     perform refuse_foreign_views(array(select jsonb_array_elements_text(request -> 'views')));
+    if session_user <> current_user and (own_rights() -> 'consumer' ?| array['*', follower_]) is not true then
+        raise insufficient_privilege using message = format('%I may not move %s', session_user, follower_);
+    end if;
     perform from lease
         where name = request -> 'lease' ->> 'name' and epoch = (request -> 'lease' ->> 'epoch')::bigint
         for key share;
@@ -25,29 +31,16 @@ begin
             raise exception using errcode = 'AP001';
         end if;
 
-        perform from events e
-            join inbox i on i.consumer = request ->> 'consumer' and i.stream = e.stream and i.version >= e.version
-            where (e.xid, e.position) > ((request ->> 'xid')::bigint, (request ->> 'position')::bigint)
-            limit 1;
-        if found then
-            refusal := 'behind';
+        -- Everything up to here is in there, what was held back included.
+        insert into follower as held (consumer, xid, position)
+            values (follower_, (request ->> 'xid')::bigint, (request ->> 'position')::bigint)
+            on conflict (consumer) do update set xid = excluded.xid, position = excluded.position
+            where (held.xid, held.position) <= (excluded.xid, excluded.position);
+        if not found then
+            refusal := 'conflict';
             raise exception using errcode = 'AP001';
         end if;
-
-        -- What is in there and was not handled yet must not be folded a second time.
-        insert into inbox as handled (consumer, stream, version)
-            select request ->> 'consumer', s.stream, last.version
-            from jsonb_array_elements_text(request -> 'streams') as s (stream)
-            cross join lateral (
-                select version from events e
-                where e.stream = s.stream
-                    and (e.xid, e.position) <= ((request ->> 'xid')::bigint, (request ->> 'position')::bigint)
-                order by version desc
-                limit 1
-            ) as last
-            order by s.stream collate "C"
-        on conflict (consumer, stream) do update set version = excluded.version
-            where handled.version < excluded.version;
+        delete from held_back where consumer = follower_;
     exception
         when sqlstate 'AP001' then
             null;
