@@ -17,6 +17,7 @@ import structlog
 
 from contracts.message import Recorded
 from libs.eventstore.store import (
+    ConflictError,
     Cursor,
     EventStoreError,
     Generation,
@@ -262,15 +263,21 @@ class Rebuilder:
         job.events = folding.events
 
     async def _switch(self, switch: Switch) -> None:
-        unknown: StoreUnavailableError | None = None
-        try:
-            await self._running.store.switch(switch)
-        except StoreUnavailableError as error:
-            # Perhaps it took effect: what is read now tells.
-            unknown = error
-        self._read = await self._look()
-        if self._read.generation != switch.to:
-            raise RebuildError("the switch did not take effect") from unknown
+        while True:
+            refusal: ConflictError | None = None
+            try:
+                await self._running.store.switch(switch)
+            except StoreUnavailableError as error:
+                log.warning("record_unavailable", projection=self._name, error=str(error))
+            except ConflictError as error:
+                refusal = error
+            # An answer may be lost, and an earlier try have got through: what is read now tells.
+            self._read = await self._look()
+            if self._read.generation == switch.to:
+                return
+            if refusal is not None:
+                raise refusal
+            await asyncio.sleep(AGAIN_S)
 
     async def _suspects(self, job: Job, generations: tuple[int, int]) -> set[tuple[str, str]]:
         """Compare all documents of two generations, while the one in use goes on."""

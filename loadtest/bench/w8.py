@@ -270,9 +270,8 @@ class Ours:
     async def _until_shown(self) -> None:
         deadline = time.perf_counter() + PATIENCE_S
         while await self._record.fetchval(
-            "select exists (select from streams s left join inbox i"
-            " on i.consumer = 'dashboard-project' and i.stream = s.stream"
-            " where coalesce(i.version, 0) < s.version)"
+            "select exists (select from events"
+            " where (xid, position) > (select xid, position from follower where consumer = 'dashboard-project'))"
         ):
             if time.perf_counter() > deadline:
                 raise TimeoutError("the dashboard does not catch up")

@@ -13,7 +13,7 @@ from services.dashboard.app import service
 from tests.integration.dashboard.world import DURABLE, World
 
 
-async def test_what_is_delivered_again_changes_nothing(scenes: World) -> None:
+async def test_what_was_followed_is_not_followed_again(scenes: World) -> None:
     before = await scenes.documents()
     await scenes.deliver()
     assert await scenes.documents() == before
@@ -82,9 +82,7 @@ async def test_no_document_is_written_by_all_tasks(world: World, told: World) ->
 
 def test_the_front_door_says_what_the_service_value_says() -> None:
     assert service.categories == ()
-    assert (
-        [consumer.durable(service.name) for consumer in service.consumes]
-        == [DURABLE]
-        == ["dashboard-project"]
-    )
-    assert service.consumes[0].spec(service.name).filters == ("autopilot.v1.>",)
+    assert service.consumes == ()
+    (follower,) = service.follows
+    assert follower.durable(service.name) == DURABLE == "dashboard-project"
+    assert follower.filters == ("autopilot.v1.>",)

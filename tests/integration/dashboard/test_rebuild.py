@@ -13,14 +13,15 @@ import pytest
 from contracts.catalogue import registry
 from contracts.message import Recorded
 from libs.eventstore.postgres import PostgresStore
-from libs.eventstore.store import Append, Cursor, DuplicateDeliveryError, NewEvent, StreamAppend, StreamHead
+from libs.eventstore.store import Append, Cursor, NewEvent, StreamAppend, StreamHead
+from libs.runtime.following import Following
 from libs.runtime.rebuild import Job, Rebuilder
 from libs.testing.postgres import SUPERUSER, shared
-from tests.integration.dashboard.world import DURABLE, Pen, World
+from tests.integration.dashboard.world import Pen, World
 
 
 class Live(World):
-    """A dashboard over Postgres whose consumer is called by hand; the rebuilder works in the background."""
+    """A dashboard over Postgres whose follower is called by hand; the rebuilder works in the background."""
 
     store: PostgresStore  # type: ignore[assignment]
 
@@ -38,7 +39,8 @@ class Live(World):
         """Start, or start again."""
         await self.close()
         await super().open()
-        await self.rebuilder.open()
+        self.following = Following(self.running, self.running.service.follows[0])
+        await self.rebuilder.open([self.following])
         self.work = asyncio.create_task(self.rebuilder.run())
 
     async def close(self) -> None:
@@ -61,14 +63,9 @@ class Live(World):
         return recorded
 
     async def receive(self, event: Recorded) -> None:
-        """Handle an event as the consumer does: not while the rebuilder asks it to wait."""
-        while self.rebuilder.paused:
-            await asyncio.sleep(0.005)
-        try:
-            await self.handle(event)
-        except DuplicateDeliveryError:
-            # It was folded into the new documents before the switch, while it was folded into the old ones here.
-            assert await self.store.handled(DURABLE, event.stream) >= event.version
+        """Follow the record until an event is handled, or was folded by a rebuild."""
+        while await self.store.handled(self.following.durable, event.stream) < event.version:
+            await self.following.step()
 
     async def finished(self, kind: str) -> Job:
         """Have something done and wait for its end."""

@@ -18,8 +18,8 @@ from libs.eventstore.memory import MemoryStore
 from libs.eventstore.store import (
     Append,
     Cursor,
+    CursorMark,
     Document,
-    InboxMark,
     LeaseClaim,
     NewEvent,
     StreamAppend,
@@ -29,6 +29,7 @@ from libs.messaging.bus import DeadLetter
 from libs.runtime import http
 from libs.runtime.clock import RandomIds
 from libs.runtime.config import Config
+from libs.runtime.following import Following
 from libs.runtime.running import Running
 from libs.runtime.work import Work
 from libs.testing.clock import ManualClock
@@ -37,7 +38,7 @@ from services.dashboard.app import service
 
 API_TOKEN = "api-token-for-tests"
 SESSION_KEY = "session-key-for-tests"
-DURABLE = service.consumes[0].durable(service.name)
+DURABLE = service.follows[0].durable(service.name)
 
 
 class SilentBus:
@@ -130,26 +131,30 @@ class World:
         return http.build(self.running, _ready)
 
     async def deliver(self, events: Iterable[Recorded] | None = None) -> None:
-        """Hand events to the dashboard as the bus would, each behind its stream's inbox mark."""
+        """Let the dashboard follow its record, or hand it some events."""
         if events is None:
-            events = await self.history()
+            following = Following(self.running, service.follows[0])
+            while await following.step():
+                pass
+            return
+        reached = before = await self.store.follower(DURABLE, ())
         for recorded in events:
             await self.handle(recorded)
+            reached = max(reached, Cursor(xid=recorded.xid, position=recorded.position))
+        mark = CursorMark(consumer=DURABLE, before=before, after=reached)
+        await self.store.append(Append(service="dashboard", cursor=mark))
 
     async def history(self) -> list[Recorded]:
         """Return all that is recorded."""
         return await self.store.read_all(Cursor(), limit=100_000)
 
     async def handle(self, recorded: Recorded) -> None:
-        before = await self.store.handled(DURABLE, recorded.stream)
-        if recorded.version <= before:
-            return
+        """Hand over one event."""
 
         async def act(work: Work) -> None:
             await handlers.project(recorded, work)
 
-        mark = InboxMark(consumer=DURABLE, stream=recorded.stream, before=before, version=recorded.version)
-        await self.running.perform(act, cause=recorded, inbox=mark)
+        await self.running.perform(act, cause=recorded)
 
     async def documents(self) -> dict[str, list[tuple[str, Any, str]]]:
         """Return every view's content."""

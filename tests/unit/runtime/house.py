@@ -16,8 +16,9 @@ from libs.messaging.memory import MemoryBus, MemoryServer
 from libs.messaging.topology import derive
 from libs.runtime.config import Config
 from libs.runtime.consumption import Consumption
+from libs.runtime.following import Following
 from libs.runtime.running import Running
-from libs.runtime.service import Consumer, Service
+from libs.runtime.service import Consumer, Follower, Service
 from libs.runtime.work import Work
 from libs.testing.clock import ManualClock
 from libs.testing.ids import CountedIds
@@ -61,8 +62,12 @@ class House:
     def __init__(self, handler: Any = watch, **service: Any) -> None:
         self.clock, self.ids = ManualClock(), CountedIds()
         self.store = MemoryStore(registry, self.clock)
-        consumes = (handler if isinstance(handler, Consumer) else Consumer(handler),)
-        self.service = Service(name="keeper", registry=registry, owns=(cases,), consumes=consumes, **service)
+        one = handler if isinstance(handler, Consumer | Follower) else Consumer(handler)
+        consumes = (one,) if isinstance(one, Consumer) else ()
+        follows = (one,) if isinstance(one, Follower) else ()
+        self.service = Service(
+            name="keeper", registry=registry, owns=(cases,), consumes=consumes, follows=follows, **service
+        )
         visitor = Service(name="visitor", registry=registry, owns=(Decider("side", None, None, None),))  # type: ignore[arg-type]
         self.server = MemoryServer(derive([self.service.declaration, visitor.declaration]), self.clock)
         self.visitor = Relay("visitor", self.store, MemoryBus(self.server, registry, "visitor"))
@@ -103,6 +108,10 @@ class House:
     def consumption(self, running: Running | None = None) -> Consumption:
         """The consumer of the service in a process."""
         return Consumption(running or self.running, self.service.consumes[0])
+
+    def following(self, running: Running | None = None) -> Following:
+        """The follower of the service in a process."""
+        return Following(running or self.running, self.service.follows[0])
 
     async def texts(self, case_id: str) -> list[str]:
         """What the record holds of a case."""
