@@ -31,7 +31,7 @@ def document(services: Sequence[Service]) -> dict[str, Any]:
             "version": metadata.version("autopilot"),
             "description": "Events of Autopilot on NATS JetStream. CloudEvents 1.0 in binary mode: attributes in "
             "headers, the event alone in the payload. The record is Postgres; the bus may repeat a message "
-            "(same `ce-id`), and keeps seven days.",
+            "(same `ce-id`), and keeps seven days. Followers read the record itself and are not listed here.",
             "tags": [{"name": name} for name in sorted(set(OWNERS))],
         },
         "defaultContentType": "application/json",

@@ -22,6 +22,8 @@ from libs.journal.snapshot import Snapshot
 #: Tables beside the record that a stack goes on from, with the order of their rows.
 STATE = {
     "inbox": "consumer, stream",
+    "follower": "consumer",
+    "held_back": "consumer, stream",
     "timer": "service, key",
     "lease": "name",
     "projection": "name",

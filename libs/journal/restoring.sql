@@ -4,6 +4,8 @@ create temporary table staged_checkpoint (like checkpoint);
 create temporary table staged_events (like events);
 create temporary table staged_streams (like streams);
 create temporary table staged_inbox (like inbox);
+create temporary table staged_follower (like follower);
+create temporary table staged_held_back (like held_back);
 create temporary table staged_timer (like timer);
 create temporary table staged_lease (like lease);
 create temporary table staged_projection (like projection);
@@ -41,6 +43,10 @@ from staged_events e join run using (position) order by e.position;
 insert into streams overriding system value select * from staged_streams order by created;
 insert into checkpoint select * from staged_checkpoint order by number;
 insert into inbox select * from staged_inbox;
+-- A cursor is the place of an event, whose transaction has another number now; or the beginning.
+insert into follower
+    select consumer, coalesce(run.xid, 0), position from staged_follower left join run using (position);
+insert into held_back select * from staged_held_back;
 insert into timer select * from staged_timer;
 insert into projection select * from staged_projection;
 insert into view_document select * from staged_view_document;

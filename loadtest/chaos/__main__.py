@@ -33,7 +33,6 @@ from loadtest.chaos.recovery import recovery
 from loadtest.chaos.report import failed, table
 from loadtest.checker.judge import Breach, judge_at_rest
 from loadtest.checker.record import Record
-from loadtest.checker.rest import filters_of
 
 #: Who consumes what, as the documentation says it.
 TOPOLOGY = Path(__file__).parents[2] / "docs" / "topology.txt"
@@ -45,7 +44,7 @@ WARM = 20
 STILL_S, QUIET_S = 20.0, 1.0
 #: Changes with every step.
 MOVES = (
-    "select (select count(*) from events), (select sum(version) from inbox), (select count(*) from outbox),"
+    "select (select count(*) from events), (select sum(version) from inbox), (select sum(position) from follower), (select count(*) from outbox),"
     " (select count(*) from timer where due <= clock_timestamp())"
 )
 
@@ -159,7 +158,7 @@ def _judge(result: Result, stack: Arena, load: Load, faults: list[Fault]) -> Non
 
 def _at_rest(stack: Arena, load: Load) -> tuple[Record, list[Breach]]:
     """Give consumers, relays and timers as long as they move; then judge."""
-    filters = filters_of(TOPOLOGY.read_text(encoding="utf-8"))
+    topology = TOPOLOGY.read_text(encoding="utf-8")
     moved_at, seen = time.monotonic(), None
     while True:
         now = tuple(stack.ask(MOVES)[0])
@@ -168,7 +167,7 @@ def _at_rest(stack: Arena, load: Load) -> tuple[Record, list[Breach]]:
             time.sleep(QUIET_S)
             continue
         record = stack.record()
-        breaches = judge_at_rest(record, accepted=load.accepted, filters=filters)
+        breaches = judge_at_rest(record, accepted=load.accepted, topology=topology)
         # Judging takes its time: what moved meanwhile is judged again.
         still = time.monotonic() > moved_at + STILL_S and tuple(stack.ask(MOVES)[0]) == seen
         if not breaches or still:

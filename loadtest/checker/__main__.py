@@ -9,7 +9,6 @@ from pathlib import Path
 
 from loadtest.checker import record
 from loadtest.checker.judge import Breach, judge, judge_at_rest
-from loadtest.checker.rest import filters_of
 
 
 def main() -> int:
@@ -38,8 +37,8 @@ async def _judged(options: argparse.Namespace) -> tuple[list[Breach], int]:
         await connection.close()
     if not options.at_rest:
         return judge(found), len(found.events)
-    filters = filters_of(options.topology.read_text(encoding="utf-8")) if options.topology else None
-    return judge_at_rest(found, filters=filters), len(found.events)
+    topology = options.topology.read_text(encoding="utf-8") if options.topology else None
+    return judge_at_rest(found, topology=topology), len(found.events)
 
 
 if __name__ == "__main__":

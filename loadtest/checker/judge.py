@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from loadtest.checker import chain, fencing, once, rest, slots
@@ -24,6 +24,7 @@ ALWAYS: dict[str, Rule] = {
     "slots": slots.slots,
     "live runs": slots.live_runs,
     "inbox true": rest.inbox_is_true,
+    "cursors true": rest.cursors_are_true,
 }
 AT_REST: dict[str, Rule] = {
     "outbox empty": rest.outbox,
@@ -50,12 +51,17 @@ def judge(record: Record) -> list[Breach]:
 
 
 def judge_at_rest(
-    record: Record, *, accepted: Iterable[str] = (), filters: Mapping[str, Iterable[str]] | None = None
+    record: Record, *, accepted: Iterable[str] = (), topology: str | None = None
 ) -> list[Breach]:
-    """List what it breaks once nothing is under way; `accepted` are the ids that the API promised to carry."""
+    """List what it breaks once nothing is under way.
+
+    `accepted` are the ids that the API promised to carry, `topology` is the text of `docs/topology.txt`.
+    """
     found = judge(record)
     found += [Breach(name, detail) for name, rule in AT_REST.items() for detail in rule(record)]
     found += [Breach("tasks ended", detail) for detail in rest.tasks(record, accepted)]
-    if filters is not None:
+    if topology is not None:
+        filters, followers = rest.filters_of(topology), rest.followers_of(topology)
         found += [Breach("inbox complete", detail) for detail in rest.inbox_is_complete(record, filters)]
+        found += [Breach("followers done", detail) for detail in rest.followers_are_done(record, followers)]
     return found

@@ -50,6 +50,10 @@ class Record:
     outbox: list[tuple[int, str]] = field(default_factory=list)
     #: (consumer, stream) to the last version handled.
     inbox: dict[tuple[str, str], int] = field(default_factory=dict)
+    #: Follower to (xid, position) up to which it has read.
+    followers: dict[str, tuple[int, int]] = field(default_factory=dict)
+    #: (follower, stream) to the last version handled, where it is held back.
+    held_back: dict[tuple[str, str], int] = field(default_factory=dict)
     #: Lease to (holder, epoch).
     leases: dict[str, tuple[str, int]] = field(default_factory=dict)
     #: (service, key, seconds overdue) of timers whose time has passed.
@@ -89,6 +93,8 @@ async def read(connection: asyncpg.Connection[asyncpg.Record]) -> Record:
         heads = await connection.fetch("select stream, version, encode(hash, 'hex') as hash from streams")
         outbox = await connection.fetch("select position, service from outbox order by position")
         inbox = await connection.fetch("select consumer, stream, version from inbox")
+        followers = await connection.fetch("select consumer, xid, position from follower")
+        held_back = await connection.fetch("select consumer, stream, version from held_back")
         leases = await connection.fetch("select name, holder, epoch from lease")
         timers = await connection.fetch(
             "select service, key, extract(epoch from clock_timestamp() - due)::float8 as late from timer"
@@ -99,6 +105,8 @@ async def read(connection: asyncpg.Connection[asyncpg.Record]) -> Record:
         heads={row["stream"]: (row["version"], row["hash"]) for row in heads},
         outbox=[(row["position"], row["service"]) for row in outbox],
         inbox={(row["consumer"], row["stream"]): row["version"] for row in inbox},
+        followers={row["consumer"]: (row["xid"], row["position"]) for row in followers},
+        held_back={(row["consumer"], row["stream"]): row["version"] for row in held_back},
         leases={row["name"]: (row["holder"], row["epoch"]) for row in leases},
         overdue=[(row["service"], row["key"], row["late"]) for row in timers],
     )

@@ -1,4 +1,4 @@
-"""What holds once nothing is under way: nothing waits on its way to the bus, in an inbox, or for ever."""
+"""What holds once nothing is under way: nothing waits on its way to the bus, in an inbox, before a cursor, or for ever."""
 
 from __future__ import annotations
 
@@ -42,6 +42,25 @@ def inbox_is_complete(record: Record, filters: Mapping[str, Iterable[str]]) -> I
     for consumer, stream in record.inbox:
         if consumer in patterns and (consumer, stream) not in last:
             yield f"{consumer} claims to have handled {stream}, which has nothing for it"
+
+
+def followers_are_done(record: Record, names: Iterable[str]) -> Iterator[str]:
+    """Every follower has read the record to its end, and holds nothing back."""
+    end = (record.events[-1].xid, record.events[-1].position) if record.events else (0, 0)
+    for name in names:
+        reached = record.followers.get(name, (0, 0))
+        if reached < end:
+            yield f"{name} has read up to position {reached[1]}, and the record ends at {end[1]}"
+    for (name, stream), version in record.held_back.items():
+        yield f"{name} holds {stream} back behind version {version}"
+
+
+def cursors_are_true(record: Record) -> Iterator[str]:
+    """No follower claims to have read what is not there."""
+    known = {(row.xid, row.position) for row in record.events}
+    for name, reached in record.followers.items():
+        if reached != (0, 0) and reached not in known:
+            yield f"{name} claims to have read up to {reached}, where there is no event"
 
 
 def tasks(record: Record, accepted: Iterable[str] = ()) -> Iterator[str]:
@@ -97,6 +116,11 @@ def timers(record: Record) -> Iterator[str]:
     for service, key, late_s in record.overdue:
         if late_s > LATE_S:
             yield f"timer {key} of {service} is {late_s:.0f} s overdue"
+
+
+def followers_of(topology: str) -> list[str]:
+    """Read who follows the record from the text of `docs/topology.txt`."""
+    return [line.split()[1] for line in topology.splitlines() if line.startswith("follower ")]
 
 
 def filters_of(topology: str) -> dict[str, list[str]]:

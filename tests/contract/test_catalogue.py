@@ -51,8 +51,9 @@ def test_front_door_tells_the_truth(name: str) -> None:
     assert consumes is not None
     told = set(re.split(r"[ ,]+", owns.group(1))) - {"nothing"}
     assert told == set(service.categories)
-    if any(consumer.everything for consumer in service.consumes):
+    subscriptions = (*service.consumes, *service.follows)
+    if any(one.everything for one in subscriptions):
         assert "every event" in consumes.group(1)
     else:
-        types = {type_ for consumer in service.consumes for type_ in consumer.types}
+        types = {type_ for one in subscriptions for type_ in one.types}
         assert set(re.split(r"[ ,]+", consumes.group(1))) == types

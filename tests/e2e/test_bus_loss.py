@@ -216,8 +216,6 @@ async def publish(stack: Stack, subject: str, payload: bytes) -> None:
 
 
 UNHEARD = """
-select c.consumer, s.stream, s.version, i.version as handled
-from streams s cross join (values ('dashboard-project')) as c (consumer)
-left join inbox i on i.consumer = c.consumer and i.stream = s.stream
-where coalesce(i.version, 0) < s.version
+select position from events
+where (xid, position) > (select xid, position from follower where consumer = 'dashboard-project')
 """

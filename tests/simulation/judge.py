@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from contracts.message import Recorded
+from libs.eventstore.store import Cursor
 from libs.testing import invariants
 from services.alerting.domain.conditions import alert_id
 from services.alerting.domain.rules import judge as rules
@@ -85,7 +86,10 @@ def lost_tasks(events: Sequence[Recorded], people: Workload) -> Iterator[str]:
 
 
 def unhandled(events: Sequence[Recorded], world: World) -> Iterator[str]:
-    """Whatever a consumer takes has reached it: its inbox is at the last event of its types in every stream."""
+    """Whatever a consumer takes has reached it: its inbox is at the last event of its types in every stream.
+
+    And who follows the record is at its end, with nothing held back.
+    """
     for service in dict(world.replicas).values():
         for consumer in service.consumes:
             durable, types = consumer.durable(service.name), consumer.types
@@ -94,6 +98,12 @@ def unhandled(events: Sequence[Recorded], world: World) -> Iterator[str]:
                 handled = world.store._inbox.get((durable, stream), 0)
                 if handled < version:
                     yield f"{durable} has handled {stream} up to {handled}, and {version} is due"
+        for follower in service.follows:
+            durable = follower.durable(service.name)
+            cursor = world.store._followers.get(durable, Cursor())
+            if events and cursor != Cursor(xid=events[-1].xid, position=events[-1].position):
+                yield f"{durable} has read up to {cursor}, and the record ends at {events[-1].position}"
+    yield from (f"{durable} is held back in {stream}" for durable, stream in world.store._held_back)
 
 
 def missing_alerts(events: Sequence[Recorded], world: World) -> Iterator[str]:

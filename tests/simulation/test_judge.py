@@ -57,6 +57,18 @@ def test_a_message_that_never_reached_its_consumer_is_named(
     assert f"{place[0]} has handled {place[1]} up to {version - 1}" in named
 
 
+def test_a_follower_that_is_behind_or_holds_something_back_is_named(
+    sound: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, events = sound.world, record(sound.world)
+    with monkeypatch.context() as patch:
+        patch.setitem(world.store._followers, "dashboard-project", Cursor(xid=1, position=1))
+        (named,) = unhandled(events, world)
+        assert named.startswith("dashboard-project has read up to")
+    monkeypatch.setitem(world.store._held_back, ("dashboard-project", "task-x"), 1)
+    assert list(unhandled(events, world)) == ["dashboard-project is held back in task-x"]
+
+
 def test_a_second_pull_request_is_named(sound: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     world, events = sound.world, record(sound.world)
     assert list(wrong_pull_requests(events, world)) == []

@@ -128,7 +128,11 @@ class World:
         self.last_append = self.loop.time()
         self.appends += 1
         told = [f"{one.stream}@{one.version} {one.type}" for one in recorded]
-        told += [f"[{mark.consumer} {mark.stream}@{mark.version}]" for mark in append.inbox]
+        told += [f"[{mark.consumer} {mark.stream}@{mark.version}]" for mark in (*append.inbox, *append.holds)]
+        if append.cursor is not None:
+            told.append(
+                f"[{append.cursor.consumer} @{append.cursor.after.xid}, {append.cursor.after.position}]"
+            )
         self.trace.tell(process.name, f"appends {', '.join(told) or 'timers'}")
 
     def complain(self, what: str) -> None:
@@ -264,6 +268,7 @@ class World:
                 waiting.append(f"{durable} has {pending} + {unacknowledged} messages")
         if not store.epoch.sound:
             waiting.append(f"the bus is {store.epoch.state}")
+        waiting += [f"{durable} holds {stream} back" for durable, stream in store._held_back]
         if self.loop.time() - self.last_append < QUIET_S:
             waiting.append("appends")
         return waiting

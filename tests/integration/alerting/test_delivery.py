@@ -234,7 +234,7 @@ async def test_news_that_comes_twice_alerts_once(tmp_path: Path, receiver: Recei
     await record(world, "cleanup", FULL)
     await world.settle()
     (news,) = await world.events("disk_pressure_raised")
-    (alerting,) = service.consumes
+    (alerting,) = service.follows
 
     async def again(work: Any) -> None:
         await alerting.handler(news.event, work)

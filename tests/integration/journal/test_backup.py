@@ -12,7 +12,16 @@ import asyncpg
 import pytest
 
 from libs.eventstore.postgres import PostgresStore
-from libs.eventstore.store import Append, Cursor, DocumentWrite, InboxMark, LeaseClaim, Timer
+from libs.eventstore.store import (
+    Append,
+    Cursor,
+    CursorMark,
+    DocumentWrite,
+    HoldMark,
+    InboxMark,
+    LeaseClaim,
+    Timer,
+)
 from libs.journal.archive import RECORD, Archive, ArchiveError
 from libs.journal.backup import FOLDERS, MADE_ANEW, STATE, back_up, restore
 from libs.journal.sealer import LEASE, Sealer
@@ -57,6 +66,8 @@ async def lived(sealed: Journal) -> Journal:
             service="tester",
             # Its events of type `noted` are handled but for the last; what closes it is behind that.
             inbox=(InboxMark(consumer=NOTED[0], stream="case-b", before=0, version=2),),
+            cursor=CursorMark(consumer="tester-follow", before=Cursor(), after=await last(sealed)),
+            holds=(HoldMark(consumer="tester-follow", stream="case-b", before=None, version=1),),
             timers=(Timer(service="tester", key="k", due=DUE, kind="wake", subject="s"),),
             lease=LeaseClaim(name="tester", epoch=lease.epoch),
             documents=(
@@ -65,6 +76,12 @@ async def lived(sealed: Journal) -> Journal:
         )
     )
     return sealed
+
+
+async def last(journal: Journal) -> Cursor:
+    """Return the place of the last event."""
+    event = (await journal.store.read_all(Cursor()))[-1]
+    return Cursor(xid=event.xid, position=event.position)
 
 
 def furnish(data_dir: Path) -> dict[str, tuple[int, bytes]]:
@@ -136,9 +153,13 @@ async def test_what_is_beside_the_record_is_as_it_was_and_nobody_holds_a_lease(
     lived: Journal, other: Journal, tmp_path: Path
 ) -> None:
     await restored(await backed_up(lived, tmp_path / "backup"), other)
-    for table in ("inbox", "timer", "view_document"):
+    for table in ("inbox", "held_back", "timer", "view_document"):
         query = f"select t::text from {table} t order by 1"
         assert await other.fetch(query) == await lived.fetch(query) != []
+    # At the same event, whose transaction has another number here.
+    cursor = await other.store.follower("tester-follow", ())
+    assert cursor == await last(other)
+    assert cursor.position == (await last(lived)).position
     heads = "select stream, category, version, hash, ended, created from streams order by created"
     assert await other.fetch(heads) == await lived.fetch(heads)
     lease = await other.store.acquire("tester", "somebody else", 60)

@@ -13,10 +13,9 @@ import pytest
 from libs.testing.postgres import SUPERUSER, TestPostgres, shared
 from loadtest.checker import record
 from loadtest.checker.judge import ALWAYS, AT_REST, judge, judge_at_rest
-from loadtest.checker.rest import filters_of
 from tests.integration.loadtest.recordedrun import BODIES, Pen, pen_on, run_tasks
 
-FILTERS = filters_of((Path(__file__).parents[3] / "docs" / "topology.txt").read_text())
+TOPOLOGY = (Path(__file__).parents[3] / "docs" / "topology.txt").read_text()
 Corrupt = Callable[[Pen], Awaitable[None]]
 
 
@@ -49,13 +48,13 @@ async def pen(postgres: TestPostgres, recorded: str) -> AsyncIterator[Pen]:
 
 async def broken(pen: Pen) -> set[str]:
     """Judge the record at rest; name the rules that it breaks."""
-    found = judge_at_rest(await record.read(pen.connection), accepted=BODIES, filters=FILTERS)
+    found = judge_at_rest(await record.read(pen.connection), accepted=BODIES, topology=TOPOLOGY)
     return {breach.rule for breach in found}
 
 
 async def test_a_sound_record_breaks_no_rule(pen: Pen) -> None:
     seen = await record.read(pen.connection)
-    assert judge_at_rest(seen, accepted=BODIES, filters=FILTERS) == []
+    assert judge_at_rest(seen, accepted=BODIES, topology=TOPOLOGY) == []
     assert {row.type for row in seen.events} >= {
         "task_done",
         "task_given_up",
@@ -299,7 +298,9 @@ async def inbox_ahead(pen: Pen) -> None:
 
 
 async def inbox_behind(pen: Pen) -> None:
-    await pen.do("update inbox set version = 1 where consumer = 'dashboard-project' and stream = 'task-good'")
+    await pen.do(
+        "update inbox set version = 1 where consumer = 'scheduler-advance-task' and stream = 'run-good-plan-1'"
+    )
 
 
 async def inbox_row_lost(pen: Pen) -> None:
@@ -308,6 +309,25 @@ async def inbox_row_lost(pen: Pen) -> None:
 
 async def inbox_row_of_a_stranger(pen: Pen) -> None:
     await pen.do("insert into inbox values ('gate-judge-subject', 'run-good-spec-1', 1)")
+
+
+async def follower_behind(pen: Pen) -> None:
+    await pen.do(
+        "update follower set (xid, position) = (select xid, position from events order by xid, position limit 1)"
+        " where consumer = 'dashboard-project'"
+    )
+
+
+async def follower_unheard_of(pen: Pen) -> None:
+    await pen.do("delete from follower where consumer = 'alerting-raise-alert'")
+
+
+async def follower_ahead(pen: Pen) -> None:
+    await pen.do("update follower set position = position + 1000 where consumer = 'dashboard-project'")
+
+
+async def stream_held_back(pen: Pen) -> None:
+    await pen.do("insert into held_back values ('dashboard-project', 'task-good', 1)")
 
 
 async def task_without_an_end(pen: Pen) -> None:
@@ -369,6 +389,10 @@ BREAKS: dict[Corrupt, str] = {
     inbox_behind: "inbox complete",
     inbox_row_lost: "inbox complete",
     inbox_row_of_a_stranger: "inbox complete",
+    follower_behind: "followers done",
+    follower_unheard_of: "followers done",
+    follower_ahead: "cursors true",
+    stream_held_back: "followers done",
     task_without_an_end: "tasks ended",
     task_parked_for_nothing: "tasks ended",
     slot_kept: "tasks ended",
@@ -388,7 +412,8 @@ async def test_a_corrupted_record_breaks_the_rule_that_it_violates(
 
 
 def test_every_rule_is_seen_red() -> None:
-    assert {*BREAKS.values(), "hash chain"} == {*ALWAYS, *AT_REST, "tasks ended", "inbox complete"}
+    others = {"tasks ended", "inbox complete", "followers done"}
+    assert {*BREAKS.values(), "hash chain"} == {*ALWAYS, *AT_REST, *others}
 
 
 async def test_a_run_under_way_breaks_no_rule_that_holds_at_any_moment(pen: Pen) -> None:

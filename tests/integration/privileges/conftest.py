@@ -100,13 +100,23 @@ def document(view: str) -> dict[str, Any]:
     return {"view": view, "key": "k", "before": 0, "data": "{}", "sort": ""}
 
 
+def mark(consumer: str) -> dict[str, Any]:
+    return {"consumer": consumer, "stream": "task-1", "before": 0, "version": 1}
+
+
+def cursor(consumer: str) -> dict[str, Any]:
+    return {"consumer": consumer, "before_xid": 0, "before_position": 0, "xid": 1, "position": 1}
+
+
 def whole(name: str) -> dict[str, Any]:
     """An append of a service with everything that its declaration gives it, but without events."""
     declared = DECLARED[name]
     return {
         "service": name,
         "lease": {"name": name, "epoch": 1},
-        "inbox": {"consumer": declared.consumes[0].durable, "stream": "task-1", "before": 0, "version": 1},
+        **({"inbox": [mark(declared.consumes[0].durable)]} if declared.consumes else {}),
+        **({"cursors": [cursor(declared.follows[0].name)]} if declared.follows else {}),
+        **({"holds": [mark(declared.follows[0].name) | {"before": None}]} if declared.follows else {}),
         "timers": [timer(name)],
         "documents": [document(view) for view in declared.views],
     }

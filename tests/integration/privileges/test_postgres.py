@@ -18,8 +18,10 @@ from tests.integration.privileges.conftest import (
     DECLARED,
     Roles,
     append,
+    cursor,
     document,
     event,
+    mark,
     stream,
     timer,
     whole,
@@ -35,6 +37,8 @@ GRANTED = {
     "events": {"SELECT"},
     "streams": {"SELECT"},
     "inbox": {"SELECT"},
+    "follower": {"SELECT"},
+    "held_back": {"SELECT"},
     "outbox": {"SELECT", "DELETE"},
     "timer": {"SELECT"},
     "lease": {"SELECT", "INSERT", "UPDATE"},
@@ -110,8 +114,11 @@ async def test_it_appends_what_it_declares(role: Role, service: str) -> None:
         for category in DECLARED[service].publishes:
             assert (await append(role, {"service": service, **stream(f"{category}-new")}))["refusal"] is None
         for consumer in DECLARED[service].consumes:
-            mark = {"consumer": consumer.durable, "stream": "task-new", "before": 0, "version": 1}
-            assert (await append(role, {"service": service, "inbox": mark}))["refusal"] is None
+            moved = {"inbox": [mark(consumer.durable)]}
+            assert (await append(role, {"service": service, **moved}))["refusal"] is None
+        for follower in DECLARED[service].follows:
+            moved = {"cursors": [cursor(follower.name)], "holds": [mark(follower.name) | {"before": None}]}
+            assert (await append(role, {"service": service, **moved}))["refusal"] is None
 
 
 async def test_it_appends_to_no_stream_of_another(role: Role, service: str) -> None:
@@ -152,7 +159,7 @@ async def test_no_part_of_its_appends_touches_what_another_owns(role: Role, serv
         foreign: dict[str, Any] = {
             "service": other,
             "lease": whole(other)["lease"],
-            "inbox": whole(other)["inbox"],
+            **{part: whole(other)[part] for part in ("inbox", "cursors", "holds") if part in whole(other)},
             "timers": [timer(other)],
             "clear_timers": [{"service": other, "key": "k"}],
             "documents": [document(view) for view in DECLARED[other].views or ("unheard",)],
@@ -170,6 +177,8 @@ async def test_what_is_left_out_of_an_append_is_not_taken_for_its_own(role: Role
         {},
         {"service": None},
         {"service": service, "inbox": {}},
+        {"service": service, "cursors": [{}]},
+        {"service": service, "holds": [{}]},
         {"service": service, "lease": {}},
         {"service": service, "streams": [{}], "events": [{}]},
         {"service": service, "timers": [{}]},
@@ -256,6 +265,8 @@ async def test_rows_of_others_do_not_exist_for_it(roles: Roles, role: Role, serv
         ("outbox", "service"): {service},
         ("timer", "service"): {service},
         ("inbox", "consumer"): {consumer.durable for consumer in declared.consumes},
+        ("follower", "consumer"): {follower.name for follower in declared.follows},
+        ("held_back", "consumer"): {follower.name for follower in declared.follows},
         ("view_document", "view"): set(declared.views),
         ("lease", "name"): {service},
     }

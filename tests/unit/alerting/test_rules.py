@@ -126,6 +126,6 @@ def test_the_end_of_a_condition_resolves_the_alert_that_its_beginning_raised(
 
 
 def test_the_handler_subscribes_to_everything_that_a_rule_looks_at() -> None:
-    (consumer,) = service.consumes
-    assert consumer.events == get_args(Watched)
+    (follower,) = service.follows
+    assert follower.events == get_args(Watched)
     assert len({rule.name for rule in RULES}) == len(RULES)

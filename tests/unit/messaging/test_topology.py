@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from libs.messaging.bus import ConsumerSpec
-from libs.messaging.topology import ServiceDeclaration, TopologyError, derive, render
+from libs.messaging.topology import FollowerSpec, ServiceDeclaration, TopologyError, derive, render
 
 PRESS = ServiceDeclaration(
     name="press",
@@ -17,6 +17,7 @@ PRESS = ServiceDeclaration(
             durable="press-audit", filters=("autopilot.v1.>", "autopilot.v1.sheet.*.drawn"), ack_wait_s=30
         ),
     ),
+    follows=(FollowerSpec(name="press-count", filters=("autopilot.v1.sheet.*.drawn",)),),
     publishes=("sheet", "plate"),
 )
 READER = ServiceDeclaration(name="reader", reads_dead_letters=True)
