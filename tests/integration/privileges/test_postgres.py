@@ -114,10 +114,14 @@ async def test_it_appends_what_it_declares(role: Role, service: str) -> None:
         for category in DECLARED[service].publishes:
             assert (await append(role, {"service": service, **stream(f"{category}-new")}))["refusal"] is None
         for consumer in DECLARED[service].consumes:
-            moved = {"inbox": [mark(consumer.durable)]}
+            moved = {"inbox": [mark(consumer.durable) | {"stream": "task-new"}]}
             assert (await append(role, {"service": service, **moved}))["refusal"] is None
         for follower in DECLARED[service].follows:
-            moved = {"cursors": [cursor(follower.name)], "holds": [mark(follower.name) | {"before": None}]}
+            hold = mark(follower.name) | {"stream": "task-new", "before": None}
+            moved = {
+                "cursors": [cursor(follower.name) | {"before_xid": 1, "before_position": 1}],
+                "holds": [hold],
+            }
             assert (await append(role, {"service": service, **moved}))["refusal"] is None
 
 
