@@ -39,6 +39,8 @@ log = structlog.get_logger(__name__)
 
 #: Seconds until a dead letter is tried again that could not be written.
 UNWRITTEN_S = 1.0
+#: Times as long as a page took that a follower leaves to others before the next, and seconds at most.
+SHARE, LONGEST_S = 3.0, 1.0
 
 
 @dataclass
@@ -78,10 +80,15 @@ class Following:
 
     async def run(self) -> None:
         """Follow until cancelled. Raises StaleLeaseError when somebody else leads."""
+        loop = asyncio.get_running_loop()
         while True:
+            started = loop.time()
             size = await self.step()
-            # What waits together is handled together; a full page says that more is there.
-            await asyncio.sleep(0 if size == self._follower.batch else self._follower.every_s)
+            took = loop.time() - started
+            # What waits together is handled together, and the more there is to do the more of it: tasks do not wait for
+            # this, and get most of the time. A full page says that more is there.
+            pause = max(self._follower.every_s, min(SHARE * took, LONGEST_S))
+            await asyncio.sleep(0 if size == self._follower.batch else pause)
 
     async def step(self) -> int:
         """Try what is due of what is held back, then handle one page; return the number of events looked at."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from datetime import timedelta
 
 import structlog
 
 from libs.eventstore.store import ConflictError, StaleLeaseError, StoreUnavailableError, Timer
-from libs.runtime.running import NotLeaderError, Running
+from libs.runtime.running import MAX_CONFLICTS, NotLeaderError, Running
 from libs.runtime.work import Work
 
 log = structlog.get_logger(__name__)
@@ -50,30 +51,55 @@ class Timekeeping:
         """Deliver what is due now and return how many that were."""
         service = self._running.service
         due = await self._running.store.due_timers(service.name, self._running.clock.now())
-        for timer in due:
-            await self._deliver(timer)
+        if due:
+            await self._deliver(due)
         return len(due)
 
-    async def _deliver(self, timer: Timer) -> None:
-        handler = self._running.service.timers.get(timer.kind)
+    async def _deliver(self, due: Sequence[Timer]) -> None:
+        """Deliver in one append; if that fails, one after the other."""
+        failed: list[Timer] = []
 
         async def act(work: Work) -> None:
-            work.clear_timer(timer.key)
-            if handler is None:
-                log.error("timer_without_handler", kind=timer.kind, key=timer.key)
-            else:
-                await handler(timer.subject, work)
+            failed.clear()
+            for timer in due:
+                work.turn(None)
+                try:
+                    await self._handle(timer, work)
+                except (StaleLeaseError, NotLeaderError, StoreUnavailableError):
+                    raise
+                except Exception:
+                    log.exception("timer_failed", kind=timer.kind, key=timer.key)
+                    work.undo()
+                    failed.append(timer)
 
+        alone = len(due) == 1
         try:
-            await self._running.perform(act)
-            self._failures.pop(timer.key, None)
+            await self._running.perform(act, conflicts=MAX_CONFLICTS if alone else 0)
         except (StaleLeaseError, NotLeaderError, StoreUnavailableError):
             raise
-        except ConflictError as error:
-            log.warning("timer_conflict", key=timer.key, error=str(error))
-        except Exception:
-            log.exception("timer_failed", kind=timer.kind, key=timer.key)
-            await self._postpone(timer)
+        except Exception as error:
+            if not alone:
+                for timer in due:
+                    await self._deliver([timer])
+                return
+            if isinstance(error, ConflictError):
+                log.warning("timer_conflict", key=due[0].key, error=str(error))
+                return
+            log.exception("timer_failed", kind=due[0].kind, key=due[0].key)
+            failed = [*due]
+        for timer in due:
+            if timer in failed:
+                await self._postpone(timer)
+            else:
+                self._failures.pop(timer.key, None)
+
+    async def _handle(self, timer: Timer, work: Work) -> None:
+        work.clear_timer(timer.key)
+        handler = self._running.service.timers.get(timer.kind)
+        if handler is None:
+            log.error("timer_without_handler", kind=timer.kind, key=timer.key)
+        else:
+            await handler(timer.subject, work)
 
     async def _postpone(self, timer: Timer) -> None:
         """Put a failing timer off, longer each time: others must not wait behind it."""

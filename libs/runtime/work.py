@@ -30,6 +30,7 @@ from libs.eventstore.store import (
 )
 from libs.runtime import snapshots
 from libs.runtime.clock import Clock, Ids
+from libs.runtime.revertible import Revertible
 
 State = TypeVar("State")
 Command = TypeVar("Command")
@@ -126,17 +127,17 @@ class Work:
         #: Whether a stream that this process does not know is taken for a new one, until its append shows otherwise.
         self._presume = presume
         self._streams: dict[str, _Loaded] = {}
-        self._timers: dict[str, Timer] = {}
-        self._cleared: dict[str, TimerClear] = {}
-        self._documents: dict[tuple[str, str], _Folded] = {}
-        self._derived: dict[Hashable, Callable[[], Awaitable[None]]] = {}
+        self._timers: Revertible[str, Timer] = Revertible()
+        self._cleared: Revertible[str, TimerClear] = Revertible()
+        self._documents: Revertible[tuple[str, str], _Folded] = Revertible()
+        self._derived: Revertible[Hashable, Callable[[], Awaitable[None]]] = Revertible()
         self._marks: list[InboxMark] = []
         self._cursor: CursorMark | None = None
         self._holds: list[HoldMark] = []
         self._after: list[Callable[[], Awaitable[None]]] = []
         self._begin()
 
-    def turn(self, cause: Recorded) -> None:
+    def turn(self, cause: Recorded | None) -> None:
         """Go on to the next message: what follows is due to it, and `undo` takes back no more than that."""
         self.cause = cause
         self._begin()
@@ -147,19 +148,17 @@ class Work:
             loaded = self._streams[stream]
             loaded.state = state
             del loaded.events[count:]
-        self._timers, self._cleared, self._documents, self._derived, self._after = self._kept
+        for changed in (self._timers, self._cleared, self._documents, self._derived):
+            changed.undo()
+        del self._after[self._after_before :]
         self._begin()
 
     def _begin(self) -> None:
         #: State and number of events of each stream before the present message changed it.
         self._touched: dict[str, tuple[Any, int]] = {}
-        self._kept = (
-            dict(self._timers),
-            dict(self._cleared),
-            dict(self._documents),
-            dict(self._derived),
-            list(self._after),
-        )
+        for changed in (self._timers, self._cleared, self._documents, self._derived):
+            changed.mark()
+        self._after_before = len(self._after)
 
     def mark(self, mark: InboxMark) -> None:
         """Move an inbox row in the same append."""
@@ -211,12 +210,12 @@ class Work:
 
     def set_timer(self, key: str, due: datetime, kind: str, subject: str) -> None:
         """Ask for the timer handler `kind` to be called with `subject` at `due`; the same key replaces."""
-        self._cleared.pop(key, None)
+        self._cleared.discard(key)
         self._timers[key] = Timer(service=self.service, key=key, due=due, kind=kind, subject=subject)
 
     def clear_timer(self, key: str) -> None:
         """Forget a timer."""
-        self._timers.pop(key, None)
+        self._timers.discard(key)
         self._cleared[key] = TimerClear(service=self.service, key=key)
 
     async def document(

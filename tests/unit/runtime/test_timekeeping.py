@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from libs.eventstore.store import Append, ConflictError
 from libs.runtime.running import NotLeaderError
 from libs.runtime.timekeeping import Timekeeping
 from libs.runtime.work import Work
@@ -130,3 +131,29 @@ async def test_a_timer_that_was_set_wakes_the_keeper(house: House) -> None:
     assert woken == []
     await wake(house, "a", 1)
     assert woken == [True]
+
+
+async def test_what_is_due_together_is_one_append_and_one_by_one_where_that_fails(
+    house: House, alarm: Alarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, sizes = house.store.append, []
+
+    async def refusing(wanted: Append) -> Any:
+        sizes.append(len(wanted.clear_timers))
+        if len(wanted.clear_timers) == 3:
+            raise ConflictError("case-b", 0)
+        return await append(wanted)
+
+    monkeypatch.setattr(house.store, "append", refusing)
+    for subject in "abc":
+        await wake(house, subject, 5)
+    sizes.clear()
+    await pass_time(house, 6)
+    assert sizes == [3, 1, 1, 1]
+    for subject in "ab":
+        await wake(house, subject, 5)
+    sizes.clear()
+    await pass_time(house, 6)
+    assert sizes == [2]
+    assert [await house.texts(subject) for subject in "abc"] == [["rang"]] * 3
+    assert await house.store.next_timer("keeper") is None
