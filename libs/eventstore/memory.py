@@ -335,6 +335,12 @@ class MemoryStore:
             place = Cursor(xid=event.xid, position=event.position)
         return place
 
+    async def behind(self, consumer: str) -> float:
+        """Return the age of the first event that a follower has not read."""
+        cursor = self._followers.get(consumer, Cursor())
+        unread = self._order[bisect_right(self._order, (cursor.xid, cursor.position)) :][:1]
+        return max((self.age_s(self._recorded[position]) for _, position in unread), default=0.0)
+
     async def held_back(self, consumer: str) -> dict[str, int]:
         """List the streams that are held back from a follower."""
         return {stream: version for (of, stream), version in self._held_back.items() if of == consumer}

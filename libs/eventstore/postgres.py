@@ -237,6 +237,11 @@ class PostgresStore:
         rows = rows or await self._fetch("follower_start", consumer, list(types))
         return Cursor(xid=rows[0]["xid"], position=rows[0]["position"]) if rows else Cursor()
 
+    async def behind(self, consumer: str) -> float:
+        """Return the age of the first event that a follower has not read."""
+        rows = await self._fetch("behind", consumer)
+        return max(float(rows[0]["behind_s"]), 0.0) if rows else 0.0
+
     async def held_back(self, consumer: str) -> dict[str, int]:
         """List the streams that are held back from a follower."""
         return {row["stream"]: row["version"] for row in await self._fetch("held_back", consumer)}

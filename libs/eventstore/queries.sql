@@ -117,6 +117,17 @@ select xid, position from (
     )
 ) as found order by place limit 1
 
+-- behind --
+-- Recorded, and perhaps not yet readable: an open transaction holds back every reader.
+select extract(epoch from clock_timestamp() - e.recorded_at)::float8 as behind_s
+from events e
+where (e.xid, e.position) > (
+    coalesce((select xid from follower where consumer = $1), 0),
+    coalesce((select position from follower where consumer = $1), 0)
+)
+order by e.xid, e.position
+limit 1
+
 -- held_back --
 select stream, version from held_back where consumer = $1
 

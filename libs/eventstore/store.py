@@ -397,6 +397,10 @@ class Store(Protocol):
         """
         ...
 
+    async def behind(self, consumer: str) -> float:
+        """Return the age in seconds of the first event that a follower has not read; 0 where it has read all there is."""
+        ...
+
     async def held_back(self, consumer: str) -> dict[str, int]:
         """List the streams that are held back from a follower, with the last version handled of each."""
         ...

@@ -28,9 +28,16 @@ class _Runtime(Collector):
         for consumption in self._consumptions:
             handled.add_metric([consumption.durable], consumption.handled)
             failed.add_metric([consumption.durable], consumption.failed)
+        behind = GaugeMetricFamily(
+            "autopilot_follower_behind_seconds",
+            "Age of the first event that a follower has not read; it waits for open transactions, too.",
+            labels=["durable"],
+        )
+        for durable, seconds in self._running.behind.items():
+            behind.add_metric([durable], seconds)
         leading = GaugeMetricFamily("autopilot_leading", "Whether this process holds its service's lease.")
         leading.add_metric([], float(self._running.lease is not None))
-        return [handled, failed, leading, *self._bus(), *self._rebuild()]
+        return [handled, failed, behind, leading, *self._bus(), *self._rebuild()]
 
     def _bus(self) -> Iterable[Metric]:
         if (seen := self._running.bus_epoch) is not None:
@@ -53,10 +60,13 @@ class _Runtime(Collector):
 
 async def exposition(running: Running) -> bytes:
     """Render everything for a scrape, in the text format, with what only the record knows."""
+    store, followers = running.store, running.service.follows
     try:
-        running.bus_epoch = await running.store.bus_epoch()
+        running.bus_epoch = await store.bus_epoch()
+        names = [follower.durable(running.service.name) for follower in followers]
+        running.behind = {name: await store.behind(name) for name in names}
     except EventStoreError:
-        running.bus_epoch = None
+        running.bus_epoch, running.behind = None, {}
     return generate_latest()
 
 

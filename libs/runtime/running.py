@@ -46,6 +46,8 @@ class Running:
         self.lease: LeaseClaim | None = None
         #: The bus's epoch as it was read last for somebody who measures; None while the record does not say.
         self.bus_epoch: BusEpoch | None = None
+        #: By follower: the age of the first event that it has not read, as it was asked last for somebody who measures.
+        self.behind: dict[str, float] = {}
         #: Keeps the service's read model, if it has one.
         self.rebuilder = Rebuilder(self, service.projection) if service.projection else None
         #: What `Service.assemble` built.

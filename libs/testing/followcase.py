@@ -95,6 +95,15 @@ class FollowCase:
         await store.append(moved(name, place(events[1]), place(events[2]), held(name, stream, None, 1)))
         assert await store.handled(name, stream) == 1
 
+    async def test_how_far_behind_a_follower_is(self, store: Store) -> None:
+        name = fresh()
+        one, two = await noted(store, fresh(), 2)
+        await store.append(moved(name, Cursor(), place(one)))
+        assert await store.behind(name)
+        await store.append(moved(name, place(one), END))
+        assert await store.behind(name) == 0.0
+        assert two.version == 2
+
     async def test_a_page_has_the_wanted_types_and_goes_as_far_as_was_looked(self, store: Store) -> None:
         (start,) = await noted(store, fresh())
         events = await noted(store, fresh(), 5)
