@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -15,6 +14,7 @@ from libs.eventsourcing.decider import Decider
 from libs.messaging.bus import MAX_ACK_PENDING, ConsumerSpec
 from libs.messaging.outcome import Outcome
 from libs.messaging.topology import FollowerSpec, ServiceDeclaration
+from libs.runtime.patience import within
 from libs.runtime.projection import Projection
 from libs.runtime.work import Work
 
@@ -22,10 +22,6 @@ from libs.runtime.work import Work
 Handler = Callable[[Any, Work], Awaitable[Outcome | None]]
 #: Seconds that one decision may take: longer than any call of the record, so that a record that is away is told as such.
 DECISION_S = 12.0
-
-
-class NoDecisionError(Exception):
-    """A handler did not come to a decision in time."""
 
 
 #: A timer handler takes the timer's subject and the unit of work.
@@ -47,14 +43,7 @@ class Subscription:
     async def handle(self, event: Recorded, work: Work) -> Outcome | None:
         """Let the handler decide, within its time. Raises NoDecisionError, and whatever the handler raises."""
         news = event if self.everything else event.event
-        limit = asyncio.timeout(self.patience_s)
-        try:
-            async with limit:
-                return await self.handler(news, work)
-        except TimeoutError as error:
-            if not limit.expired():
-                raise
-            raise NoDecisionError(f"no decision within {self.patience_s:g} s") from error
+        return await within(self.patience_s, self.handler(news, work))
 
     @cached_property
     def events(self) -> tuple[type[Event], ...]:
