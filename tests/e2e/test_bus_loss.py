@@ -191,11 +191,11 @@ def told(stack: Stack, epoch: dict[str, Any]) -> None:
 
 def invented(stack: Stack) -> None:
     """Somebody with the admin's password puts an event on the bus that nobody recorded."""
-    asyncio.run(publish(stack, "autopilot.v1.task.none.task_done", b"{}"))
+    asyncio.run(publish(stack, "autopilot.v1.task.none.stage_requested", b"{}"))
     assert "is no event of the record" in sound(stack, 3)["reason"]
     letters = stack.json("dlq", "list")
-    assert {one["consumer"] for one in letters} >= {"dashboard-project"}
-    letter = next(one for one in letters if one["consumer"] == "dashboard-project")
+    assert {one["consumer"] for one in letters} >= {"stage-runner-run-stage"}
+    letter = next(one for one in letters if one["consumer"] == "stage-runner-run-stage")
     shown = stack.run("dlq", "show", letter["id"])
     assert shown.returncode == 0, shown
     assert letter["reason"] in shown.stdout
