@@ -205,8 +205,9 @@ class Following:
                 )
             work.follow(CursorMark(consumer=self.durable, before=before, after=end))
 
-        # Where several events meet in one conflict, each tries again by itself.
-        await self._running.perform(act, conflicts=MAX_CONFLICTS if len(events) <= 1 else 0)
+        # Once more with all that is there, since at first what is not known is taken for new. Where several events meet in
+        # another conflict, each tries again by itself.
+        await self._running.perform(act, conflicts=MAX_CONFLICTS if len(events) <= 1 else 1)
         self._cursor = end
         self.handled += handled
         for stream, (event, outcome) in failures.items():

@@ -95,6 +95,14 @@ class _Folded(NamedTuple):
     sort: str
 
 
+def _made_of_nothing(fold: Callable[[T | None], T | None]) -> T | None:
+    try:
+        return fold(None)
+    except Exception:
+        # What cannot be made of nothing may well be made of what there is.
+        return None
+
+
 class Work:
     """What one or several messages lead to. Handlers see `cause`, `now`, `load`, `decide`, timers and documents."""
 
@@ -227,12 +235,19 @@ class Work:
         sort: Callable[[T], str],
     ) -> None:
         """Fold a read model's document: `fold(before)` returns what it becomes, None removes or leaves it out."""
-        pending = self._documents.get((view, key))
+        place = (view, key)
+        pending = self._documents.get(place)
+        if pending is None and self._presume and self._cache.documents.get(place) is None:
+            made = _made_of_nothing(fold)
+            if made is not None:
+                # Taken for a new one, as streams are; the append names version 0 and is refused where there is one.
+                self._documents[place] = _Folded(0, made, sort(made))
+                return
         before, value = pending[:2] if pending else await self._document(view, key, type_)
         after = fold(value)
         if after is None and value is None:
             return
-        self._documents[(view, key)] = _Folded(before, after, "" if after is None else sort(after))
+        self._documents[place] = _Folded(before, after, "" if after is None else sort(after))
 
     async def _document(self, view: str, key: str, type_: type[T]) -> tuple[int, T | None]:
         known = self._cache.documents.get((view, key))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -216,3 +217,39 @@ async def test_open_streams_are_listed_beyond_one_page(house: House) -> None:
         await house.running.perform(adding("x", case_id=f"c{number}"))
     found = await house.running.perform(lambda work: work.open_streams("case"))
     assert sorted(found) == [f"c{number}" for number in range(5)]
+
+
+async def test_a_document_that_is_not_known_is_taken_for_new_and_read_where_it_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house = House()
+    await house.lead()
+    asked: list[str] = []
+    document = house.store.document
+
+    async def asking(view: str, key: str, **options: Any) -> Any:
+        asked.append(key)
+        return await document(view, key, **options)
+
+    monkeypatch.setattr(house.store, "document", asking)
+
+    async def count(work: Work, key: str = "k") -> None:
+        await work.document("v", key, int, lambda n: (n or 0) + 1, str)
+
+    await house.running.perform(count)
+    assert asked == []
+    # Another process, which knows nothing of it: refused, read, and counted on.
+    await house.lead(running := house.process("keeper-2"))
+    await running.perform(count)
+    assert asked == ["k"]
+    # What can be made only of something, or leaves nothing behind, is read at once.
+    await house.lead(running := house.process("keeper-3"))
+    await running.perform(lambda work: work.document("v", "k", int, lambda n: n and None, str))
+    assert asked == ["k", "k"]
+    assert await document("v", "k") is None
+    await running.perform(partial(count, key="j"))
+    await house.lead(running := house.process("keeper-4"))
+    await running.perform(lambda work: work.document("v", "j", int, lambda n: n + 1, str))
+    found = await document("v", "j")
+    assert found is not None
+    assert (found.data, found.version) == (b"2", 2)
