@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import random
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 
 from libs.busaudit import stranding
+from libs.busaudit.auditor import LOOK_S, Auditor
 from libs.busaudit.comparison import NEXT
 from libs.busaudit.memory import MemoryRecord, MemoryView
-from libs.busaudit.ports import Stretch, Wanted
+from libs.busaudit.ports import LEASE_S, Stretch, Wanted
 from libs.busaudit.sight import MARKS, Mark, thinned
 from libs.busaudit.stranding import Stranding
 from libs.eventstore.store import Append, InboxMark
+from libs.testing.samples import registry
 from tests.unit.busaudit.test_auditor import NOTES, TOPOLOGY, Place
 
 
@@ -190,3 +194,56 @@ async def test_a_durable_that_is_not_idle_hides_no_loss_of_the_next_one() -> Non
     walk.place.clock.advance(3)
     (found,) = await walk.look()
     assert "never reach keeper-notes" in found
+
+
+async def test_who_does_not_lead_looks_at_nothing() -> None:
+    place = Place()
+    await place.write(3)
+    await place.looks(2)
+    view = MemoryView(place.server, TOPOLOGY)
+    standby = Auditor(
+        view, MemoryRecord(place.store, "other"), [NOTES], registry, place.clock.now, random.Random(1)
+    )
+    place.server.available = False
+    # It would raise that the bus is not there.
+    assert await standby.look() == LOOK_S
+    place.server.available = True
+    place.server.wipe()
+    assert await standby.look() == LOOK_S
+    assert place.epoch.epoch == 1
+    place.clock.advance(LEASE_S + 1)
+    assert await standby.look() == 0.0
+    assert place.epoch.epoch == 2
+
+
+@pytest.mark.parametrize("remembered", [None, 7])
+async def test_a_bus_of_whose_epoch_nothing_is_remembered_is_made_anew(remembered: int | None) -> None:
+    place = Place()
+    await place.write(3)
+    await place.looks(3)
+    other = None if remembered is None else msgspec.structs.replace(place.memory(), epoch=remembered)
+    place.store.audit = None if other is None else msgspec.json.encode(other)
+    place.auditor = place.another()
+    place.clock.advance(LEASE_S + 1)
+    await place.looks()
+    assert (place.epoch.epoch, place.epoch.reason) == (2, "nothing is remembered of this epoch")
+
+
+async def test_a_bus_without_its_stream_is_made_anew() -> None:
+    place = Place()
+    await place.write(3)
+    await place.looks(3)
+    view = place.auditor._bus
+
+    async def nothing() -> None:
+        return None
+
+    sight, view.sight = view.sight, nothing  # type: ignore[method-assign]
+    await place.looks()
+    assert (place.epoch.epoch, place.epoch.reason) == (2, "there is no stream of events")
+    # Nor is there one a turn later: it goes on once there is.
+    await place.looks(3)
+    assert place.epoch.state == "rebuilding"
+    view.sight = sight  # type: ignore[method-assign]
+    await place.looks(10)
+    assert place.epoch.sound
