@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from libs.busaudit import stranding
-from libs.busaudit.auditor import LOOK_S, Auditor
+from libs.busaudit.auditor import LOOK_S, SEQUENCES, Auditor
 from libs.busaudit.comparison import NEXT
 from libs.busaudit.memory import MemoryRecord, MemoryView
 from libs.busaudit.ports import LEASE_S, Stretch, Wanted
@@ -227,6 +227,8 @@ async def test_a_bus_of_whose_epoch_nothing_is_remembered_is_made_anew(remembere
     place.clock.advance(LEASE_S + 1)
     await place.looks()
     assert (place.epoch.epoch, place.epoch.reason) == (2, "nothing is remembered of this epoch")
+    await place.looks(10)
+    assert place.epoch.sound
 
 
 async def test_a_bus_without_its_stream_is_made_anew() -> None:
@@ -247,3 +249,88 @@ async def test_a_bus_without_its_stream_is_made_anew() -> None:
     view.sight = sight  # type: ignore[method-assign]
     await place.looks(10)
     assert place.epoch.sound
+
+
+def alter_first(place: Place) -> None:
+    log = place.server._log
+    log[min(log)] = log[min(log)]._replace(payload=b"{}")
+
+
+async def test_the_very_first_message_is_compared_in_the_first_epoch() -> None:
+    place = Place()
+    await place.write(3)
+    alter_first(place)
+    await place.looks(2)
+    assert "message 1 on" in place.epoch.reason
+
+
+async def test_the_very_first_message_is_compared_again_after_a_start_of_the_server() -> None:
+    place = Place()
+    await place.write(3)
+    await place.consume()
+    await place.looks(3)
+    alter_first(place)
+    place.server.starts += 1
+    await place.looks()
+    assert "message 1 on" in place.epoch.reason
+
+
+async def test_the_very_first_message_is_compared_in_an_epoch_that_was_made_anew() -> None:
+    place = Place()
+    await place.write(3)
+    await place.looks(3)
+    place.server.wipe()
+    place.server.ensure(TOPOLOGY)
+    while place.epoch.epoch < 2 or not place.epoch.sound:
+        await place.looks()
+    alter_first(place)
+    await place.looks()
+    assert f"message {2 * SEQUENCES} on" in place.epoch.reason
+
+
+async def test_an_auditor_that_dies_after_its_first_look_is_followed_by_one_that_goes_on() -> None:
+    place = Place()
+    await place.write(3)
+    await place.auditor.look()
+    place.auditor = place.another()
+    place.clock.advance(LEASE_S + 1)
+    await place.looks(3)
+    assert (place.epoch.epoch, place.memory().compared) == (1, 3)
+
+
+async def test_before_there_is_a_stream_no_epoch_begins() -> None:
+    place = Place()
+    view = place.auditor._bus
+
+    async def nothing() -> None:
+        return None
+
+    sight, view.sight = view.sight, nothing  # type: ignore[method-assign]
+    await place.looks(3)
+    assert place.epoch.epoch == 0
+    view.sight = sight  # type: ignore[method-assign]
+    await place.looks()
+    assert (place.epoch.epoch, place.epoch.sound) == (1, True)
+
+
+async def test_what_everybody_had_handled_is_not_read_again_for_a_new_epoch() -> None:
+    place = Place()
+    await place.write(30)
+    await place.consume()
+    await place.looks(10)
+    settled = place.memory().settled
+    assert settled[1] == 30
+    record = place.auditor._record
+    requeue, asked = record.requeue, list[Any]()
+
+    async def noted(claim: Any, wanted: Any, after: Any) -> int:
+        asked.append(after)
+        return await requeue(claim, wanted, after)
+
+    record.requeue = noted  # type: ignore[method-assign]
+    place.server.wipe()
+    place.server.ensure(TOPOLOGY)
+    await place.looks(10)
+    assert place.epoch.sound
+    assert asked == [settled]
+    assert place.memory().settled == settled
