@@ -160,6 +160,8 @@ async def test_ten_restarts_leave_exactly_one_process(supervise: Supervise, tmp_
         os.kill(pid_of(supervisor, "a"), signal.SIGKILL)
     await eventually(restarted(10), "the tenth restart")
     await supervisor.wait_ready("a", 10)
+    # The kernel shows no environment yet of one that has only just been executed.
+    await eventually(lambda: processes.marked(f"test-{os.getpid()}/a/") != [], "its mark")
     assert [pid for pid, _ in processes.marked(f"test-{os.getpid()}/a/")] == [pid_of(supervisor, "a")]
 
 
