@@ -334,3 +334,33 @@ async def test_what_everybody_had_handled_is_not_read_again_for_a_new_epoch() ->
     assert place.epoch.sound
     assert asked == [settled]
     assert place.memory().settled == settled
+
+
+async def test_what_the_limits_remove_between_look_and_reading_is_not_missing() -> None:
+    place = Place()
+    await place.write(10)
+    await place.looks()
+    view, log = place.auditor._bus, place.server._log
+    read = view.read
+
+    async def later(sequence: int, count: int) -> Any:
+        for oldest in range(1, 6):
+            log.pop(oldest, None)
+        return await read(sequence, count)
+
+    view.read = later  # type: ignore[method-assign]
+    await place.looks()
+    assert (place.epoch.epoch, place.memory().compared) == (1, 10)
+
+
+async def test_where_nothing_can_be_read_the_first_message_is_missing() -> None:
+    place = Place()
+    await place.write(10)
+    await place.looks()
+
+    async def nothing(sequence: int, count: int) -> Any:
+        return []
+
+    place.auditor._bus.read = nothing  # type: ignore[method-assign]
+    await place.looks()
+    assert place.epoch.reason == "message 1 is missing"
