@@ -10,7 +10,8 @@ import msgspec
 import typer
 
 from autopilot.cli import show
-from autopilot.cli.options import AsJson, DataDir
+from autopilot.cli.failure import UsageError
+from autopilot.cli.options import STDOUT, AsJson, DataDir
 from autopilot.stack.config import StackConfig
 
 if TYPE_CHECKING:
@@ -54,19 +55,24 @@ def journal_verify(
 
 @journal.command("export")
 def journal_export(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; JSON lines, gzip.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Where to (`-`: standard output); JSON lines, gzip.")
+    ],
     data_dir: DataDir = None,
     json: AsJson = False,
 ) -> None:
     """Write events, checkpoints and the public key into a file that `journal verify --file` checks anywhere."""
     from autopilot.cli import sealed
 
-    key, counts = asyncio.run(sealed.export_stack(StackConfig.from_arguments(data_dir), file.absolute()))
+    if json and file == STDOUT:
+        raise UsageError("--json: standard output is where the record goes")
+    key, counts = asyncio.run(sealed.export_stack(StackConfig.from_arguments(data_dir), file))
     if json:
         show.as_json({"file": str(file.absolute()), "key": key, "rows": counts})
-    else:
-        show.line(f"wrote {show.path(file.absolute())}: {counts.get('events', 0)} events")
-        show.line(f"public key {key}: give it to whoever verifies, by another way than the file")
+        return
+    tell, where = (show.complain, "the record") if file == STDOUT else (show.line, show.path(file.absolute()))
+    tell(f"wrote {where}: {counts.get('events', 0)} events")
+    tell(f"public key {key}: give it to whoever verifies, by another way than the file")
 
 
 def _tell(verdict: Verdict, *, assured: bool) -> None:

@@ -15,6 +15,8 @@ DataDir = Annotated[
     typer.Option("--data-dir", help="The stack's directory; default $AUTOPILOT_DATA_DIR or .autopilot."),
 ]
 TaskId = Annotated[str, typer.Argument(metavar="TASK", help="The task's id.")]
+#: A FILE that means standard output.
+STDOUT = Path("-")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from autopilot.cli.database import answered, reading_dsn
 from autopilot.cli.failure import CliError, UsageError
+from autopilot.cli.options import STDOUT
 from autopilot.stack import secrets
 from autopilot.stack.config import StackConfig
 from libs.journal.archive import Archive, ArchiveError, export
@@ -49,20 +52,27 @@ async def export_stack(config: StackConfig, file: Path) -> tuple[str, dict[str, 
     """
     dsn, key = reading_dsn(config), secrets.journal_public_key(config.secrets_dir)
 
-    async def write() -> dict[str, int]:
+    async def write(target: Path | BinaryIO) -> dict[str, int]:
         async with snapshot(dsn) as record:
-            return dict(await export(record, file, key))
+            return dict(await export(record, target, key))
 
-    with writing(file):
-        return key, await answered(write())
+    with writing(file) as target:
+        return key, await answered(write(target))
 
 
 @contextlib.contextmanager
-def writing(file: Path) -> Iterator[None]:
-    """Write into a file that somebody named. Raises UsageError where it cannot be, CliError when it fails meanwhile."""
+def writing(file: Path) -> Iterator[Path | BinaryIO]:
+    """Write into a file that somebody named, or to standard output, which is called `-`.
+
+    Raises UsageError where it cannot be, CliError when it fails meanwhile.
+    """
+    to_stdout = file == STDOUT
+    if to_stdout and sys.stdout.isatty():
+        raise UsageError("FILE: - is a terminal here; send standard output into a file")
     if not file.parent.is_dir():
-        raise UsageError(f"FILE: {file.parent} is no directory")
+        raise UsageError(f"FILE: {file.absolute().parent} is no directory")
     try:
-        yield
+        yield sys.stdout.buffer if to_stdout else file
+        sys.stdout.flush()
     except OSError as error:
         raise CliError(f"{file} could not be written: {error}") from error

@@ -1,4 +1,4 @@
-"""`python -m autopilot.containers init|admin`: run by the compose file, not by people."""
+"""`python -m autopilot.containers init|admin|restore [PUBLIC_KEY]`: run by the compose file, not by people."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import asyncio
 import sys
 from pathlib import Path
 
+from autopilot.cli.failure import CliError
 from autopilot.containers.admin import administer
-from autopilot.containers.dealing import STATE, configuration, deal
+from autopilot.containers.dealing import DATA, STATE, configuration, deal
 from autopilot.stack.errors import StackError
 from autopilot.wiring import hooks
 from libs.telemetry.log import configure
@@ -17,25 +18,32 @@ BEAT = Path("/tmp/beat")  # noqa: S108 - a file system in memory of the containe
 
 
 def main(arguments: list[str]) -> int:
-    """Run one of the two."""
-    match arguments:
-        case ["init"]:
-            work = None
-        case ["admin"]:
-            work = administer(configuration(), hooks(), BEAT)
-        case _:
-            print(__doc__, file=sys.stderr)
-            return 2
-    configure(arguments[0], ())
+    """Run one of the three."""
     try:
-        if work is None:
-            deal(configuration(), hooks().nats_users, STATE / "parts")
-        else:
-            asyncio.run(work)
-    except (StackError, OSError) as error:
+        match arguments:
+            case ["init"]:
+                configure("init", ())
+                deal(configuration(), hooks().nats_users, STATE / "parts")
+            case ["admin"]:
+                configure("admin", ())
+                asyncio.run(administer(configuration(), hooks(), BEAT))
+            case ["restore", *key] if len(key) <= 1:
+                configure("restore", ())
+                _restore("".join(key))
+            case _:
+                print(__doc__, file=sys.stderr)
+                return 2
+    except (StackError, CliError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def _restore(key: str) -> None:
+    from autopilot.containers.restoring import restore
+
+    counts = asyncio.run(restore(configuration(), hooks(), DATA, sys.stdin.buffer, key))
+    print(f"restored {counts.get('events', 0)} events, {counts.get('file', 0)} pieces of files")
 
 
 if __name__ == "__main__":

@@ -29,11 +29,7 @@ async def administer(config: StackConfig, hooks: Hooks, beat: Path) -> None:
 
     Raises `PartFailedError` when the servers cannot be prepared at all.
     """
-    credentials = secrets.load_or_create(config.secrets_dir)
-    await _roles(config, credentials)
-    dsn = config.dsn(OWNER_ROLE, credentials.postgres_owner)
-    if error := await outcome_of(hooks.migrate(dsn), MIGRATION_S):
-        raise PartFailedError("migrations", error)
+    credentials, dsn = await prepare(config, hooks)
     url = f"nats://{config.host(NATS)}:{config.ports[NATS]}"
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -52,6 +48,16 @@ async def administer(config: StackConfig, hooks: Hooks, beat: Path) -> None:
         await keep(ensure, beat, stopping)
         for task in beside:
             task.cancel()
+
+
+async def prepare(config: StackConfig, hooks: Hooks) -> tuple[Secrets, str]:
+    """Make roles and schema; return the credentials and the owner's connection string. Raises `PartFailedError`."""
+    credentials = secrets.load_or_create(config.secrets_dir)
+    await _roles(config, credentials)
+    dsn = config.dsn(OWNER_ROLE, credentials.postgres_owner)
+    if error := await outcome_of(hooks.migrate(dsn), MIGRATION_S):
+        raise PartFailedError("migrations", error)
+    return credentials, dsn
 
 
 async def _seal(config: StackConfig, hooks: Hooks, dsn: str, credentials: Secrets) -> None:

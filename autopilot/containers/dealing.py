@@ -15,6 +15,8 @@ from autopilot.stack.secrets import Secrets
 
 #: Where the volumes of `init` and `admin` are mounted.
 STATE = Path("/state")
+#: Where the volume of working data is mounted, by whoever does.
+DATA = Path("/data")
 #: What the engine's Prometheus and the command line's container read.
 MONITORING, COMMAND_LINE = "monitoring", "cli"
 PARTS = (*SERVICES, POSTGRES, MONITORING, COMMAND_LINE)
@@ -74,7 +76,7 @@ def _described(config: StackConfig) -> status.StackStatus:
         run_id="",
         state="ready",
         started_at=status.now(),
-        data_dir="/data",
+        data_dir=str(DATA),
         addresses=config.addresses(),
         published=f"http://{HOST}:{config.ports['dashboard']}",
         ports=dict(config.ports),

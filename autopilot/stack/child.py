@@ -9,11 +9,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import msgspec
+import psutil
 import structlog
 
 from autopilot.stack import processes, status
 from autopilot.stack.errors import StackError
 from autopilot.stack.exits import Process, wait_for_exit
+from autopilot.stack.liveness import Liveness, LivenessPolicy
 from autopilot.stack.logs import Pump, RotatedLog
 from autopilot.stack.restart import RestartPolicy, Restarts
 from autopilot.stack.spawn import spawn
@@ -38,6 +40,9 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
     log_file: Path
     #: True once it does its work. A `StackError` from it is final: the child is given up.
     ready: Callable[[], Awaitable[bool]]
+    #: True when it answers at all, whatever it answers: that the process is worth keeping.
+    #: The caller limits how long that takes. None: it is never asked.
+    alive: Callable[[], Awaitable[bool]] | None = None
     #: Children that must be ready before each start of this one, and that stop after it.
     depends_on: tuple[str, ...] = ()
     #: Runs before each start and after the last end, to clear what an earlier process left.
@@ -53,7 +58,7 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Keeper:
-    """Starts one child, starts it again when it crashes, and stops it."""
+    """Starts one child, starts it again when it crashes or hangs, and stops it."""
 
     def __init__(
         self,
@@ -62,6 +67,7 @@ class Keeper:
         run_id: str,
         watchdog: Watchdog,
         policy: RestartPolicy,
+        liveness: LivenessPolicy,
         on_change: Callable[[str, ProcessState], None],
         zygote: Zygote | None = None,
     ) -> None:
@@ -74,6 +80,7 @@ class Keeper:
         self._mark = f"{run_id}/{child.name}/"
         self._watchdog = watchdog
         self._restarts = Restarts(policy)
+        self._liveness = Liveness(liveness)
         self._on_change = on_change
         self._output = RotatedLog(child.log_file)
         self._stopping = asyncio.Event()
@@ -99,7 +106,7 @@ class Keeper:
                 _log.warning("child_ended", child=self.child.name, reason=reason, restart_in_s=delay)
                 self._become("restarting", error=reason, restarts=self.status.restarts + 1)
                 await self._pause(delay)
-            self._become("stopped", error=self.status.error)
+            self._become("stopped")
         finally:
             self.ended.set()
 
@@ -147,24 +154,28 @@ class Keeper:
         seen = processes.identity(process.pid) or ""
         self._process = process
         self._ready_since = None
+        self._liveness.started()
         self._watchdog.watch(process.pid, child.orphan_signal)
         pump = Pump(process.stdout.fileno(), self._output)
         self._become("starting", pid=process.pid, identity=seen)
-        probing = asyncio.get_running_loop().create_task(
-            self._probe(process, seen), name=f"probe-{child.name}"
+        loop = asyncio.get_running_loop()
+        asking = (
+            loop.create_task(self._probe(process, seen), name=f"probe-{child.name}"),
+            loop.create_task(self._end_when_hung(process, seen), name=f"liveness-{child.name}"),
         )
         try:
             code = await wait_for_exit(process)
         finally:
             self.ready.clear()
-            probing.cancel()
+            for task in asking:
+                task.cancel()
             await self._clear(process, seen)
             pump.finish()
             process.stdout.close()
             self._output.close()
-        await asyncio.wait({probing})
-        refusal = None if probing.cancelled() else probing.result()
-        return refusal or _describe(code), refusal is not None
+        await asyncio.wait(asking)
+        refusal, silence = (None if task.cancelled() else task.result() for task in asking)
+        return refusal or silence or _describe(code), refusal is not None
 
     async def _spawn(self) -> Process:
         """Start the child, as a fork of the zygote where that is possible; raises `OSError`."""
@@ -214,15 +225,56 @@ class Keeper:
                 break
             await asyncio.sleep(_PROBE_S)
         self._ready_since = _clock()
+        self._liveness.answered()
         if not self._stopping.is_set():
             self._become("ready", pid=process.pid, identity=seen)
             self.ready.set()
         return None
 
+    async def _end_when_hung(self, process: Process, seen: str) -> str | None:
+        """Ask whether it answers, for as long as it runs; kills it when it hangs and returns the reason."""
+        alive, every_s = self.child.alive, self._liveness.policy.every_s
+        if alive is None or not every_s:
+            return None
+        while True:
+            asked_at = _clock()
+            try:
+                async with asyncio.timeout(every_s):
+                    answered = await alive()
+            except OSError:
+                answered = False
+            await asyncio.sleep(asked_at + every_s - _clock())
+            verdict = self._liveness.heard(answered, asked_at, _clock())
+            if self._stopping.is_set():
+                return None
+            if verdict == "fine" and self.status.state == "hung":
+                self._answers_again(process, seen)
+            if verdict in ("fine", "silent"):
+                continue
+            reason = f"{self._liveness.silence} ({_doing(process.pid)})"
+            self.ready.clear()
+            if verdict == "hung":
+                _log.error("child_hung", child=self.child.name, reason=reason)
+                self._become("hung", pid=process.pid, identity=seen, error=reason)
+                processes.send(process.pid, seen, signal.SIGKILL)
+                return f"{reason}: ended"
+            if self.status.state != "hung":
+                reason += "; it was ended too often for that to be tried again soon"
+                _log.error("child_stuck", child=self.child.name, reason=reason)
+                self._become("hung", pid=process.pid, identity=seen, error=reason)
+
+    def _answers_again(self, process: Process, seen: str) -> None:
+        _log.warning("child_answers_again", child=self.child.name)
+        if self._ready_since is None:
+            self._become("starting", pid=process.pid, identity=seen)
+        else:
+            self._become("ready", pid=process.pid, identity=seen)
+            self.ready.set()
+
     async def _wait_for(self, dependencies: tuple[Keeper, ...]) -> None:
         if all(other.ready.is_set() for other in dependencies):
             return
-        self._become("waiting", error=self.status.error)
+        self._become("waiting")
         for other in dependencies:
             await self._or_stopping(other.ready.wait())
 
@@ -253,13 +305,21 @@ class Keeper:
             state=state,
             restarts=self.status.restarts if restarts is None else restarts,
             since=status.now(),
-            error=error,
+            error=error or self.status.error,
         )
         self._on_change(self.child.name, state)
 
 
 def _clock() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _doing(pid: int) -> str:
+    """Tell what the kernel says of a process: a hint at why it is silent."""
+    try:
+        return psutil.Process(pid).status()
+    except psutil.Error:
+        return "ended"
 
 
 def _describe(code: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +11,8 @@ from types import MappingProxyType
 from urllib.parse import quote
 
 import msgspec
+
+from autopilot.stack.errors import StackError
 
 HOST = "127.0.0.1"
 
@@ -48,6 +52,11 @@ OWNER_ROLE = "autopilot_owner"
 SERVICE_ROLE = "autopilot_service"
 READER_ROLE = "autopilot_reader"
 
+#: Far longer than a part that works is silent, on a busy machine too.
+HUNG_AFTER_S = 30.0
+#: A shorter patience would end parts that are merely busy.
+_SHORTEST_S = 5.0
+
 
 class StackConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Names one stack: its data directory and the ports it uses."""
@@ -58,6 +67,8 @@ class StackConfig(msgspec.Struct, frozen=True, kw_only=True):
     ephemeral: bool = False
     #: Whether each part answers under its own name, as containers of one network do, and not all on `HOST`.
     apart: bool = False
+    #: Seconds after which a part that runs and does not answer is ended and started again; zero: never.
+    hung_after_s: float = HUNG_AFTER_S
 
     @classmethod
     def from_arguments(
@@ -67,9 +78,16 @@ class StackConfig(msgspec.Struct, frozen=True, kw_only=True):
         ephemeral_ports: bool = False,
         environ: Mapping[str, str] = os.environ,
     ) -> StackConfig:
-        """Take the argument, then `AUTOPILOT_DATA_DIR`, then `.autopilot` below the working directory."""
+        """Take the argument, then `AUTOPILOT_DATA_DIR`, then `.autopilot` below the working directory.
+
+        `AUTOPILOT_HUNG_AFTER_S` sets the patience with hung parts. Raises `StackError` when it is no such number.
+        """
         chosen = data_dir or Path(environ.get("AUTOPILOT_DATA_DIR") or ".autopilot")
-        return cls(data_dir=chosen.expanduser().absolute(), ephemeral=ephemeral_ports)
+        return cls(
+            data_dir=chosen.expanduser().absolute(),
+            ephemeral=ephemeral_ports,
+            hung_after_s=_hung_after(environ.get("AUTOPILOT_HUNG_AFTER_S")),
+        )
 
     @property
     def stack_file(self) -> Path:
@@ -121,6 +139,17 @@ class StackConfig(msgspec.Struct, frozen=True, kw_only=True):
         """Build the connection string of one role; it carries the password."""
         place = f"{self.host(POSTGRES)}:{self.ports[POSTGRES]}"
         return f"postgresql://{role}:{quote(password, safe='')}@{place}/{database}"
+
+
+def _hung_after(given: str | None) -> float:
+    if not given:
+        return HUNG_AFTER_S
+    with contextlib.suppress(ValueError):
+        if (seconds := float(given)) == 0 or _SHORTEST_S <= seconds < math.inf:
+            return seconds
+    raise StackError(
+        f"AUTOPILOT_HUNG_AFTER_S is {given!r}: give seconds, at least {_SHORTEST_S:g}, or 0 for never"
+    )
 
 
 def role_of(service: str) -> str:

@@ -20,6 +20,9 @@ from libs.messaging.accounts import ACCOUNT, accounts
 
 _MAX_PAYLOAD = 8 * 1024 * 1024
 
+#: Seconds for an answer about readiness.
+_TIMEOUT_S = 2.0
+
 #: A ceiling, not a reservation; the streams have limits of their own.
 _MAX_STORE = 8 * 1024**3
 
@@ -85,9 +88,16 @@ def prepare(config: StackConfig, users: Sequence[NatsUser]) -> Path:
 def child(config: StackConfig, configuration_file: Path, env: Mapping[str, str]) -> Child:
     """Describe the server to the supervisor."""
 
+    async def health(timeout_s: float | None) -> int | None:
+        return await http_status(HOST, config.ports[NATS_MONITORING], "/healthz", timeout_s)
+
     async def ready() -> bool:
         # Answers 200 only after JetStream has recovered its streams; the client port is open by then.
-        return await http_status(HOST, config.ports[NATS_MONITORING], "/healthz") == 200
+        return await health(_TIMEOUT_S) == 200
+
+    async def alive() -> bool:
+        # While it recovers its streams the answer is 503.
+        return await health(None) is not None
 
     return Child(
         name=NATS,
@@ -97,5 +107,6 @@ def child(config: StackConfig, configuration_file: Path, env: Mapping[str, str])
         cwd=config.nats_dir,
         log_file=config.log_file(NATS),
         ready=ready,
+        alive=alive,
         orphan_signal=signal.SIGTERM,
     )

@@ -25,6 +25,8 @@ from autopilot.stack.secrets import Secrets
 
 _CONNECT_TIMEOUT_S = 2.0
 _COMMAND_TIMEOUT_S = 10.0
+#: Longer than anybody waits who limits the time himself.
+_PATIENCE_S = 60.0
 
 
 def child(config: StackConfig, secrets: Secrets, env: Mapping[str, str], sockets: Path) -> Child:
@@ -46,6 +48,17 @@ def child(config: StackConfig, secrets: Secrets, env: Mapping[str, str], sockets
         finally:
             connection.terminate()
 
+    async def alive() -> bool:
+        try:
+            connection = await _log_in(config, secrets, _PATIENCE_S)
+        except asyncpg.PostgresError:
+            # A refusal is an answer: it starts, recovers, stops, or is full.
+            return True
+        except (OSError, asyncpg.InterfaceError):
+            return False
+        connection.terminate()
+        return True
+
     async def reclaim() -> None:
         await cluster.reclaim(config, sockets)
 
@@ -56,6 +69,7 @@ def child(config: StackConfig, secrets: Secrets, env: Mapping[str, str], sockets
         cwd=config.data_dir,
         log_file=config.log_file(POSTGRES),
         ready=ready,
+        alive=alive,
         reclaim=reclaim,
         # Fast: open transactions are rolled back, then the last checkpoint has its time. Immediate after that: a
         # fast stop that meets the restart after a worker's crash waits for ever (18.6), and leaves recovery anyway.
@@ -69,16 +83,7 @@ def child(config: StackConfig, secrets: Secrets, env: Mapping[str, str], sockets
 async def connect(config: StackConfig, secrets: Secrets) -> asyncpg.Connection | None:
     """Log in as superuser; None while the server is not there yet or recovers. Raises `PartFailedError`."""
     try:
-        return await asyncpg.connect(
-            host=config.host(POSTGRES),
-            port=config.ports[POSTGRES],
-            user=cluster.SUPERUSER,
-            password=secrets.postgres_superuser,
-            database="postgres",
-            ssl=False,
-            timeout=_CONNECT_TIMEOUT_S,
-            command_timeout=_COMMAND_TIMEOUT_S,
-        )
+        return await _log_in(config, secrets, _CONNECT_TIMEOUT_S)
     except asyncpg.InvalidPasswordError as error:
         reason = (
             f"{config.secrets_dir / 'postgres-superuser'} is not the password that this cluster was made with"
@@ -86,6 +91,19 @@ async def connect(config: StackConfig, secrets: Secrets) -> asyncpg.Connection |
         raise PartFailedError(POSTGRES, reason) from error
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
         return None
+
+
+async def _log_in(config: StackConfig, secrets: Secrets, timeout_s: float) -> asyncpg.Connection:
+    return await asyncpg.connect(
+        host=config.host(POSTGRES),
+        port=config.ports[POSTGRES],
+        user=cluster.SUPERUSER,
+        password=secrets.postgres_superuser,
+        database="postgres",
+        ssl=False,
+        timeout=timeout_s,
+        command_timeout=_COMMAND_TIMEOUT_S,
+    )
 
 
 async def set_up(connection: asyncpg.Connection, secrets: Secrets) -> None:

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 
 
-async def http_status(host: str, port: int, path: str, timeout_s: float = 2.0) -> int | None:
-    """Return the status of a GET; None when nobody answers in time."""
+async def http_status(host: str, port: int, path: str, timeout_s: float | None = 2.0) -> int | None:
+    """Return the status of a GET; None when nobody answers in time (None: the caller limits it)."""
     try:
         async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_connection(host, port)

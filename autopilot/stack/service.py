@@ -19,6 +19,10 @@ def child(name: str, config: StackConfig, secrets: Secrets, caller: Mapping[str,
     async def ready() -> bool:
         return await http_status(HOST, config.ports[name], "/readyz") == 200
 
+    async def alive() -> bool:
+        # Not `/readyz`, which is red for reasons that a restart does not cure.
+        return await http_status(HOST, config.ports[name], "/healthz", None) is not None
+
     return Child(
         name=name,
         argv=(sys.executable, "-m", "libs.runtime", module_of(name)),
@@ -27,5 +31,6 @@ def child(name: str, config: StackConfig, secrets: Secrets, caller: Mapping[str,
         cwd=config.data_dir,
         log_file=config.log_file(name),
         ready=ready,
+        alive=alive,
         depends_on=(POSTGRES, NATS),
     )

@@ -28,6 +28,7 @@ from autopilot.stack.child import Child
 from autopilot.stack.config import HOST, NATS, OWNER_ROLE, POSTGRES, SERVICES, StackConfig
 from autopilot.stack.errors import PartFailedError, PortsInUseError, StackError
 from autopilot.stack.journal import JournalKeeper
+from autopilot.stack.liveness import LivenessPolicy
 from autopilot.stack.lock import InstanceLock
 from autopilot.stack.ports import PortBlock, busy
 from autopilot.stack.progress import WHOLE, Report, reported, silent
@@ -236,6 +237,7 @@ class Stack:
             run_id=self._run_id,
             watchdog=self._watchdog,
             on_change=self._child_changed,
+            liveness=LivenessPolicy.within(config.hung_after_s),
             zygote=self._zygote,
         )
         self._cleanups.push_async_callback(supervisor.stop)

@@ -13,7 +13,9 @@ import msgspec
 
 from autopilot.stack import processes
 
-ProcessState = Literal["waiting", "starting", "ready", "restarting", "given-up", "stopping", "stopped"]
+ProcessState = Literal[
+    "waiting", "starting", "ready", "hung", "restarting", "given-up", "stopping", "stopped"
+]
 StackState = Literal["starting", "ready", "stopping"]
 
 
@@ -28,7 +30,7 @@ class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int
     #: When it came into this state.
     since: dt.datetime
-    #: How it last ended, or why it was given up.
+    #: How it last ended, why it was given up, or since when it does not answer. It stays when that is over.
     error: str | None = None
 
 

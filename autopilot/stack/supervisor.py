@@ -8,6 +8,7 @@ from functools import partial
 
 from autopilot.stack.child import Child, Keeper
 from autopilot.stack.errors import PartFailedError
+from autopilot.stack.liveness import LivenessPolicy
 from autopilot.stack.logs import tail
 from autopilot.stack.restart import RestartPolicy
 from autopilot.stack.status import ProcessState, ProcessStatus
@@ -26,6 +27,7 @@ class Supervisor:
         watchdog: Watchdog,
         on_change: Callable[[str, ProcessState], None],
         policy: RestartPolicy | None = None,
+        liveness: LivenessPolicy | None = None,
         zygote: Zygote | None = None,
     ) -> None:
         self._keepers = {
@@ -34,6 +36,7 @@ class Supervisor:
                 run_id=run_id,
                 watchdog=watchdog,
                 policy=policy or RestartPolicy(),
+                liveness=liveness or LivenessPolicy(),
                 on_change=on_change,
                 zygote=zygote,
             )

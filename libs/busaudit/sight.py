@@ -87,9 +87,8 @@ def _may_go(before: Sight, now: Sight, at: datetime) -> bool:
 
 
 def thinned(marks: Sequence[Mark], newest: Mark) -> tuple[Mark, ...]:
-    """Add a mark; where there are too many, every other one of the older half goes."""
-    kept = [mark for mark in marks if mark.sequence < newest.sequence]
-    if len(kept) >= MARKS:
-        half = len(kept) // 2
-        kept = [*kept[:half:2], *kept[half:]]
-    return (*kept, newest)
+    """Add a mark; of too many the one goes whose neighbours are closest, so that they stay spread over the stream."""
+    kept = [*(mark for mark in marks if mark.sequence < newest.sequence), newest]
+    while len(kept) > MARKS:
+        del kept[min(range(1, MARKS), key=lambda at: kept[at + 1].sequence - kept[at - 1].sequence)]
+    return tuple(kept)

@@ -45,38 +45,15 @@ def event_hash(
     version: int,
     type_: str,
     schema_version: int,
-    data: Any,
-    meta: Any,
-    recorded_at: datetime,
-    prev_hash: str,
-) -> str:
-    """Hash one event and, through `prev_hash`, all before it. Raises ValueError where RFC 8785 has no form for it."""
-    return canonical_hash(
-        id_=id_,
-        stream=stream,
-        version=version,
-        type_=type_,
-        schema_version=schema_version,
-        data=canonical(data),
-        meta=canonical(meta),
-        recorded_at=recorded_at,
-        prev_hash=prev_hash,
-    )
-
-
-def canonical_hash(
-    *,
-    id_: str,
-    stream: str,
-    version: int,
-    type_: str,
-    schema_version: int,
     data: bytes,
     meta: bytes,
     recorded_at: datetime,
     prev_hash: str,
 ) -> str:
-    """Hash one event whose `data` and `meta` are in the form of RFC 8785. Raises ValueError for a time without a zone."""
+    """Hash one event and, through `prev_hash`, all before it.
+
+    `data` and `meta` are in the form of RFC 8785: see `canonical`. Raises ValueError for a time without a zone.
+    """
     event = _Hashed(
         data=msgspec.Raw(data),
         id=id_,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,6 @@ from contracts.message import Meta, Recorded, Registry, stream_of, wire_type
 from libs.eventstore.hashing import (
     as_written,
     canonical,
-    canonical_hash,
     event_hash,
     holds,
     in_utc,
@@ -137,7 +136,7 @@ def verify_chain(head: StreamHead, rows: Iterable[Row]) -> StreamHead:
     """Recompute the hashes of a stream's rows behind `head` and return where they end. Raises ChainBrokenError."""
     for row in rows:
         fits = row.stream == head.stream and row.version == head.version + 1 and row.prev_hash == head.hash
-        if not fits or row.hash != _hash(row):
+        if not fits or row.hash != row_hash(row):
             raise ChainBrokenError(head.stream, head.version + 1)
         head = StreamHead(stream=head.stream, version=row.version, hash=row.hash)
     return head
@@ -182,7 +181,7 @@ def _row(stream: str, version: int, prev_hash: str, new: NewEvent, registry: Reg
             meta=meta,
             recorded_at=recorded_at,
             prev_hash=prev_hash,
-            hash=canonical_hash(
+            hash=event_hash(
                 id_=new.id,
                 stream=stream,
                 version=version + 1,
@@ -204,25 +203,25 @@ def _written(value: object) -> tuple[bytes, bytes]:
     nul = b"\\u0000" in json
     if not nul and is_canonical(json):
         return json, json
-    parsed = _parsed(json)
+    parsed = msgspec.json.decode(json)
     if nul and holds(parsed, "\0"):
         raise ValueError("Postgres text cannot hold the character U+0000")
     return json, canonical(parsed)
 
 
-def _hash(row: Row) -> str:
+def row_hash(row: Row, parse: Callable[[bytes], Any] = msgspec.json.decode) -> str:
+    """Compute the hash that a stored event should have; `parse` reads its JSON, and raises what it raises.
+
+    Raises ValueError, OverflowError for what cannot have been written.
+    """
     return event_hash(
         id_=row.id,
         stream=row.stream,
         version=row.version,
         type_=row.type,
         schema_version=row.schema_version,
-        data=as_written(_parsed(row.data)),
-        meta=as_written(_parsed(row.meta)),
+        data=canonical(as_written(parse(row.data))),
+        meta=canonical(as_written(parse(row.meta))),
         recorded_at=row.recorded_at,
         prev_hash=row.prev_hash,
     )
-
-
-def _parsed(json: bytes) -> Any:
-    return msgspec.json.decode(json)

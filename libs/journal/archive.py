@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import msgspec
 
@@ -50,25 +50,11 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Writer:
-    """Writes an archive; its file appears whole when it is closed without an error. A context manager."""
+    """Adds rows to an archive; see `writing`."""
 
-    def __init__(self, path: Path, key: str, schema: Sequence[str]) -> None:
-        self._path, self._draft = path, path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        self._header = Header(
-            format="autopilot-record",
-            version=1,
-            written_at=datetime.now(UTC),
-            key=key,
-            schema=tuple(schema),
-        )
+    def __init__(self, file: gzip.GzipFile) -> None:
+        self._file = file
         self.counts: Counter[str] = Counter()
-
-    def __enter__(self) -> Writer:
-        self._draft.unlink(missing_ok=True)
-        self._raw = os.fdopen(os.open(self._draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
-        self._file = gzip.GzipFile(fileobj=self._raw, mode="wb", compresslevel=6, filename="", mtime=0)
-        self._file.write(msgspec.json.encode(self._header) + b"\n")
-        return self
 
     def add(self, kind: str, row: str | bytes) -> None:
         """Add a row that is JSON already."""
@@ -82,21 +68,38 @@ class Writer:
         async for found in record.cursor(query):
             self.add(table, found["row"])
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if error is None:
-                self._file.write(b'{"end":' + msgspec.json.encode(self.counts) + b"}\n")
-            self._file.close()
-            self._raw.flush()
-            os.fsync(self._raw.fileno())
-            self._raw.close()
-            if error is None:
-                self._draft.replace(self._path)
-        finally:
-            self._raw.close()
-            self._draft.unlink(missing_ok=True)
+
+@contextlib.contextmanager
+def writing(target: Path | BinaryIO, key: str, schema: Sequence[str]) -> Iterator[Writer]:
+    """Write an archive. A file appears whole, when all went well; a stream that ends too early has no end.
+
+    Raises OSError.
+    """
+    header = Header(
+        format="autopilot-record", version=1, written_at=datetime.now(UTC), key=key, schema=tuple(schema)
+    )
+    with (
+        _whole(target) if isinstance(target, Path) else contextlib.nullcontext(target) as raw,
+        gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=6, filename="", mtime=0) as file,
+    ):
+        file.write(msgspec.json.encode(header) + b"\n")
+        writer = Writer(file)
+        yield writer
+        file.write(b'{"end":' + msgspec.json.encode(writer.counts) + b"}\n")
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[BinaryIO]:
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    draft.unlink(missing_ok=True)
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 class _Event(msgspec.Struct):
@@ -248,9 +251,9 @@ def _row(found: _Event) -> Row:
     )
 
 
-async def export(record: Snapshot, path: Path, key: str) -> Counter[str]:
-    """Write the record of a snapshot into a file and return how many rows of each table that were."""
-    with Writer(path, key, await record.schema()) as archive:
+async def export(record: Snapshot, target: Path | BinaryIO, key: str) -> Counter[str]:
+    """Write the record of a snapshot into a file or a stream and return how many rows of each table that were."""
+    with writing(target, key, await record.schema()) as archive:
         for table, order in RECORD.items():
             await archive.add_table(record, table, order)
     return archive.counts

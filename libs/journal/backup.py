@@ -8,14 +8,14 @@ import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
 import asyncpg
 import msgspec
 
 from libs.eventstore.connections import CONNECT_S, failure
 from libs.eventstore.sql import load
-from libs.journal.archive import RECORD, Archive, ArchiveError, Writer
+from libs.journal.archive import RECORD, Archive, ArchiveError, writing
 from libs.journal.ledger import Ledger
 from libs.journal.snapshot import Snapshot
 
@@ -62,12 +62,12 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     data: bytes | None = None
 
 
-async def back_up(record: Snapshot, data_dir: Path, path: Path, key: str) -> Counter[str]:
-    """Write everything into a file and return how many rows of each kind that were.
+async def back_up(record: Snapshot, data_dir: Path, target: Path | BinaryIO, key: str) -> Counter[str]:
+    """Write everything into a file or a stream and return how many rows of each kind that were.
 
     The record first, then the files: they may know more than the record, never less.
     """
-    with Writer(path, key, await record.schema()) as archive:
+    with writing(target, key, await record.schema()) as archive:
         for table, order in {**RECORD, **STATE}.items():
             await archive.add_table(record, table, order)
         for piece in _pieces(data_dir):
@@ -110,11 +110,16 @@ def _pieces_of(place: Path, name: Path) -> Iterator[Piece]:
 
 
 async def restore(
-    archive: Archive, dsn: str, data_dir: Path, consumers: Iterable[ConsumerTypes]
+    archive: Archive,
+    dsn: str,
+    data_dir: Path,
+    consumers: Iterable[ConsumerTypes],
+    *,
+    journal_dir: Path | None = None,
 ) -> Counter[str]:
     """Fill a database that has nothing but its schema, and a data directory; return how many rows of each kind.
 
-    `dsn` is that of the tables' owner. Positions, versions and hashes stay what they were. Transaction ids are given anew
+    `dsn` is that of the tables' owner. The file of checkpoints is in `journal_dir` where that is another directory. Positions, versions and hashes stay what they were. Transaction ids are given anew
     so that the reading order stays the same and all of it is in the past. What a consumer had not handled goes to the
     outbox, so that it comes to it again by the new bus. Raises ArchiveError, StoreUnavailableError, EventStoreError, OSError.
     """
@@ -126,7 +131,7 @@ async def restore(
             command_timeout=_STATEMENT_S,
             server_settings={"application_name": "autopilot-restore", "timezone": "UTC", "jit": "off"},
         )
-        return await _fill(connection, archive, data_dir, consumers)
+        return await _fill(connection, archive, data_dir, consumers, Ledger(journal_dir or data_dir))
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise failure(error) from error
     finally:
@@ -139,10 +144,10 @@ async def _fill(
     archive: Archive,
     data_dir: Path,
     consumers: Iterable[ConsumerTypes],
+    ledger: Ledger,
 ) -> Counter[str]:
     await connection.execute(_queries["stage"])
     counts: Counter[str] = Counter()
-    ledger = Ledger(data_dir)
     ledger.create()
     for table, rows in _batches(archive.rest()):
         counts[table] += len(rows)

@@ -13,8 +13,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from contracts.message import category_of
-from libs.eventstore.hashing import as_written, event_hash
-from libs.eventstore.row import Row
+from libs.eventstore.row import Row, row_hash
 from libs.journal.chains import Chains, End
 from libs.journal.checkpoint import MARK_BYTES, Checkpoint, Digest
 from libs.journal.exactness import parse
@@ -228,17 +227,7 @@ def _fault_of(kept: Kept) -> str | None:
     if kept.category != category_of(row.stream):
         return "its category is not its stream's"
     try:
-        expected = event_hash(
-            id_=row.id,
-            stream=row.stream,
-            version=row.version,
-            type_=row.type,
-            schema_version=row.schema_version,
-            data=as_written(parse(row.data)),
-            meta=as_written(parse(row.meta)),
-            recorded_at=row.recorded_at,
-            prev_hash=row.prev_hash,
-        )
+        expected = row_hash(row, parse)
     except (ValueError, OverflowError, msgspec.MsgspecError) as error:
         return f"it cannot have been written as it is ({error})"
     return None if expected == row.hash else "its hash is not that of its content"

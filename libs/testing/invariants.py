@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from contracts.message import Recorded, Unknown, category_of
-from libs.eventstore.hashing import as_written, event_hash
+from libs.eventstore.hashing import as_written, canonical, event_hash
 
 #: Slots before anybody changes the limit.
 DEFAULT_LIMIT = 10
@@ -84,8 +84,8 @@ def chain_holds(events: Iterable[Recorded]) -> Iterator[str]:
             version=event.version,
             type_=event.type,
             schema_version=event.schema_version,
-            data=data,
-            meta=_plain(event.meta),
+            data=canonical(data),
+            meta=canonical(_plain(event.meta)),
             recorded_at=event.recorded_at,
             prev_hash=event.prev_hash,
         )

@@ -23,6 +23,7 @@ def cases(times: int = TIMES) -> tuple[Case, ...]:
             for part in (*SERVICES, NATS, POSTGRES)
             if part not in ("scheduler", "stage-runner")
         ),
+        *(Case(name=f"hang {part}", harm=kills.hang(part)) for part in (NATS, POSTGRES, "scheduler")),
         Case(name="kill everything", harm=kills.kill_everything),
         Case(name="kill supervisor", harm=kills.kill_supervisor),
         Case(name="kill during up", harm=kills.kill_during_start),

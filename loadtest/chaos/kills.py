@@ -43,6 +43,20 @@ def kill(part: str, times: int = 1) -> Harm:
     return harm
 
 
+def hang(part: str) -> Harm:
+    """Stop a part for good (SIGSTOP) while tasks are in hand; the supervisor has to notice, end it and start another."""
+
+    def harm(arena: Arena, load: Load) -> list[Fault]:
+        load.keep_at_least(BUSY)
+        pid, at = arena.pid(part), time.time()
+        os.kill(pid, signal.SIGSTOP)
+        until(lambda: arena.status.processes[part].pid != pid or None, f"the stopped {part} is ended")
+        arena.pid(part)
+        return [Fault(part=f"hung {part}", at=at)]
+
+    return harm
+
+
 def kill_relay(part: str, times: int = 1) -> Harm:
     """Kill a service with -9 while what it has committed is not yet on the bus."""
 

@@ -19,7 +19,7 @@ from libs.runtime.config import Config
 ROOT = Path(__file__).resolve().parents[2]
 FILE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 CONTAINERS: dict[str, dict[str, Any]] = FILE["services"]
-ONCE = ("init", "cli")
+ONCE = ("init", "cli", "restore")
 LASTING = sorted(set(CONTAINERS) - set(ONCE))
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
@@ -107,7 +107,18 @@ def test_who_seals_writes_the_checkpoints_and_who_verifies_reads_them() -> None:
         "init": ["journal:/state/journal"],
         "admin": ["journal:/state/journal"],
         "cli": ["journal:/secrets/journal:ro"],
+        "restore": ["journal:/state/journal"],
     }
+
+
+def test_who_backs_up_reads_the_files_and_who_restores_writes_them_before_anybody_else_runs() -> None:
+    assert "data:/data:ro" in volumes_of("cli")
+    one = CONTAINERS["restore"]
+    assert "data:/data" in one["volumes"]
+    assert one["entrypoint"] == ["python", "-m", "autopilot.containers", "restore"]
+    assert set(one["depends_on"]) == {POSTGRES}
+    # Started by `run` only.
+    assert one["profiles"]
 
 
 def test_stage_runners_can_be_many() -> None:
@@ -132,7 +143,7 @@ def test_each_part_sees_its_own_credentials_and_no_other() -> None:
         assert mine == [f"secrets-{part}:/secrets:ro"]
         assert f"secrets-{part}:/state/parts/{part}" in volumes_of("init")
     whole = [name for name in CONTAINERS if any(volume.startswith("secrets:") for volume in volumes_of(name))]
-    assert whole == ["init", "admin"]
+    assert whole == ["init", "admin", "restore"]
 
 
 def test_every_volume_is_declared_and_used() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from libs.journal.archive import Archive, ArchiveError, export
+from libs.journal.archive import Archive, ArchiveError, export, writing
 from libs.journal.snapshot import snapshot
 from libs.journal.verification import Verdict, verify
 from tests.integration.journal.scene import KEY, OTHER_KEY, Journal
@@ -124,3 +125,18 @@ async def test_an_export_that_fails_leaves_no_file(sealed: Journal, tmp_path: Pa
         async with snapshot(sealed.superuser_dsn) as record:
             await export(record, path, KEY.public)
     assert [one.name for one in tmp_path.iterdir() if one.name != "journal"] == []
+
+
+async def test_a_stream_has_what_a_file_would_have_and_no_end_when_it_fails(
+    sealed: Journal, tmp_path: Path
+) -> None:
+    whole, broken = io.BytesIO(), io.BytesIO()
+    async with snapshot(sealed.superuser_dsn) as record:
+        await export(record, whole, KEY.public)
+    with pytest.raises(RuntimeError), writing(broken, KEY.public, ()):
+        raise RuntimeError
+    (tmp_path / "whole").write_bytes(whole.getvalue())
+    (tmp_path / "broken").write_bytes(broken.getvalue())
+    assert (await verified(tmp_path / "whole")).ok
+    with pytest.raises(ArchiveError, match="it was cut off"):
+        await verified(tmp_path / "broken")

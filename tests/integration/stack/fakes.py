@@ -67,6 +67,9 @@ def _stand_in(name: str, config: StackConfig, *arguments: str) -> Child:
     async def ready() -> bool:
         return await http_status(HOST, config.ports[name], "/readyz") == 200
 
+    async def alive() -> bool:
+        return await http_status(HOST, config.ports[name], "/healthz", None) is not None
+
     program = str(PROGRAMS / "fake_service.py")
     return Child(
         name=name,
@@ -75,6 +78,7 @@ def _stand_in(name: str, config: StackConfig, *arguments: str) -> Child:
         cwd=config.data_dir,
         log_file=config.log_file(name),
         ready=ready,
+        alive=alive,
         depends_on=(POSTGRES, NATS),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -13,15 +14,20 @@ import pytest
 
 from autopilot.stack import processes
 from autopilot.stack.child import Child
+from autopilot.stack.config import HOST
 from autopilot.stack.errors import PartFailedError
+from autopilot.stack.liveness import LivenessPolicy
 from autopilot.stack.lock import InstanceLock
+from autopilot.stack.probe import http_status
 from autopilot.stack.restart import RestartPolicy
 from autopilot.stack.supervisor import Supervisor
 from autopilot.stack.watchdog import Watchdog
-from tests.integration.stack.fakes import eventually, running
+from tests.integration.stack.fakes import PROGRAMS, eventually, running
 
 Supervise = Callable[..., Supervisor]
 
+#: A child is hung after a second and a half.
+_IMPATIENT = LivenessPolicy(every_s=0.5, misses=3, ends=1)
 _QUICK = RestartPolicy(first_s=0.01, max_s=0.02, crashes=3)
 
 SLEEP = "import time; time.sleep(600)"
@@ -62,13 +68,16 @@ async def supervise(tmp_path: Path) -> AsyncIterator[Supervise]:
     watchdog.start()
     made: list[Supervisor] = []
 
-    def supervise(*children: Child, policy: RestartPolicy = _QUICK) -> Supervisor:
+    def supervise(
+        *children: Child, policy: RestartPolicy = _QUICK, liveness: LivenessPolicy | None = None
+    ) -> Supervisor:
         supervisor = Supervisor(
             children,
             run_id=f"test-{os.getpid()}",
             watchdog=watchdog,
             on_change=lambda name, state: None,
             policy=policy,
+            liveness=liveness,
         )
         made.append(supervisor)
         return supervisor
@@ -151,6 +160,8 @@ async def test_ten_restarts_leave_exactly_one_process(supervise: Supervise, tmp_
         os.kill(pid_of(supervisor, "a"), signal.SIGKILL)
     await eventually(restarted(10), "the tenth restart")
     await supervisor.wait_ready("a", 10)
+    # The kernel shows no environment yet of one that has only just been executed.
+    await eventually(lambda: processes.marked(f"test-{os.getpid()}/a/") != [], "its mark")
     assert [pid for pid, _ in processes.marked(f"test-{os.getpid()}/a/")] == [pid_of(supervisor, "a")]
 
 
@@ -185,6 +196,50 @@ async def test_a_frozen_child_is_stopped_too(supervise: Supervise, tmp_path: Pat
     os.kill(pid, signal.SIGSTOP)
     await supervisor.stop()
     assert not running(pid)
+
+
+def _answering(folder: Path) -> Child:
+    """Describe a child that answers over HTTP."""
+    with socket.create_server((HOST, 0)) as free:
+        port = free.getsockname()[1]
+
+    async def alive() -> bool:
+        return await http_status(HOST, port, "/healthz", None) is not None
+
+    argv = (sys.executable, "-I", "-S", str(PROGRAMS / "fake_service.py"), str(port))
+    return child(folder, "a", "", argv=argv, ready=alive, alive=alive)
+
+
+async def test_a_child_that_hangs_is_ended_and_started_again(supervise: Supervise, tmp_path: Path) -> None:
+    supervisor = supervise(_answering(tmp_path), liveness=_IMPATIENT)
+    supervisor.start()
+    await supervisor.wait_ready("a", 10)
+    first = pid_of(supervisor, "a")
+    os.kill(first, signal.SIGSTOP)
+    await eventually(lambda: supervisor.statuses()["a"].restarts == 1, "the end of the one that hangs")
+    assert supervisor.statuses()["a"].error == "has not answered for 1.5 s (stopped): ended"
+    assert not running(first)
+    await supervisor.wait_ready("a", 10)
+    assert pid_of(supervisor, "a") != first
+
+
+async def test_a_child_that_hangs_again_and_again_is_reported_and_let_be(
+    supervise: Supervise, tmp_path: Path
+) -> None:
+    supervisor = supervise(_answering(tmp_path), liveness=_IMPATIENT)
+    supervisor.start()
+    await supervisor.wait_ready("a", 10)
+    os.kill(pid_of(supervisor, "a"), signal.SIGSTOP)
+    await eventually(lambda: supervisor.statuses()["a"].restarts == 1, "the end of the one that hangs")
+    await supervisor.wait_ready("a", 10)
+    second = pid_of(supervisor, "a")
+    os.kill(second, signal.SIGSTOP)
+    await eventually(lambda: supervisor.statuses()["a"].state == "hung", "a report")
+    assert "ended too often" in (supervisor.statuses()["a"].error or "")
+    assert (running(second), supervisor.is_ready("a")) == (True, False)
+    os.kill(second, signal.SIGCONT)
+    await supervisor.wait_ready("a", 10)
+    assert (supervisor.statuses()["a"].state, pid_of(supervisor, "a")) == ("ready", second)
 
 
 async def test_a_child_that_prints_without_end_fills_neither_disk_nor_supervisor(

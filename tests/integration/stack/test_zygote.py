@@ -259,7 +259,7 @@ async def test_a_killed_one_is_noticed_and_forked_again(bench: Bench) -> None:
     second = await bench.told("one", 2)
     assert (second.loader, second.pid) == (first.loader, bench.supervisor.statuses()["one"].pid)
     assert second.environment[processes.MARK] == f"{bench.run}/one/1"
-    assert bench.supervisor.statuses()["one"].error is None
+    assert bench.supervisor.statuses()["one"].error == "killed by SIGKILL"
     assert not Path(f"/proc/{first.pid}").exists()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from autopilot.stack.config import DEFAULT_PORTS, SERVICES, StackConfig, module_of
+from autopilot.stack.errors import StackError
 
 
 def test_the_ports_are_the_published_ones() -> None:
@@ -43,3 +44,15 @@ def test_the_default_directory_is_absolute(tmp_path: Path, monkeypatch: pytest.M
 def test_a_password_of_any_characters_fits_the_connection_string(tmp_path: Path) -> None:
     dsn = StackConfig(data_dir=tmp_path).dsn("role", "a@b/c:d")
     assert dsn == "postgresql://role:a%40b%2Fc%3Ad@127.0.0.1:8832/autopilot"
+
+
+@pytest.mark.parametrize(("given", "seconds"), [(None, 30.0), ("", 30.0), ("0", 0.0), ("7.5", 7.5)])
+def test_the_patience_with_hung_parts_is_a_setting(given: str | None, seconds: float) -> None:
+    environ = {} if given is None else {"AUTOPILOT_HUNG_AFTER_S": given}
+    assert StackConfig.from_arguments(environ=environ).hung_after_s == seconds
+
+
+@pytest.mark.parametrize("given", ["soon", "-1", "4.9", "nan", "inf"])
+def test_a_patience_that_is_none_is_refused(given: str) -> None:
+    with pytest.raises(StackError, match=f"AUTOPILOT_HUNG_AFTER_S is '{given}': give seconds, at least 5"):
+        StackConfig.from_arguments(environ={"AUTOPILOT_HUNG_AFTER_S": given})
