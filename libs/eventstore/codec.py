@@ -63,8 +63,14 @@ def _names(sealed: Sealed) -> set[object]:
     }
 
 
-def request(*bundle: Sealed) -> bytes:
-    """Write appends as `append_events` takes them; absent parts cost the server nothing."""
+def requests(bundles: Iterable[Sequence[Sealed]]) -> tuple[list[bytes], list[bytes | None]]:
+    """Write bundles as `append_events` takes them: a request for each, and the data of all their documents."""
+    documents: list[bytes | None] = []
+    return [_request(bundle, documents) for bundle in bundles], documents
+
+
+def _request(bundle: Sequence[Sealed], datas: list[bytes | None]) -> bytes:
+    # Absent parts cost the server nothing.
     first = bundle[0].append
     body: dict[str, Any] = {"service": first.service}
     if first.lease is not None:
@@ -123,15 +129,12 @@ def request(*bundle: Sealed) -> bytes:
         body["timers"] = list({(timer.service, timer.key): timer for timer in timers}.values())
     if documents := [write for sealed in bundle for write in sealed.append.documents]:
         body["documents"] = [
-            {
-                "view": write.view,
-                "key": write.key,
-                "before": write.before,
-                "data": None if write.data is None else write.data.decode(),
-                "sort": write.sort,
-            }
+            {"view": write.view, "key": write.key, "before": write.before, "sort": write.sort}
             for write in documents
         ]
+        # By themselves, because they are most of all bytes: as text within JSON they would be read twice.
+        body["documents_from"] = len(datas) + 1
+        datas += [write.data for write in documents]
     return msgspec.json.encode(body)
 
 

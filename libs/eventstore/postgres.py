@@ -112,10 +112,10 @@ class PostgresStore:
         self, group: Sequence[Sealed], bundles: Sequence[Sequence[int]]
     ) -> list[_Answer | EventStoreError | None]:
         """Write bundles in one transaction; None for each member of a bundle of several that was refused."""
-        requests = [codec.request(*(group[place] for place in bundle)) for bundle in bundles]
+        requests, documents = codec.requests([group[place] for place in bundle] for bundle in bundles)
         answers: list[_Answer | EventStoreError | None] = [None] * len(group)
         try:
-            rows = await self._fetch("append", requests)
+            rows = await self._fetch("append", requests, documents)
         except StoreUnavailableError as error:
             return [error] * len(group)
         except EventStoreError as error:

@@ -2,7 +2,7 @@
 -- Each member of the group is made true or refused by itself; rows come back in the order of the group.
 select a.refusal, a.subject, a.expected, a.positions, a.xid
 from unnest($1::jsonb[]) with ordinality as member (request, place)
-cross join lateral append_events(member.request) as a
+cross join lateral append_events(member.request, $2::json[]) as a
 order by member.place
 
 -- read_stream --

@@ -1,13 +1,19 @@
 -- Makes one append true, or refuses it in its result having written nothing. A refusal is not an error, so that
 -- the appends of several writers can share a transaction.
 --
--- request: {service, streams: [{stream, before, before_hash, version, hash, ended}], events: [...],
+-- request: {service, streams: [{stream, category, before, before_hash, version, hash, ended}], events: [...],
 --           lease?: {name, epoch}, inbox?: [{consumer, stream, before, version}],
 --           cursors?: [{consumer, before_xid, before_position, xid, position}],
---           holds?: [{consumer, stream, before, version}], clear_timers?, timers?, documents?,
---           generation?: {projection, number, building}}
+--           holds?: [{consumer, stream, before, version}], clear_timers?, timers?,
+--           generation?: {projection, number, building}, documents?: [{view, key, before, sort}], documents_from?}
+-- documents: the data of the documents, of all appends that are made in one statement; see write_documents.
+--
+-- Each part is written in one or two statements, whatever it holds; where these wrote fewer rows than there were to
+-- write, the append is refused. What exists is looked up row by row (`lateral`, `offset 0`) and changed by its place:
+-- joined in another way, a table that was small when the statement was planned would be read as a whole once it has grown.
 create or replace function append_events(
     request jsonb,
+    documents json[],
     -- null, or one of stale_lease, duplicate, conflict, deadlock
     out refusal text,
     -- What a conflict or a duplicate is about.
@@ -17,12 +23,15 @@ create or replace function append_events(
     out xid bigint
 )
 -- Only this function writes the record: it acts as the owner of the tables for whoever may call it.
-language plpgsql security definer set search_path = public, pg_temp as $$
+language plpgsql security definer set search_path = public, pg_temp set enable_seqscan = off as $$
 #variable_conflict use_column
 declare
-    item record;
     generation_ constant bigint := coalesce((request -> 'generation' ->> 'number')::bigint, 0);
     mine constant jsonb := own_rights();
+    item record;
+    wanted jsonb;
+    written bigint;
+    more bigint;
 begin
     -- The owner of the tables is not bound: a restore, and what prepares one.
     subject := case when session_user <> current_user then not_owned(request, mine) end;
@@ -54,28 +63,42 @@ begin
         end if;
     end if;
 
-    -- Everything in this block is undone together.
+    -- Everything in this block is undone together. Rows are locked in the order of their names, so that two appends to
+    -- the same ones do not wait for each other.
     begin
-        -- Asked before each loop: to begin one that finds nothing costs an append of one event a tenth of its time.
         if request ? 'inbox' then
-            for item in
-                -- The release before sends one mark by itself.
-                select * from jsonb_to_recordset(jsonb_path_query_array(request, '$.inbox[*]'))
-                    as i (consumer text, stream text, before bigint, version bigint)
+            wanted := request -> 'inbox';
+            written := 0;
+            if wanted @? '$[*].before ? (@ == 0)' then
+                insert into inbox (consumer, stream, version)
+                    select consumer, stream, version
+                    from jsonb_to_recordset(wanted) as i (consumer text, stream text, before bigint, version bigint)
+                    where before = 0
                     order by consumer collate "C", stream collate "C"
-            loop
-                if item.before = 0 then
-                    insert into inbox values (item.consumer, item.stream, item.version) on conflict do nothing;
-                else
-                    update inbox set version = item.version
-                        where consumer = item.consumer and stream = item.stream and version = item.before;
-                end if;
-                if not found then
-                    refusal := 'duplicate';
-                    subject := item.stream;
-                    raise exception using errcode = 'AP001';
-                end if;
-            end loop;
+                    on conflict do nothing;
+                get diagnostics written = row_count;
+            end if;
+            if written < jsonb_array_length(wanted) then
+                update inbox set version = i.version
+                    from (
+                        select *
+                        from jsonb_to_recordset(wanted) as i (consumer text, stream text, before bigint, version bigint)
+                        where before > 0
+                        order by consumer collate "C", stream collate "C" offset 0
+                    ) as i
+                    cross join lateral (
+                        select x.ctid as place from inbox x
+                        where x.consumer = i.consumer and x.stream = i.stream and x.version = i.before
+                        offset 0 for no key update
+                    ) as held
+                    where inbox.ctid = held.place;
+                get diagnostics more = row_count;
+                written := written + more;
+            end if;
+            if written <> jsonb_array_length(wanted) then
+                refusal := 'duplicate';
+                raise exception using errcode = 'AP001';
+            end if;
         end if;
 
         if request ? 'cursors' then
@@ -120,43 +143,59 @@ begin
             end loop;
         end if;
 
-        -- In the order of names, so that two appends to the same streams do not wait for each other.
-        for item in
-            select * from jsonb_to_recordset(request -> 'streams') as s (
-                stream text, category text, before bigint, before_hash text, version bigint, hash text, ended boolean
-            ) order by stream collate "C"
-        loop
-            if item.before = 0 then
+        if request ? 'streams' then
+            wanted := request -> 'streams';
+            written := 0;
+            if wanted @? '$[*].before ? (@ == 0)' then
                 insert into streams (stream, category, version, hash, ended)
-                    values (item.stream, item.category, item.version, decode(item.hash, 'hex'), item.ended)
+                    select stream, category, version, decode(hash, 'hex'), ended
+                    from jsonb_to_recordset(wanted)
+                        as s (stream text, category text, before bigint, version bigint, hash text, ended boolean)
+                    where before = 0
+                    order by stream collate "C"
                     on conflict do nothing;
-            else
-                update streams set version = item.version, hash = decode(item.hash, 'hex'), ended = item.ended
-                    where stream = item.stream and version = item.before and hash = decode(item.before_hash, 'hex');
+                get diagnostics written = row_count;
             end if;
-            if not found then
+            if written < jsonb_array_length(wanted) then
+                update streams set version = s.version, hash = decode(s.hash, 'hex'), ended = s.ended
+                    from (
+                        select * from jsonb_to_recordset(wanted) as s (
+                            stream text, category text, before bigint, before_hash text, version bigint, hash text,
+                            ended boolean
+                        )
+                        where before > 0
+                        order by stream collate "C" offset 0
+                    ) as s
+                    cross join lateral (
+                        select x.ctid as place from streams x
+                        where x.stream = s.stream and x.version = s.before and x.hash = decode(s.before_hash, 'hex')
+                            -- The one that the rights were asked for.
+                            and x.category = s.category
+                        offset 0 for no key update
+                    ) as held
+                    where streams.ctid = held.place;
+                get diagnostics more = row_count;
+                written := written + more;
+            end if;
+            if written <> jsonb_array_length(wanted) then
                 refusal := 'conflict';
-                subject := item.stream;
-                expected := item.before;
                 raise exception using errcode = 'AP001';
             end if;
-        end loop;
+        end if;
 
         if request ? 'events' then
             with inserted as (
                 insert into events (
                     xid, stream, category, version, id, type, schema_version, data, meta, prev_hash, hash, recorded_at
                 )
+                -- In the order of the request: nothing is joined that could change it.
                 select
-                    pg_current_xact_id()::text::bigint, e.stream, split_part(e.stream, '-', 1), e.version, e.id, e.type,
-                    e.schema_version, e.data, e.meta, decode(e.prev_hash, 'hex'), decode(e.hash, 'hex'), e.recorded_at
-                from rows from (jsonb_to_recordset(request -> 'events') as (
+                    pg_current_xact_id()::text::bigint, stream, split_part(stream, '-', 1), version, id, type,
+                    schema_version, data, meta, decode(prev_hash, 'hex'), decode(hash, 'hex'), recorded_at
+                from jsonb_to_recordset(request -> 'events') as e (
                     stream text, version bigint, id uuid, type text, schema_version integer, data jsonb, meta jsonb,
                     prev_hash text, hash text, recorded_at timestamptz
-                )) with ordinality as e (
-                    stream, version, id, type, schema_version, data, meta, prev_hash, hash, recorded_at, place
                 )
-                order by e.place
                 returning position, stream, version
             ), waiting as (
                 insert into outbox (position, service, stream, version, inserted_at)
@@ -179,41 +218,16 @@ begin
                     set due = excluded.due, kind = excluded.kind, subject = excluded.subject;
         end if;
 
-        if request ? 'documents' then
-            for item in
-                select * from jsonb_to_recordset(request -> 'documents')
-                    as d (view text, key text, before bigint, data text, sort text)
-                    order by view collate "C", key collate "C"
-            loop
-                if item.before = 0 and item.data is null then
-                    perform from view_document
-                        where view = item.view and generation = generation_ and key = item.key;
-                    continue when not found;
-                    -- It exists after all.
-                    perform where false;
-                elsif item.before = 0 then
-                    insert into view_document (view, generation, key, data, version, sort)
-                        values (item.view, generation_, item.key, item.data::json, 1, item.sort) on conflict do nothing;
-                elsif item.data is null then
-                    delete from view_document
-                        where view = item.view and generation = generation_ and key = item.key
-                        and version = item.before;
-                else
-                    update view_document set data = item.data::json, version = item.before + 1, sort = item.sort
-                        where view = item.view and generation = generation_ and key = item.key
-                        and version = item.before;
-                end if;
-                if not found then
-                    refusal := 'conflict';
-                    subject := item.view || '/' || item.key;
-                    expected := item.before;
-                    raise exception using errcode = 'AP001';
-                end if;
-            end loop;
+        if request ? 'documents' and write_documents(request, documents) <> jsonb_array_length(request -> 'documents')
+        then
+            refusal := 'conflict';
+            raise exception using errcode = 'AP001';
         end if;
     exception
         when sqlstate 'AP001' then
-            null;
+            if subject is null then
+                select c.subject, c.expected into subject, expected from culprit(request, refusal) as c;
+            end if;
         when unique_violation then
             -- An event id that is taken.
             refusal := 'conflict';

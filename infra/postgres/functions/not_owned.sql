@@ -1,6 +1,7 @@
 -- Names what an append asks for and its role does not own; null if all of it is its own. One expression that Postgres
 -- puts in place of the call: with queries in it, it would cost every append a tenth.
--- What is unknown is refused. That a stream is of the category given with it is a constraint of the table.
+-- What is unknown is refused. That a new stream is of the category given with it is a constraint of the table; one that
+-- exists and is of another is not moved.
 create or replace function not_owned(request jsonb, mine jsonb) returns text
 language sql stable as $$
     select case

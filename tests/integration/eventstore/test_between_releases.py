@@ -28,7 +28,7 @@ from libs.testing.samples import Noted, first, fresh, plain, registry
 HERE = Path(__file__).parent / "released"
 #: A role as this release makes one for each service.
 PRESENT = "autopilot_present"
-POST = ("0006_post_shared_role",)
+POST = ("0006_post_shared_role", "0007_post_append_rows")
 
 
 class Between(msgspec.Struct):

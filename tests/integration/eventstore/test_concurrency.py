@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from libs.eventstore import codec
+from libs.eventstore.connections import set_codecs
 from libs.eventstore.hint import Hints
 from libs.eventstore.postgres import PostgresStore
 from libs.eventstore.row import seal
@@ -38,6 +39,7 @@ async def other(dsn: str) -> AsyncIterator[PostgresStore]:
 async def writer(dsn: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
     """A connection whose transactions end when the test says so."""
     connection = await asyncpg.connect(dsn, server_settings={"idle_in_transaction_session_timeout": "20s"})
+    await set_codecs(connection)
     yield connection
     await connection.close()
 
@@ -47,11 +49,17 @@ async def append_without_commit(
 ) -> asyncpg.transaction.Transaction:
     transaction = writer.transaction()
     await transaction.start()
-    request = codec.request(seal(append, registry)).decode()
-    row = await writer.fetchrow("select refusal from append_events($1::jsonb)", request)
-    assert row is not None
-    assert row["refusal"] is None
+    assert await refusal(writer, append) is None
     return transaction
+
+
+async def refusal(writer: asyncpg.Connection[asyncpg.Record], append: Append) -> str | None:
+    """Make an append by itself, with nothing around it."""
+    (request,), documents = codec.requests([[seal(append, registry)]])
+    refused: str | None = await writer.fetchval(
+        "select refusal from append_events($1::jsonb, $2::json[])", request, documents
+    )
+    return refused
 
 
 async def waits_for_lock(superuser_dsn: str) -> None:
@@ -92,8 +100,7 @@ async def test_reading_order_holds_where_positions_and_commits_cross(
     # The older transaction by id gets the greater position.
     await writer.fetchval("select pg_current_xact_id()::text")
     (young,) = await store.append(plain(first(Noted(case_id=fresh()))))
-    request = codec.request(seal(plain(first(Noted(case_id=fresh()))), registry)).decode()
-    await writer.fetchrow("select refusal from append_events($1::jsonb)", request)
+    assert await refusal(writer, plain(first(Noted(case_id=fresh())))) is None
     assert await store.read_all(Cursor()) == []
     await transaction.commit()
     old, same = await store.read_all(Cursor())

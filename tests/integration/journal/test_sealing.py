@@ -8,7 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from libs.eventstore.codec import request
+from libs.eventstore.codec import requests
 from libs.eventstore.row import seal
 from libs.journal import checkpoint as checkpoints
 from libs.journal import sealer as module
@@ -30,8 +30,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def append_by(connection: asyncpg.Connection[asyncpg.Record], case: str) -> None:
     """Append with nothing around it: a store's announcement would be one more transaction."""
-    append = request(seal(plain(first(Noted(case_id=case))), registry)).decode()
-    assert await connection.fetchval("select refusal from append_events($1::jsonb)", append) is None
+    (request,), _ = requests([[seal(plain(first(Noted(case_id=case))), registry)]])
+    statement = "select refusal from append_events($1::jsonb, '{}')"
+    assert await connection.fetchval(statement, request.decode()) is None
 
 
 @pytest.mark.parametrize("early", ["before", "after"])

@@ -60,7 +60,10 @@ class Roles:
 
 
 async def append(connection: asyncpg.Connection[asyncpg.Record], request: dict[str, Any]) -> asyncpg.Record:
-    return await connection.fetchrow("select * from append_events($1::jsonb)", json.dumps(request))
+    datas = ["{}" for _ in request.get("documents", ())]
+    return await connection.fetchrow(
+        "select * from public.append_events($1::jsonb, $2::json[])", json.dumps(request), datas
+    )
 
 
 def stream(name: str, *, category: str = "") -> dict[str, Any]:
@@ -97,7 +100,7 @@ def timer(service: str) -> dict[str, Any]:
 
 
 def document(view: str) -> dict[str, Any]:
-    return {"view": view, "key": "k", "before": 0, "data": "{}", "sort": ""}
+    return {"view": view, "key": "k", "before": 0, "sort": ""}
 
 
 def mark(consumer: str) -> dict[str, Any]:
@@ -119,6 +122,7 @@ def whole(name: str) -> dict[str, Any]:
         **({"holds": [mark(declared.follows[0].name) | {"before": None}]} if declared.follows else {}),
         "timers": [timer(name)],
         "documents": [document(view) for view in declared.views],
+        "documents_from": 1,
     }
 
 

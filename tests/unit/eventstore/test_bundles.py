@@ -62,13 +62,26 @@ def test_a_bundle_has_a_largest_size(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_bundle_is_written_as_one_request_with_the_members_in_order() -> None:
     mark = InboxMark(consumer="c", stream="s", before=0, version=1)
-    written = msgspec.json.decode(
-        codec.request(
-            *(seal(append, registry) for append in (about("b"), about("a", inbox=(mark,)), about("c")))
-        )
-    )
+    bundle = [seal(append, registry) for append in (about("b"), about("a", inbox=(mark,)), about("c"))]
+    (request,), datas = codec.requests([bundle])
+    written = msgspec.json.decode(request)
     assert [event["stream"] for event in written["events"]] == ["case-b", "case-a", "case-c"]
     assert [stream["stream"] for stream in written["streams"]] == ["case-b", "case-a", "case-c"]
     assert written["inbox"] == [{"consumer": "c", "stream": "s", "before": 0, "version": 1}]
     assert "timers" not in written
-    assert "documents" not in written
+    assert ("documents" in written, datas) == (False, [])
+
+
+def test_documents_of_several_bundles_find_their_data_among_all_of_them() -> None:
+    def documents(*keys: str) -> tuple[DocumentWrite, ...]:
+        return tuple(DocumentWrite(view="v", key=key, before=1, data=key.encode() or None) for key in keys)
+
+    appends = (
+        about("a", documents=documents("1", "2")),
+        about("b"),
+        about("c", documents=documents("", "3")),
+    )
+    requests, datas = codec.requests([seal(append, registry)] for append in appends)
+    written = [msgspec.json.decode(request) for request in requests]
+    assert [one.get("documents_from") for one in written] == [1, None, 3]
+    assert datas == [b"1", b"2", None, b"3"]

@@ -1,0 +1,2 @@
+-- Nobody calls it as it was before 0005 any more.
+drop function append_events(jsonb);
