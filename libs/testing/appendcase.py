@@ -198,6 +198,111 @@ class AppendCase:
         await store.append(Append(service="tester", inbox=(ahead, right)))
         assert [await store.handled("c", name) for name in (new_one, old_one)] == [1, 3]
 
+    async def test_of_several_culprits_the_first_by_name_is_told(self, store: Store) -> None:
+        names = sorted(fresh() for _ in range(4))
+        marks = [InboxMark(consumer="c", stream=name, before=0, version=1) for name in names]
+        writes = [DocumentWrite(view=names[0], key=name, before=0, data=b"{}") for name in names]
+        streams = [first(Noted(case_id=name)) for name in names]
+        # The second and the third of each kind are there already.
+        await store.append(
+            Append(
+                service="tester",
+                streams=tuple(streams[1:3]),
+                inbox=tuple(marks[1:3]),
+                documents=tuple(writes[1:3]),
+            )
+        )
+        moved = {mark.stream: mark for mark in marks}
+        moved[names[1]] = InboxMark(consumer="c", stream=names[1], before=7, version=8)
+        every = Append(
+            service="tester",
+            streams=tuple(first(Noted(case_id=name)) for name in reversed(names)),
+            inbox=tuple(reversed(moved.values())),
+            documents=tuple(reversed(writes)),
+        )
+        with pytest.raises(DuplicateDeliveryError) as duplicate:
+            await store.append(every)
+        assert (duplicate.value.consumer, duplicate.value.stream) == ("c", names[1])
+        every = msgspec.structs.replace(every, inbox=(marks[0],))
+        for subject in (f"case-{names[1]}", f"{names[0]}/{names[1]}"):
+            with pytest.raises(ConflictError) as conflict:
+                await store.append(every)
+            assert (conflict.value.stream, conflict.value.expected) == (subject, 0)
+            every = msgspec.structs.replace(every, streams=())
+        assert [await store.handled("c", name) for name in names] == [0, 1, 1, 0]
+        assert await store.read_stream(f"case-{names[0]}") == []
+        assert [await store.document(names[0], name) is None for name in names] == [True, False, False, True]
+
+    @pytest.mark.parametrize("behind_it", [0, 1, 3], ids=["as-new", "behind", "ahead"])
+    async def test_one_stream_that_is_elsewhere_holds_all_back(self, store: Store, behind_it: int) -> None:
+        old, key, other = fresh(), fresh(), fresh()
+        await store.append(plain(first(Noted(case_id=old)), first(Noted(case_id=key), Noted(case_id=key))))
+        good, head = await head_of(store, f"case-{old}"), await head_of(store, f"case-{key}")
+        wrong = msgspec.structs.replace(head, version=behind_it)
+        for stream in (wrong, StreamHead(stream=f"case-{other}", version=1, hash=head.hash)):
+            with pytest.raises(ConflictError) as refused:
+                await store.append(
+                    plain(
+                        behind(good, Noted(case_id=old)),
+                        behind(stream, Noted(case_id=stream.stream.removeprefix("case-"))),
+                        first(Noted(case_id=fresh())),
+                    )
+                )
+            assert (refused.value.stream, refused.value.expected) == (stream.stream, stream.version)
+        assert [await head_of(store, f"case-{name}") for name in (old, key)] == [good, head]
+
+    async def test_documents_are_made_changed_removed_and_left_away_together(self, store: Store) -> None:
+        view = fresh()
+
+        async def write(**documents: tuple[int, bytes | None]) -> None:
+            writes = (
+                DocumentWrite(view=view, key=key, before=before, data=data, sort=key)
+                for key, (before, data) in documents.items()
+            )
+            await store.append(Append(service="tester", documents=tuple(writes)))
+
+        async def kept() -> dict[str, tuple[int, bytes]]:
+            found = [await store.document(view, key) for key in ("a", "b", "c", "d")]
+            return {each.key: (each.version, each.data) for each in found if each}
+
+        await write(a=(0, b"1"), c=(0, b"3"))
+        await write(d=(0, None), c=(1, None), b=(0, b"2"), a=(1, b"[1]"))
+        assert await kept() == {"a": (2, b"[1]"), "b": (1, b"2")}
+        wrong: list[tuple[str, int, bytes | None]] = [
+            ("a", 0, b"0"),
+            ("a", 1, b"0"),
+            ("a", 3, b"0"),
+            ("a", 0, None),
+            ("a", 1, None),
+            ("c", 1, b"0"),
+            ("c", 1, None),
+        ]
+        for key, before, data in wrong:
+            with pytest.raises(ConflictError) as refused:
+                await write(b=(1, b"20"), d=(0, b"4"), **{key: (before, data)})
+            assert (refused.value.stream, refused.value.expected) == (f"{view}/{key}", before)
+            assert await kept() == {"a": (2, b"[1]"), "b": (1, b"2")}
+
+    async def test_each_of_many_at_once_gets_the_refusal_that_is_its_own(self, store: Store) -> None:
+        view, keys = fresh(), [fresh() for _ in range(12)]
+
+        def write(key: str, part: int) -> Append:
+            return Append(
+                service="tester",
+                streams=(first(Noted(case_id=key)),) if part in (0, 3) else (),
+                inbox=(InboxMark(consumer="c", stream=key, before=0, version=1),) if part in (1, 3) else (),
+                documents=(DocumentWrite(view=view, key=key, before=0, data=b"{}"),) if part > 1 else (),
+            )
+
+        for place, key in enumerate(keys[:9]):
+            await store.append(write(key, place % 3))
+        results = await asyncio.gather(*(store.append(write(key, 3)) for key in keys), return_exceptions=True)
+        kinds = [getattr(type(result), "__name__", "") for result in results]
+        assert kinds == ["ConflictError", "DuplicateDeliveryError", "ConflictError"] * 3 + ["tuple"] * 3
+        subjects = [getattr(result, "stream", None) for result in results[:9]]
+        named = ("case-{}", "{}", view + "/{}")
+        assert subjects == [named[place % 3].format(key) for place, key in enumerate(keys[:9])]
+
     async def test_a_refused_append_harms_none_that_is_made_beside_it(self, store: Store) -> None:
         taken, keys = fresh(), [fresh() for _ in range(20)]
         await store.append(plain(first(Noted(case_id=taken))))
