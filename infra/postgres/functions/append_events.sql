@@ -63,8 +63,8 @@ begin
         end if;
     end if;
 
-    -- Everything in this block is undone together. Rows are locked in the order of their names, so that two appends to
-    -- the same ones do not wait for each other.
+    -- Everything in this block is undone together. Rows are written in the order of their names, so that two appends to
+    -- the same ones do not wait for each other. One that is changed meanwhile is not at its place any more.
     begin
         if request ? 'inbox' then
             wanted := request -> 'inbox';
@@ -89,7 +89,7 @@ begin
                     cross join lateral (
                         select x.ctid as place from inbox x
                         where x.consumer = i.consumer and x.stream = i.stream and x.version = i.before
-                        offset 0 for no key update
+                        offset 0
                     ) as held
                     where inbox.ctid = held.place;
                 get diagnostics more = row_count;
@@ -171,7 +171,7 @@ begin
                         where x.stream = s.stream and x.version = s.before and x.hash = decode(s.before_hash, 'hex')
                             -- The one that the rights were asked for.
                             and x.category = s.category
-                        offset 0 for no key update
+                        offset 0
                     ) as held
                     where streams.ctid = held.place;
                 get diagnostics more = row_count;
