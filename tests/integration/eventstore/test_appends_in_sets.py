@@ -100,6 +100,32 @@ async def test_appends_to_the_same_rows_in_any_order_never_lock_each_other_out(
 
 
 @pytest.mark.parametrize("part", ["streams", "inbox", "documents"])
+async def test_one_of_many_that_begin_the_same_in_any_order_wins(
+    writers: list[Connection], part: str
+) -> None:
+    for seed in range(ROUNDS):
+        names = [fresh() for _ in range(12)]
+        requests = []
+        for place in range(WRITERS):
+            random.Random(seed * WRITERS + place).shuffle(names)
+            parts: dict[str, Any] = {
+                "streams": (first(Noted(case_id=name)) for name in names),
+                "inbox": (InboxMark(consumer="c", stream=name, before=0, version=1) for name in names),
+                "documents": (DocumentWrite(view="v", key=name, before=0, data=b"{}") for name in names),
+            }
+            append = Append(service="tester", **{part: tuple(parts[part])})
+            requests.append(codec.requests([[seal(append, registry)]]))
+        rows = await asyncio.gather(
+            *(
+                connection.fetchrow(APPEND, request, documents)
+                for connection, ((request,), documents) in zip(writers, requests, strict=True)
+            )
+        )
+        refusals = sorted(row["refusal"] or "" for row in rows)
+        assert refusals == ["", *["duplicate" if part == "inbox" else "conflict"] * (WRITERS - 1)]
+
+
+@pytest.mark.parametrize("part", ["streams", "inbox", "documents"])
 @pytest.mark.parametrize("before", [0, 1], ids=["new", "old"])
 async def test_a_row_that_is_named_twice_refuses_all(
     store: PostgresStore, writers: list[Connection], part: str, before: int
