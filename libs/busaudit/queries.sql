@@ -38,19 +38,28 @@ where id = any ($1::uuid[])
 
 -- stretch --
 -- Only transactions before the oldest that still runs, as every reader of the record.
-with stretch as materialized (
+with wanted as materialized (
+    -- One row for each type: found by it, and not in a list once for every event.
+    select w.durable, t.type
+    from jsonb_to_recordset($1::jsonb) as w (durable text, types jsonb)
+    left join lateral jsonb_array_elements_text(nullif(w.types, 'null')) as t (type) on true
+    where w.types is null or w.types = 'null' or t.type is not null
+), stretch as materialized (
     select xid, position, stream, version, id, type, recorded_at from events
     where (xid, position) > ($2::bigint, $3::bigint)
         and xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
     order by xid, position
     limit $4
 ), open as materialized (
-    select wanted.durable, s.xid, s.position, s.stream, s.version, s.id, s.recorded_at
-    from jsonb_to_recordset($1::jsonb) as wanted (durable text, types jsonb)
-    join stretch s on wanted.types is null or wanted.types = 'null' or wanted.types ? s.type
+    select s.durable, s.xid, s.position, s.stream, s.version, s.id, s.recorded_at
+    from (
+        select w.durable, e.* from wanted w join stretch e on e.type = w.type
+        union all
+        select w.durable, e.* from wanted w cross join stretch e where w.type is null
+    ) as s
     -- One look into the index for each: a join would read the whole inbox, which grows with every task.
     where coalesce(
-        (select i.version from inbox i where i.consumer = wanted.durable and i.stream = s.stream), 0
+        (select i.version from inbox i where i.consumer = s.durable and i.stream = s.stream), 0
     ) < s.version
 ), first as (
     select xid, position from open order by xid, position limit 1
