@@ -99,7 +99,15 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
 #: The bus's content is disposable (the record is Postgres), so its limits discard the oldest instead of
 #: refusing.
 STREAMS = (
-    StreamSpec(name=EVENTS, subjects=(f"{SUBJECT_ROOT}.>",), max_age_s=7 * _DAY_S, max_bytes=1024 * _MIB),
+    # The server's memory grows by half a kB with every message that is kept, and by a third of that with every id that it
+    # remembers (ADR 100). A relay tries again after 5 s at most; what comes twice later the inbox recognises.
+    StreamSpec(
+        name=EVENTS,
+        subjects=(f"{SUBJECT_ROOT}.>",),
+        max_age_s=7 * _DAY_S,
+        max_bytes=256 * _MIB,
+        duplicate_window_s=20.0,
+    ),
     StreamSpec(
         name=DEADLETTER, subjects=(f"{DEADLETTER_ROOT}.>",), max_age_s=90 * _DAY_S, max_bytes=256 * _MIB
     ),
