@@ -25,7 +25,7 @@ declare
     mine constant jsonb := own_rights();
 begin
     -- The owner of the tables is not bound: a restore, and what prepares one.
-    subject := case when session_user <> current_user then not_owned(request, mine) end;
+    subject := case when session_user <> current_user then not_owned_before(request, mine) end;
     if subject is not null then
         raise insufficient_privilege using message = format('%I may not append for %s', session_user, subject);
     end if;
