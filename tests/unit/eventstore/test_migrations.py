@@ -13,7 +13,7 @@ from libs.eventstore.migrate import MigrationError, application_name
 FILES = sorted(path.stem for path in (module.SCHEMA / "migrations").iterdir())
 #: What shares a number: these had to come before the `post` of their own release, which had the next one already. Each
 #: makes tables of its own, so nothing hangs on which of them comes first. What was applied under a name keeps it.
-SHARED = ["0005_pre_checkpoint", "0005_pre_followers", "0005_pre_rebuild_failure"]
+SHARED = ["0005_pre_append_sets", "0005_pre_checkpoint", "0005_pre_followers", "0005_pre_rebuild_failure"]
 
 
 def test_no_other_number_is_given_twice() -> None:
