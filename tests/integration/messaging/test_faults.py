@@ -167,7 +167,7 @@ async def test_an_undecodable_giant_still_gets_its_letter(
     admin: Connection, nats: TestNats, keeper: JetStreamBus
 ) -> None:
     headers = cloudevents.encode(recorded(Noted(case_id="a"), 1)).headers
-    await admin.send("autopilot.v1.case.a.noted", b"x" * 900_000, headers=headers)
+    admin.send("autopilot.v1.case.a.noted", b"x" * 900_000, headers=headers)
     await keeper.fetch("keeper-notes", 1, 5.0)
     (letter,) = await keeper.dead_letters()
     assert (letter.event_id, len(letter.raw)) == (headers["ce-id"], 4_096)
