@@ -22,6 +22,7 @@ VALUE = st.one_of(st.text("ab9%:/", max_size=12), st.text("ab z%:/\t\r\n\x0bé",
 #: Lines as a server might hand them over, well-formed or not.
 LINE = st.one_of(
     st.tuples(NAME, st.text(" ab:%é\t", max_size=9)).map(": ".join),
+    st.tuples(KNOWN, st.one_of(VALUE, KNOWN.map("{}:".format))).map(": ".join),
     st.text("ab: \té\x1f\x0b", min_size=1, max_size=9),
 )
 STATUS = st.sampled_from(
@@ -95,6 +96,8 @@ async def heard(*pieces: bytes) -> tuple[list[tuple[int, str, str, bytes, bytes]
 
 
 @example([":\x1f", "a\x1f: b", "a\t: b", "a:\x0bb\x0c"], "")
+@example(["ce-id: ", "ce-type: "], "")
+@example(["ce-id: a ce-type: b"], "")
 @given(st.lists(LINE, max_size=6), STATUS)
 def test_headers_are_read_as_by_the_base(lines: list[str], status: str) -> None:
     # The base takes the headers behind a bare number for its description; the server sends none there.
