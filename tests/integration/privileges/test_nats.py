@@ -213,9 +213,7 @@ async def test_a_lie_reaches_no_handler_by_way_of_the_servers_answers(
     )
     user.send("deadletter.dashboard-project", payload, headers=LIE)
     await stored(admin, "DEADLETTER", "deadletter.dashboard-project")
-    user.send(
-        "$JS.API.DIRECT.GET.DEADLETTER", b'{"seq": 1}', reply="autopilot.v1.review.r1.gate_decided"
-    )
+    user.send("$JS.API.DIRECT.GET.DEADLETTER", b'{"seq": 1}', reply="autopilot.v1.review.r1.gate_decided")
     # It is on the bus under a subject that this user may not publish.
     assert (await stored(admin, "EVENTS", "autopilot.v1.review.r1.gate_decided"))["seq"] == 1
     scheduler = await JetStreamBus.connect(
