@@ -1,8 +1,8 @@
-"""The nats-py client, with less work for each message.
+"""The nats-py client, with less work for each message (ADR 102).
 
-The client's own way takes a message through a buffer, five regular expressions, a queue and a task, and looks at every character
-of its some eighteen headers. Connecting, reconnecting, pings, errors and subscriptions are the client's; messages are
-read where they arrive, and what is published is written at once. 17 instead of 45 µs of processor time for each.
+The client's own way takes a message through a buffer, five regular expressions, a queue and a task, and looks at every
+character of its some eighteen headers. Connecting, reconnecting, pings, errors and subscriptions are the client's; messages
+are read where they arrive, and what is published is written at once.
 """
 
 from __future__ import annotations

@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 
 from contracts.stage import StageOutput
+from contracts.task import StageInput, StageRequested
 from libs.eventstore.store import Append, StoreUnavailableError
 from libs.runtime.running import Running
 from libs.runtime.work import Work
 from libs.testing.world import World
 from services.stage_runner.adapters import ends as ends_module
 from services.stage_runner.adapters.ends import Ends
+from services.stage_runner.adapters.executor import BackgroundExecutor
 from services.stage_runner.domain import Claim, Complete, Which, run
+from tests.system.twin import patch_task
 
 
 def named(number: int) -> Which:
@@ -145,3 +148,34 @@ async def test_what_is_abandoned_is_not_recorded_and_keeps_nobody_waiting(scene:
     await scene.ends.abandon()
     assert [type(answer) for answer in await recording] == [asyncio.CancelledError] * 4
     assert await scene.told() == {}
+
+
+async def test_a_stop_that_comes_after_the_end_does_not_make_the_run_nobodys(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ends_module, "AGAIN_S", 0.0)
+
+    class Context:
+        kept: tuple[Any, ...] = ()
+
+        def __init__(self, request: StageRequested) -> None:
+            self.request = request
+
+    async def carry(_: Any) -> StageOutput:
+        return StageOutput(thoughts=("done",))
+
+    executor = BackgroundExecutor(scene.running, Context, carry)  # type: ignore[arg-type]
+    which = named(0)
+    given = StageInput(spec=patch_task())
+    scene.failures = [StoreUnavailableError("gone")] * 5
+    executor.start(
+        StageRequested(
+            run_id=which.run_id, task_id=which.task_id, stage=which.stage, attempt=which.attempt, input=given
+        )
+    )
+    while len(scene.failures) == 5:
+        await asyncio.sleep(0)
+    assert executor.stop("r0", "asked")
+    assert executor.working_on("r0")
+    await executor.idle()
+    assert await scene.told() == {"run-r0": "stage_completed"}

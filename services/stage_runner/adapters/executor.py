@@ -111,6 +111,8 @@ class BackgroundExecutor:
                 log.exception("clean_up_failed", run_id=request.run_id)
                 return
             end = Stop(which=which, reason=reason, gone=True)
+        # From here on a stop comes too late. Were it to cut this short, the run would seem to be nobody's, and begin anew.
+        self._begun.discard(request.run_id)
         await self._ends.record(which, end, synthetic=request.input.spec.synthetic)
 
     async def _carried(self, context: StageContext) -> RunCommand:
