@@ -133,9 +133,13 @@ class Connection:
     ) -> None:
         """Send one message without waiting for anything. Raises BusUnavailableError."""
         try:
-            self.write(publication(subject, payload, reply, headers))
+            command = publication(subject, payload, reply, headers)
         except errors.Error as error:
-            raise BusUnavailableError(str(error)) from error
+            raise BusUnavailableError(f"{subject!r}: {type(error).__name__}: {error}") from error
+        if not self.fits(command):
+            # The server would end the connection.
+            raise BusUnavailableError(f"{subject}: {len(payload)} bytes are too large")
+        self.write(command)
 
     def write(self, command: bytes) -> None:
         """Send what `publication` has written. Raises BusUnavailableError."""
