@@ -111,6 +111,7 @@ def test_headers_are_read_as_by_the_base(lines: list[str], status: str) -> None:
 
 @example({"ce-id": "a b", "ce-time": "c"}, "a.b")
 @example({"ce-id": "a\r\nb"}, "a.b")
+@example({"a/b": "c"}, "a.b")
 @given(
     st.dictionaries(st.one_of(KNOWN, NAME, st.text("a b:é\n", max_size=3)), VALUE, max_size=5),
     st.text("ab.>*$ \r\n\té", max_size=6),
@@ -155,6 +156,33 @@ async def test_what_is_no_message_is_left_to_the_client_to_complain_about(line: 
     good = b"MSG a 1 2\r\nok\r\n"
     found, left = await heard(good + line + b"rest")
     assert (found, left) == ([(1, "a", "", b"", b"ok")], line + b"rest")
+
+
+class Socket:
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+
+@pytest.mark.parametrize("connected", [True, False])
+async def test_what_is_said_in_one_turn_goes_together_behind_what_the_client_has_waiting(
+    connected: bool,
+) -> None:
+    client, socket = LeanClient(), Socket()
+    client._transport = socket  # type: ignore[assignment]
+    client._status = Client.CONNECTED if connected else Client.RECONNECTING
+    client._pending = [b"SUB "]
+    client.write(b"one ")
+    client.write(b"two")
+    await asyncio.sleep(0)
+    assert socket.written == ([b"SUB one two"] if connected else [])
+    client._status = Client.CONNECTED
+    client.write(b"three")
+    await asyncio.sleep(0)
+    assert socket.written[-1].endswith(b"three")
+    assert b"one" not in socket.written[-1]
 
 
 async def test_a_handler_that_fails_costs_its_message_alone() -> None:
