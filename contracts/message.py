@@ -17,7 +17,7 @@ import msgspec
 
 SUBJECT_ROOT = "autopilot.v1"
 #: ADR-6 of the NATS project, `restricted-term`: what a subject token may consist of.
-TOKEN = re.compile(r"^[A-Za-z0-9_-]{1,120}$")
+TOKEN = re.compile(r"^[A-Za-z0-9_-]{1,120}\Z")
 
 
 #: Turns the JSON of one schema version into that of the next; pure.

@@ -28,14 +28,7 @@ _TYPE = SUBJECT_ROOT + "."
 #: The HTTP binding's rule, kept for NATS: printable ASCII as it is, except space, double quote and percent.
 _PLAIN = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
 _ONLY_PLAIN = re.compile(r"[!#$&-~]*")
-#: Header of each text field of `Meta`; the service is in `ce-source`, the synthetic mark has its own line.
-_META = {
-    "causation_id": "ce-causationid",
-    "correlation_id": "ce-correlationid",
-    "actor": "ce-actor",
-    "traceparent": "traceparent",
-    "lease": "ce-lease",
-}
+_json = msgspec.json.Encoder().encode
 
 #: What every header says; a message has those that are not empty.
 HEADERS = {
@@ -74,7 +67,7 @@ class Message(NamedTuple):
 
 def encode(recorded: Recorded) -> Message:
     """Write an event as a message."""
-    event = recorded.event
+    event, meta = recorded.event, recorded.meta
     # The version of what is sent: an event that was brought forward must not be brought forward again.
     schema_version = recorded.schema_version if isinstance(event, Unknown) else event.schema_version
     headers = {
@@ -83,23 +76,32 @@ def encode(recorded: Recorded) -> Message:
         "ce-specversion": "1.0",
         "ce-id": recorded.id,
         "ce-type": cloud_event_type(recorded.type),
-        "ce-source": _SOURCE + _escape(recorded.meta.service),
+        "ce-source": _SOURCE + _escape(meta.service),
         "ce-subject": recorded.stream,
-        "ce-time": recorded.recorded_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "ce-time": _rfc3339(recorded.recorded_at),
         "ce-streamversion": str(recorded.version),
         "ce-schemaversion": str(schema_version),
         "ce-position": str(recorded.position),
         "ce-xid": str(recorded.xid),
-        "ce-prevhash": recorded.prev_hash,
-        "ce-hash": recorded.hash,
     }
-    for field, header in _META.items():
-        headers[header] = _escape(getattr(recorded.meta, field))
-    if recorded.meta.synthetic:
+    if recorded.prev_hash:
+        headers["ce-prevhash"] = recorded.prev_hash
+    if recorded.hash:
+        headers["ce-hash"] = recorded.hash
+    if meta.causation_id:
+        headers["ce-causationid"] = _escape(meta.causation_id)
+    if meta.correlation_id:
+        headers["ce-correlationid"] = _escape(meta.correlation_id)
+    if meta.actor:
+        headers["ce-actor"] = _escape(meta.actor)
+    if meta.traceparent:
+        headers["traceparent"] = _escape(meta.traceparent)
+    if meta.lease:
+        headers["ce-lease"] = _escape(meta.lease)
+    if meta.synthetic:
         headers["ce-synthetic"] = "true"
-    payload = msgspec.json.encode(event.data if isinstance(event, Unknown) else event)
-    subject = subject_of(recorded.stream, recorded.type)
-    return Message(subject, {name: value for name, value in headers.items() if value}, payload)
+    payload = _json(event.data if isinstance(event, Unknown) else event)
+    return Message(subject_of(recorded.stream, recorded.type), headers, payload)
 
 
 def decode(
@@ -126,8 +128,12 @@ def decode(
             event=registry.decode(type_, payload, schema_version),
             meta=Meta(
                 service=_unescape(_after(_SOURCE, headers["ce-source"])),
+                causation_id=_unescape(headers.get("ce-causationid", "")),
+                correlation_id=_unescape(headers.get("ce-correlationid", "")),
+                actor=_unescape(headers.get("ce-actor", "")),
+                traceparent=_unescape(headers.get("traceparent", "")),
                 synthetic=headers.get("ce-synthetic") == "true",
-                **{field: _unescape(headers[header]) for field, header in _META.items() if header in headers},
+                lease=_unescape(headers.get("ce-lease", "")),
             ),
             recorded_at=datetime.fromisoformat(headers["ce-time"]),
             prev_hash=headers.get("ce-prevhash", ""),
@@ -139,6 +145,11 @@ def decode(
         raise UndecodableError(f"header {error.args[0]} is missing") from error
     except (ValueError, msgspec.MsgspecError) as error:
         raise UndecodableError(f"{type(error).__name__}: {error}") from error
+
+
+def _rfc3339(at: datetime) -> str:
+    written = (at if at.tzinfo is UTC else at.astimezone(UTC)).isoformat()
+    return f"{written[:-6]}Z"
 
 
 def _escape(value: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,13 +18,11 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from libs.messaging.bus import BusError, BusUnavailableError, RefusedError
-from libs.messaging.client import LeanClient
-from libs.messaging.cloudevents import Message
+from libs.messaging.client import Handler, LeanClient, publication
 from libs.messaging.topology import inbox_prefix
 
 log = structlog.get_logger(__name__)
 
-Handler = Callable[[Msg], None]
 T = TypeVar("T")
 
 #: What may go wrong in a call of the client, as opposed to an answer of the server.
@@ -110,11 +108,10 @@ class Connection:
         """Name a subject on which only this connection listens."""
         return f"{self._inbox}.{token}"
 
-    def fits(self, message: Message) -> bool:
+    def fits(self, command: bytes) -> bool:
         """Tell whether the server takes a message of this size, headers included."""
-        headers = sum(len(name) + len(value) + 4 for name, value in message.headers.items())
         limit: int = self._client.max_payload
-        return headers + len(message.payload) + _RESERVE <= limit
+        return len(command) + _RESERVE <= limit
 
     async def subscribe(self, subject: str, handler: Handler) -> Callable[[], Awaitable[None]]:
         """Hand messages of a subject to a handler, across reconnects; returns what ends that."""
@@ -125,22 +122,31 @@ class Connection:
             self._handlers.pop(subject, None)
             subscription = self._subscriptions.pop(subject, None)
             if subscription is not None:
+                self._client.forget(subscription)
                 with contextlib.suppress(*_FAILURES):
                     await subscription.unsubscribe()
 
         return end
 
-    async def send(
-        self, subject: str, payload: bytes = b"", *, reply: str = "", headers: dict[str, str] | None = None
+    def send(
+        self, subject: str, payload: bytes = b"", *, reply: str = "", headers: Mapping[str, str] | None = None
     ) -> None:
         """Send one message without waiting for anything. Raises BusUnavailableError."""
-        # While it reconnects, the client would keep messages for later: by then they are stale.
+        try:
+            command = publication(subject, payload, reply, headers)
+        except errors.Error as error:
+            raise BusUnavailableError(f"{subject!r}: {type(error).__name__}: {error}") from error
+        if not self.fits(command):
+            # The server would end the connection.
+            raise BusUnavailableError(f"{subject}: {len(payload)} bytes are too large")
+        self.write(command)
+
+    def write(self, command: bytes) -> None:
+        """Send what `publication` has written. Raises BusUnavailableError."""
+        # What is written while it reconnects would be stale when the server hears it.
         if not self.connected:
             raise BusUnavailableError("not connected")
-        try:
-            await self._client.publish(subject, payload, reply=reply, headers=headers)
-        except _FAILURES as error:
-            raise BusUnavailableError(str(error)) from error
+        self._client.write(command)
 
     async def request(self, subject: str, body: Any = None, *, type_: type[T], timeout_s: float = 2.0) -> T:
         """Ask JetStream's API. Raises BusUnavailableError, RefusedError and ApiError."""
@@ -150,7 +156,7 @@ class Connection:
         refusal = self._refusals(subject, answer)
         self.on_refused.append(refusal)
         try:
-            await self.send(subject, b"" if body is None else msgspec.json.encode(body), reply=reply)
+            self.send(subject, b"" if body is None else msgspec.json.encode(body), reply=reply)
             async with asyncio.timeout(timeout_s):
                 message = await answer
         except TimeoutError as error:
@@ -209,13 +215,8 @@ class Connection:
         await self._came_up()
 
     async def _subscribe(self, subject: str) -> None:
-        handler = self._handlers[subject]
-
-        async def receive(message: Msg) -> None:
-            handler(message)
-
         try:
-            self._subscriptions[subject] = await self._client.subscribe(subject, cb=receive)
+            self._subscriptions[subject] = await self._client.listen(subject, self._handlers[subject])
         except _FAILURES as error:
             raise BusUnavailableError(str(error)) from error
 

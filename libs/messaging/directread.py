@@ -87,7 +87,7 @@ async def read(
     connection.on_refused.append(refuse)
     try:
         body = {"seq": start, "batch": count, **({"max_bytes": max_bytes} if max_bytes else {})}
-        await connection.send(subject, msgspec.json.encode(body), reply=inbox)
+        connection.send(subject, msgspec.json.encode(body), reply=inbox)
         async with asyncio.timeout(TIMEOUT_S):
             await done
     except TimeoutError as error:

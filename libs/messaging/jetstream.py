@@ -205,10 +205,10 @@ class JetStreamBus:
         if len(self._failures) > _REMEMBERED:
             self._failures.popitem(last=False)
 
-    async def _tell(self, message: Msg, word: bytes) -> None:
+    def _tell(self, message: Msg, word: bytes) -> None:
         """Answer a delivery. An answer that is lost costs a redelivery, which the inbox recognises."""
         try:
-            await self._connection.send(message.reply, word)
+            self._connection.send(message.reply, word)
         except BusUnavailableError as error:
             log.info("answer_lost", subject=message.subject, word=word.decode(), error=str(error))
 
@@ -273,7 +273,7 @@ class JetStreamDelivery:
     async def in_progress(self) -> None:
         """Ask for more time."""
         if not self._answered:
-            await self._bus._tell(self.message, b"+WPI")
+            self._bus._tell(self.message, b"+WPI")
 
     async def term(self) -> None:
         """Take it away for good; the dead letter has been written before."""
@@ -284,4 +284,4 @@ class JetStreamDelivery:
         # The first word stands: a second one could hit the copy that another worker holds by now.
         if not self._answered:
             self._answered = True
-            await self._bus._tell(self.message, word)
+            self._bus._tell(self.message, word)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from enum import Enum
 
 import msgspec
 import structlog
+from nats import errors
 from nats.aio.msg import Msg
 
 from libs.messaging.bus import BusUnavailableError
+from libs.messaging.client import publication
 from libs.messaging.cloudevents import Message
 from libs.messaging.connection import Connection
 
@@ -20,7 +23,7 @@ log = structlog.get_logger(__name__)
 WINDOW = 512
 #: Seconds without any confirmation after which the rest of a call counts as unconfirmed.
 PATIENCE_S = 4.0
-#: Messages after which the loop's other tasks get a turn; the client's flusher is one of them.
+#: Messages that are written at once; then the loop's other tasks get a turn.
 _TURN = 32
 
 
@@ -39,15 +42,22 @@ class _Ack(msgspec.Struct):
     duplicate: bool = False
 
 
+_ack = msgspec.json.Decoder(_Ack).decode
+
+
 class _Call:
     """The messages of one `publish`."""
 
-    def __init__(self, size: int) -> None:
-        self.fates = [Fate.UNCONFIRMED] * size
-        #: Numbers of what is on its way, with the place and the subject in lower case.
-        self.out: dict[int, tuple[int, str]] = {}
-        #: Set whenever something came back.
-        self.moved = asyncio.Event()
+    def __init__(self, messages: Sequence[Message], now: float) -> None:
+        self.messages = messages
+        self.fates = [Fate.UNCONFIRMED] * len(messages)
+        #: Places of what is on its way, by number.
+        self.out: dict[int, int] = {}
+        #: When something came back last.
+        self.moved_at = now
+        #: Set when no more than `awaited` are out.
+        self.awaited = 0
+        self.arrived = asyncio.Event()
 
 
 class Publisher:
@@ -58,6 +68,8 @@ class Publisher:
     ) -> None:
         self._connection = connection
         self._window, self._patience_s = window, patience_s
+        self._now = asyncio.get_running_loop().time
+        self._inbox = connection.inbox("ack.")
         self._number = 0
         self._calls: dict[int, _Call] = {}
         connection.on_down.append(self._abandon)
@@ -65,22 +77,18 @@ class Publisher:
 
     async def start(self) -> None:
         """Listen for confirmations."""
-        await self._connection.subscribe(self._connection.inbox("ack.*"), self._confirm)
+        await self._connection.subscribe(f"{self._inbox}*", self._confirm)
 
     async def publish(self, messages: Sequence[Message]) -> list[Fate]:
         """Publish in order and return the fate of each; never raises what the bus does."""
-        call = _Call(len(messages))
+        call = _Call(messages, self._now())
         try:
-            for place, message in enumerate(messages):
-                if not self._connection.fits(message):
-                    log.error("message_too_large", subject=message.subject, bytes=len(message.payload))
-                    call.fates[place] = Fate.REFUSED
-                    continue
-                if place % _TURN == _TURN - 1:
+            for start in range(0, len(messages), _TURN):
+                if start:
                     await asyncio.sleep(0)
-                if len(call.out) >= self._window and not await self._until(call, self._window // 2):
+                if len(call.out) + _TURN > self._window and not await self._until(call, self._window // 2):
                     break
-                await self._send(call, place, message)
+                self._send(call, range(start, min(start + _TURN, len(messages))))
             await self._until(call, 0)
         except BusUnavailableError:
             # What was confirmed before stays confirmed; the rest is the outbox's.
@@ -90,39 +98,53 @@ class Publisher:
                 self._calls.pop(number, None)
         return call.fates
 
-    async def _send(self, call: _Call, place: int, message: Message) -> None:
-        self._number += 1
-        number = self._number
-        call.out[number] = (place, message.subject.lower())
-        self._calls[number] = call
-        reply = self._connection.inbox(f"ack.{number}")
-        await self._connection.send(message.subject, message.payload, reply=reply, headers=message.headers)
+    def _send(self, call: _Call, places: range) -> None:
+        for place in places:
+            message = call.messages[place]
+            number = self._number = self._number + 1
+            try:
+                command = publication(
+                    message.subject, message.payload, f"{self._inbox}{number}", message.headers
+                )
+            except errors.Error as error:
+                log.error("message_unwritable", subject=message.subject, reason=str(error))
+                call.fates[place] = Fate.REFUSED
+                continue
+            if not self._connection.fits(command):
+                log.error("message_too_large", subject=message.subject, bytes=len(message.payload))
+                call.fates[place] = Fate.REFUSED
+                continue
+            call.out[number] = place
+            self._calls[number] = call
+            self._connection.write(command)
 
     async def _until(self, call: _Call, size: int) -> bool:
         """Wait until no more than `size` messages are out; False when nothing came back for too long."""
+        call.awaited = size
         while len(call.out) > size:
-            call.moved.clear()
-            try:
-                async with asyncio.timeout(self._patience_s):
-                    await call.moved.wait()
-            except TimeoutError:
+            call.arrived.clear()
+            until = call.moved_at + self._patience_s
+            if self._now() >= until:
                 return False
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(until):
+                    await call.arrived.wait()
         return True
 
     def _confirm(self, message: Msg) -> None:
-        number = message.subject.rpartition(".")[2]
         try:
-            ack = msgspec.json.decode(message.data, type=_Ack) if message.data else _Ack()
+            ack = _ack(message.data) if message.data else _Ack()
         except msgspec.MsgspecError:
             ack = _Ack()
         # Anything else is a refusal to store: no stream for the subject, a limit, an error of the store.
-        self._end(int(number), Fate.CONFIRMED if ack.seq > 0 else Fate.UNCONFIRMED)
+        number = int(message.subject[len(self._inbox) :])
+        self._end(number, Fate.CONFIRMED if ack.seq > 0 else Fate.UNCONFIRMED)
         if ack.seq <= 0:
             log.warning("publish_not_stored", answer=message.data.decode(errors="replace")[:300])
 
     def _refuse(self, subject: str) -> None:
         for number, call in list(self._calls.items()):
-            if call.out[number][1] == subject:
+            if call.messages[call.out[number]].subject.lower() == subject:
                 self._end(number, Fate.REFUSED)
 
     def _abandon(self) -> None:
@@ -132,6 +154,7 @@ class Publisher:
     def _end(self, number: int, fate: Fate) -> None:
         call = self._calls.pop(number, None)
         if call is not None:
-            place, _ = call.out.pop(number)
-            call.fates[place] = fate
-            call.moved.set()
+            call.fates[call.out.pop(number)] = fate
+            call.moved_at = self._now()
+            if len(call.out) <= call.awaited:
+                call.arrived.set()

@@ -51,14 +51,19 @@ class Puller:
         #: Whether the durable has pending messages and gives none, even to a new subscription.
         self.stalled = False
         self._connection, self._stall_s = connection, stall_s
+        self._inbox = connection.inbox(f"pull.{durable}.")
+        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{EVENTS}.{durable}"
+        self._now = asyncio.get_running_loop().time
         self._fetching = asyncio.Lock()
         self._arrived: deque[tuple[float, Msg]] = deque()
         self._moved = asyncio.Event()
-        self._request = 0
+        self._number = 0
+        #: Under which the server answers the present request.
+        self._request = ""
         self._over = True
         self._missing = False
         self._end: Callable[[], Awaitable[None]] | None = None
-        self._active_at = asyncio.get_running_loop().time()
+        self._active_at = self._now()
         self._asked_at = float("-inf")
         self._strikes = 0
         connection.on_down.append(self._finish)
@@ -72,7 +77,7 @@ class Puller:
                 await self._pull(batch, timeout_s)
             taken = [self._arrived.popleft()[1] for _ in range(min(batch, len(self._arrived)))]
             if taken:
-                self._active_at = asyncio.get_running_loop().time()
+                self._active_at = self._now()
                 self._strikes, self.stalled = 0, False
             else:
                 await self._watch()
@@ -90,43 +95,43 @@ class Puller:
             raise BusUnavailableError(str(error)) from error
 
     async def _pull(self, batch: int, timeout_s: float) -> None:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + timeout_s
+        until = self._now() + timeout_s
         self._missing = False
         try:
-            async with asyncio.timeout_at(until):
-                await self._connection.up.wait()
+            if not self._connection.up.is_set():
+                async with asyncio.timeout_at(until):
+                    await self._connection.up.wait()
             if self._end is None:
-                self._end = await self._connection.subscribe(self._inbox("*"), self._arrive)
+                self._end = await self._connection.subscribe(f"{self._inbox}*", self._arrive)
             while not self._arrived and not self._missing and self._connection.connected:
-                expires_s = min(until - loop.time(), REQUEST_S)
-                await self._ask(batch, max(expires_s, 0.01))
+                expires_s = min(until - self._now(), REQUEST_S)
+                self._ask(batch, max(expires_s, 0.01))
                 async with asyncio.timeout(max(expires_s, 0.0) + _GRACE_S):
                     while not self._over and len(self._arrived) < batch:
                         self._moved.clear()
                         await self._moved.wait()
-                if loop.time() >= until - 0.01:
+                if self._now() >= until - 0.01:
                     break
             if self._missing:
-                await asyncio.sleep(min(_MISSING_S, max(until - loop.time(), 0.0)))
+                await asyncio.sleep(min(_MISSING_S, max(until - self._now(), 0.0)))
         except (TimeoutError, BusUnavailableError):
             return
         finally:
             self._over = True
 
-    async def _ask(self, batch: int, expires_s: float) -> None:
+    def _ask(self, batch: int, expires_s: float) -> None:
         """Ask for what is there or, if nothing is, for the first to come; the server says when it is over."""
-        self._request += 1
+        self._number += 1
+        self._request = f"{self._inbox}{self._number}"
         self._over = self._missing = False
         body = {"batch": batch, "expires": int(expires_s * 1e9), "no_wait": True}
-        subject = f"$JS.API.CONSUMER.MSG.NEXT.{EVENTS}.{self.durable}"
-        await self._connection.send(subject, msgspec.json.encode(body), reply=self._inbox(str(self._request)))
+        self._connection.send(self._subject, msgspec.json.encode(body), reply=self._request)
 
     def _arrive(self, message: Msg) -> None:
         # Events come under their own subject, the server's own words under that of our request.
-        if not message.subject.startswith(self._inbox("")):
-            self._arrived.append((asyncio.get_running_loop().time(), message))
-        elif message.subject == self._inbox(str(self._request)):
+        if not message.subject.startswith(self._inbox):
+            self._arrived.append((self._now(), message))
+        elif message.subject == self._request:
             status = (message.headers or {}).get("Status", "")
             if status == "503" or (status == "409" and "deleted" in str(message.headers).lower()):
                 self._missing = True
@@ -136,7 +141,7 @@ class Puller:
 
     async def _watch(self) -> None:
         """Look whether silence is right; ask the admin to make a missing or stalled durable anew."""
-        now = asyncio.get_running_loop().time()
+        now = self._now()
         if not self._connection.connected or not (self._missing or now - self._active_at > self._stall_s):
             return
         self._active_at = now
@@ -158,13 +163,13 @@ class Puller:
             self._strikes, self.stalled = 0, False
 
     async def _ask_for_recreation(self, reason: str) -> None:
-        now = asyncio.get_running_loop().time()
+        now = self._now()
         if now - self._asked_at < self._stall_s:
             return
         self._asked_at = now
         log.warning("consumer_recreation_asked", durable=self.durable, reason=reason)
         try:
-            await self._connection.send(f"{RECREATE}.{self.durable}", reason.encode())
+            self._connection.send(f"{RECREATE}.{self.durable}", reason.encode())
         except BusUnavailableError:
             return
 
@@ -174,7 +179,7 @@ class Puller:
             self._end = None
 
     def _drop_stale(self) -> None:
-        oldest = asyncio.get_running_loop().time() - STALE_S
+        oldest = self._now() - STALE_S
         while self._arrived and self._arrived[0][0] < oldest:
             self._arrived.popleft()
 
@@ -183,11 +188,8 @@ class Puller:
         self._moved.set()
 
     def _refuse(self, subject: str) -> None:
-        if subject == f"$JS.API.CONSUMER.MSG.NEXT.{EVENTS}.{self.durable}".lower():
+        if subject == self._subject.lower():
             self._finish()
-
-    def _inbox(self, token: str) -> str:
-        return self._connection.inbox(f"pull.{self.durable}.{token}")
 
 
 def refused(connection: Connection, durable: str) -> RefusedError | None:

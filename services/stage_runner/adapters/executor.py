@@ -6,18 +6,17 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
-from functools import partial
 
 import structlog
 
 from contracts.stage import StageOutput
 from contracts.task import Failure, StageRequested
-from libs.eventstore.store import StaleLeaseError, StoreUnavailableError, UnrecordableError
+from libs.eventstore.store import StaleLeaseError
 from libs.runtime.running import NotLeaderError, Running
-from libs.runtime.work import Work
+from services.stage_runner.adapters.ends import Ends
 from services.stage_runner.adapters.places import Places
 from services.stage_runner.adapters.stages.context import StageContext, StageError
-from services.stage_runner.domain import Complete, Fail, RunCommand, Stop, Which, run, which_of
+from services.stage_runner.domain import Complete, Fail, RunCommand, Stop, which_of
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +35,7 @@ class BackgroundExecutor:
     ) -> None:
         self._running, self._make, self._carry, self._monotonic = running, make, carry, monotonic
         config = running.config
+        self._ends = Ends(running)
         self._places = config.config_places
         # Without this, a few long suites would keep the short stages of every other task waiting.
         self._heavy = Places(config.config_heavy_places or os.cpu_count() or 1)
@@ -81,7 +81,7 @@ class BackgroundExecutor:
         """Stop everything without recording an end: whoever holds the lease next goes on with it."""
         for task in list(self._runs.values()):
             task.cancel()
-        await asyncio.gather(*self._runs.values(), return_exceptions=True)
+        await asyncio.gather(self._ends.abandon(), *self._runs.values(), return_exceptions=True)
 
     def _forget(self, run_id: str) -> None:
         self._runs.pop(run_id, None)
@@ -111,7 +111,9 @@ class BackgroundExecutor:
                 log.exception("clean_up_failed", run_id=request.run_id)
                 return
             end = Stop(which=which, reason=reason, gone=True)
-        await self._record(which, end, synthetic=request.input.spec.synthetic)
+        # From here on a stop comes too late. Were it to cut this short, the run would seem to be nobody's, and begin anew.
+        self._begun.discard(request.run_id)
+        await self._ends.record(which, end, synthetic=request.input.spec.synthetic)
 
     async def _carried(self, context: StageContext) -> RunCommand:
         output = StageOutput()
@@ -133,26 +135,3 @@ class BackgroundExecutor:
         if failure is None:
             return Complete(output=output, evidence=evidence, duration_s=duration_s)
         return Fail(failure=failure, output=output, evidence=evidence, duration_s=duration_s)
-
-    async def _record(self, which: Which, end: RunCommand, *, synthetic: bool) -> None:
-        """Record an end, however long the record is away; a lost lease leaves it to the next holder."""
-        while True:
-            try:
-                await self._running.perform(partial(_end, which, end), synthetic=synthetic)
-                return
-            except StoreUnavailableError as error:
-                log.warning("end_not_recorded_yet", run_id=which.run_id, error=str(error))
-                await asyncio.sleep(0.3)
-            except (StaleLeaseError, NotLeaderError):
-                log.warning("end_left_to_next_holder", run_id=which.run_id)
-                return
-            except UnrecordableError as error:
-                # What a repository's commands print may hold what JSON in Postgres cannot, a NUL for example.
-                log.warning("end_unrecordable", run_id=which.run_id, error=str(error))
-                detail = "the result holds text that cannot be recorded (NUL or a lone surrogate)"
-                failure = Failure(kind="persistent", code="unrecordable_result", detail=detail)
-                end = Fail(failure=failure, output=StageOutput(), evidence=(), duration_s=0.0)
-
-
-async def _end(which: Which, end: RunCommand, work: Work) -> None:
-    await work.decide(run, which.run_id, end)

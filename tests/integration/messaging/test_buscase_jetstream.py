@@ -26,7 +26,7 @@ class JetStreamWorld:
     async def inject(self, subject: str, headers: Mapping[str, str], payload: bytes) -> None:
         admin = await self._nats.admin()
         try:
-            await admin.send(subject, payload, headers=dict(headers) or None)
+            admin.send(subject, payload, headers=dict(headers) or None)
         finally:
             await admin.close()
 

@@ -163,11 +163,19 @@ async def test_an_event_that_is_too_large_is_refused_and_the_others_are_publishe
     assert await keeper.publish(small) == small
 
 
+@pytest.mark.parametrize(("subject", "size"), [("autopilot.v1.case.a.noted", 2_000_000), ("a b", 1), ("", 1)])
+async def test_what_would_end_the_connection_is_not_sent(admin: Connection, subject: str, size: int) -> None:
+    with pytest.raises(BusUnavailableError):
+        admin.send(subject, b"x" * size)
+    assert admin.connected
+    assert await admin.request("$JS.API.INFO", type_=dict[str, Any])
+
+
 async def test_an_undecodable_giant_still_gets_its_letter(
     admin: Connection, nats: TestNats, keeper: JetStreamBus
 ) -> None:
     headers = cloudevents.encode(recorded(Noted(case_id="a"), 1)).headers
-    await admin.send("autopilot.v1.case.a.noted", b"x" * 900_000, headers=headers)
+    admin.send("autopilot.v1.case.a.noted", b"x" * 900_000, headers=headers)
     await keeper.fetch("keeper-notes", 1, 5.0)
     (letter,) = await keeper.dead_letters()
     assert (letter.event_id, len(letter.raw)) == (headers["ce-id"], 4_096)

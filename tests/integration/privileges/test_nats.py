@@ -167,7 +167,7 @@ async def test_it_hears_nobody_elses_answers_and_no_events(
     for pattern in listened:
         await user.subscribe(pattern, lambda message: heard.append(message.subject))
     for subject in (*events, *inboxes, *secret):
-        await admin.send(subject, b"{}")
+        admin.send(subject, b"{}")
     # An answer of the server to each: by then it has said what it thinks of what came before.
     await admin.request("$JS.API.INFO", type_=dict[str, Any])
     await refuses(user, ["$JS.API.STREAM.DELETE.EVENTS"])
@@ -183,7 +183,7 @@ async def test_the_observer_hears_every_event_and_says_nothing(admin: Connection
     with pytest.raises(RefusedError):
         await user.request("autopilot.v1.task.x.noted", {}, type_=dict[str, Any])
     for subject in ("autopilot.v1.task.x.noted", "deadletter.gate-judge-subject"):
-        await admin.send(subject, b"{}")
+        admin.send(subject, b"{}")
     await admin.request("$JS.API.INFO", type_=dict[str, Any])
     with pytest.raises(RefusedError):
         await user.request("mine", {}, type_=dict[str, Any])
@@ -211,11 +211,9 @@ async def test_a_lie_reaches_no_handler_by_way_of_the_servers_answers(
     payload = msgspec.json.encode(
         GateDecided(review_id="r1", task_id="t1", gate=0, round=1, verdict="approve")
     )
-    await user.send("deadletter.dashboard-project", payload, headers=LIE)
+    user.send("deadletter.dashboard-project", payload, headers=LIE)
     await stored(admin, "DEADLETTER", "deadletter.dashboard-project")
-    await user.send(
-        "$JS.API.DIRECT.GET.DEADLETTER", b'{"seq": 1}', reply="autopilot.v1.review.r1.gate_decided"
-    )
+    user.send("$JS.API.DIRECT.GET.DEADLETTER", b'{"seq": 1}', reply="autopilot.v1.review.r1.gate_decided")
     # It is on the bus under a subject that this user may not publish.
     assert (await stored(admin, "EVENTS", "autopilot.v1.review.r1.gate_decided"))["seq"] == 1
     scheduler = await JetStreamBus.connect(

@@ -134,7 +134,7 @@ async def test_events_are_heard_as_they_happen(admin: Connection, person: Person
         async with asyncio.timeout(10):
             # What is carried from account to account begins a moment after the subscription was confirmed.
             while (subject, {"ce-id": "1"}) not in heard:
-                await admin.send(subject, b"{}", headers={"ce-id": "1"})
+                admin.send(subject, b"{}", headers={"ce-id": "1"})
                 await admin.request("$JS.API.INFO", type_=dict[str, Any])
                 await person.client.flush()
     assert person.errors == []

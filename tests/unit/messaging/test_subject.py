@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contracts.message import stream_name
 from libs.messaging.subject import covers, matches, overlap, reduced
 
 tokens = st.sampled_from(["a", "b", "*"])
@@ -47,3 +48,13 @@ def test_reducing_changes_nothing_that_is_taken(many: list[str]) -> None:
     for subject in SUBJECTS[:40]:
         assert any(matches(each, subject) for each in many) is any(matches(each, subject) for each in few)
     assert not any(covers(one, other) for one, other in itertools.permutations(few, 2))
+
+
+@pytest.mark.parametrize("key", ["", "a b", "a.b", "a\n", "\na", "é", "a" * 121])
+def test_a_key_that_is_no_token_of_a_subject_names_no_stream(key: str) -> None:
+    with pytest.raises(ValueError, match="cannot be a stream key"):
+        stream_name("task", key)
+
+
+def test_a_key_of_every_character_that_is_taken_names_a_stream() -> None:
+    assert stream_name("task", "aZ0_-" * 24) == "task-" + "aZ0_-" * 24

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, NoReturn
 
@@ -92,7 +93,7 @@ class StageContext:
         """Return what the stage was given."""
         return self.request.input
 
-    @property
+    @cached_property
     def directory(self) -> Path:
         """Return this holder's own directory for the run; it is gone after it."""
         return directory_of(self.data_dir, self.request.task_id, self.request.run_id, self.holder)
@@ -138,7 +139,8 @@ class StageContext:
         """Remove the run's worktrees and directory."""
         for mirror, path in self._worktrees:
             await mirror.remove_worktree(path)
-        if self.directory.exists():
+        # Nobody has made it who has not asked for its name; most simulated runs do not.
+        if "directory" in self.__dict__ and self.directory.exists():
             await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)
 
     async def withdraw(self) -> None:
