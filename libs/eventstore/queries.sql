@@ -132,28 +132,34 @@ limit 1
 select stream, version from held_back where consumer = $1
 
 -- read_page --
--- Of so many events those of some types, and the last one in any case: it says how far the page goes.
-with next as (
-    select * from events
+-- Of so many events, and so many bytes, those of some types; and the last one in any case: it says how far the page goes.
+-- What is not wanted is looked at and not read.
+with next as materialized (
+    select xid, position, cardinality($3::text[]) = 0 or type = any ($3) as wanted, pg_column_size(data) as bytes
+    from events
     where (xid, position) > ($1::bigint, $2::bigint)
         and xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
     order by xid, position
     limit $4
 ), stretch as materialized (
-    -- A page has a few MiB, or one event.
-    select * from (select *, sum(pg_column_size(data)) over earlier as bytes from next
+    -- At least one event, however large.
+    select xid, position, wanted from (
+        select *, sum(bytes) filter (where wanted) over earlier as earlier from next
         window earlier as (order by xid, position rows between unbounded preceding and 1 preceding)
     ) as weighed
-    where coalesce(bytes, 0) < 4194304
+    where coalesce(earlier, 0) < 4194304
+), last as (
+    select max(position) filter (where place = 1) as position, count(*) as size
+    from (select position, row_number() over (order by xid desc, position desc) as place from stretch) as backwards
 )
 select
-    id::text, stream, version, type, schema_version, data::text, meta::text, recorded_at,
-    encode(prev_hash, 'hex') as prev_hash, encode(hash, 'hex') as hash, position, xid,
-    (select count(*) from stretch) as size
-from stretch
-where cardinality($3::text[]) = 0 or type = any ($3)
-    or (xid, position) = (select xid, position from stretch order by xid desc, position desc limit 1)
-order by xid, position
+    e.id::text, e.stream, e.version, e.type, e.schema_version, e.data::text, e.meta::text, e.recorded_at,
+    encode(e.prev_hash, 'hex') as prev_hash, encode(e.hash, 'hex') as hash, e.position, e.xid, last.size
+from last, stretch s
+-- By the index, one by one: what the planner knows of so few rows would have it read the whole table.
+cross join lateral (select * from events where position = s.position offset 0) as e
+where s.wanted or s.position = last.position
+order by s.xid, s.position
 
 -- due --
 -- One row for each arrival, and one for each event that it has overtaken.

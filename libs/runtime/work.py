@@ -139,6 +139,8 @@ class Work:
         self._cleared: Revertible[str, TimerClear] = Revertible()
         self._documents: Revertible[tuple[str, str], _Folded] = Revertible()
         self._derived: Revertible[Hashable, Callable[[], Awaitable[None]]] = Revertible()
+        #: Keys of streams that begin with an event of this work: documents of that name can hardly be there.
+        self._begun: set[str] = set()
         self._marks: list[InboxMark] = []
         self._cursor: CursorMark | None = None
         self._holds: list[HoldMark] = []
@@ -148,6 +150,8 @@ class Work:
     def turn(self, cause: Recorded | None) -> None:
         """Go on to the next message: what follows is due to it, and `undo` takes back no more than that."""
         self.cause = cause
+        if self._presume and cause is not None and cause.version == 1:
+            self._begun.add(key_of(cause.stream))
         self._begin()
 
     def undo(self) -> None:
@@ -237,7 +241,7 @@ class Work:
         """Fold a read model's document: `fold(before)` returns what it becomes, None removes or leaves it out."""
         place = (view, key)
         pending = self._documents.get(place)
-        if pending is None and self._presume and self._cache.documents.get(place) is None:
+        if pending is None and key in self._begun and self._cache.documents.get(place) is None:
             made = _made_of_nothing(fold)
             if made is not None:
                 # Taken for a new one, as streams are; the append names version 0 and is refused where there is one.

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
 
+from contracts.message import Recorded
 from libs.eventsourcing.decider import Decider
 from libs.eventstore.store import ConflictError, DuplicateDeliveryError, InboxMark, StaleLeaseError
 from libs.runtime.running import MAX_CONFLICTS, NotLeaderError
 from libs.runtime.work import Work
-from tests.unit.runtime.house import Add, House, cases
+from tests.unit.runtime.house import Add, Aside, House, cases
 
 
 @pytest.fixture
@@ -219,11 +219,13 @@ async def test_open_streams_are_listed_beyond_one_page(house: House) -> None:
     assert sorted(found) == [f"c{number}" for number in range(5)]
 
 
-async def test_a_document_that_is_not_known_is_taken_for_new_and_read_where_it_is_not(
+async def test_a_document_of_a_stream_that_begins_is_taken_for_new_and_read_where_it_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     house = House()
     await house.lead()
+    await house.news(Aside(case_id="k"), Aside(case_id="k"))
+    first, second = await house.store.read_stream("side-k")
     asked: list[str] = []
     document = house.store.document
 
@@ -233,23 +235,24 @@ async def test_a_document_that_is_not_known_is_taken_for_new_and_read_where_it_i
 
     monkeypatch.setattr(house.store, "document", asking)
 
-    async def count(work: Work, key: str = "k") -> None:
-        await work.document("v", key, int, lambda n: (n or 0) + 1, str)
+    def counting(cause: Recorded, fold: Any = lambda n: (n or 0) + 1) -> Any:
+        async def act(work: Work) -> None:
+            work.turn(cause)
+            await work.document("v", "k", int, fold, str)
 
-    await house.running.perform(count)
+        return act
+
+    await house.running.perform(counting(first))
     assert asked == []
-    # Another process, which knows nothing of it: refused, read, and counted on.
+    # Another process, which knows nothing of it. Somebody else has made it after all: refused, read, and counted on.
     await house.lead(running := house.process("keeper-2"))
-    await running.perform(count)
+    await running.perform(counting(first))
     assert asked == ["k"]
-    # What can be made only of something, or leaves nothing behind, is read at once.
-    await house.lead(running := house.process("keeper-3"))
-    await running.perform(lambda work: work.document("v", "k", int, lambda n: n and None, str))
-    assert asked == ["k", "k"]
-    assert await document("v", "k") is None
-    await running.perform(partial(count, key="j"))
-    await house.lead(running := house.process("keeper-4"))
-    await running.perform(lambda work: work.document("v", "j", int, lambda n: n + 1, str))
-    found = await document("v", "j")
+    # Where the stream goes on, and where nothing can be made of nothing, it is read at once.
+    for cause, fold in ((second, lambda n: (n or 0) + 1), (first, lambda n: n + 1), (first, lambda n: n)):
+        await house.lead(running := house.process("keeper-3"))
+        await running.perform(counting(cause, fold))
+    assert asked == ["k"] * 4
+    found = await document("v", "k")
     assert found is not None
-    assert (found.data, found.version) == (b"2", 2)
+    assert (found.data, found.version) == (b"4", 5)
