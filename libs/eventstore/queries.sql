@@ -135,7 +135,9 @@ select stream, version from held_back where consumer = $1
 -- Of so many events, and so many bytes, those of some types; and the last one in any case: it says how far the page goes.
 -- What is not wanted is looked at and not read.
 with next as materialized (
-    select xid, position, cardinality($3::text[]) = 0 or type = any ($3) as wanted, pg_column_size(data) as bytes
+    select
+        ctid as row, xid, position, cardinality($3::text[]) = 0 or type = any ($3) as wanted,
+        pg_column_size(data) as bytes
     from events
     where (xid, position) > ($1::bigint, $2::bigint)
         and xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
@@ -143,23 +145,22 @@ with next as materialized (
     limit $4
 ), stretch as materialized (
     -- At least one event, however large.
-    select xid, position, wanted from (
-        select *, sum(bytes) filter (where wanted) over earlier as earlier from next
+    select row, wanted, place from (
+        select *, sum(bytes) filter (where wanted) over earlier as earlier, row_number() over earlier as place from next
         window earlier as (order by xid, position rows between unbounded preceding and 1 preceding)
     ) as weighed
     where coalesce(earlier, 0) < 4194304
-), last as (
-    select max(position) filter (where place = 1) as position, count(*) as size
-    from (select position, row_number() over (order by xid desc, position desc) as place from stretch) as backwards
+), whole as (
+    select count(*) as size from stretch
 )
 select
     e.id::text, e.stream, e.version, e.type, e.schema_version, e.data::text, e.meta::text, e.recorded_at,
-    encode(e.prev_hash, 'hex') as prev_hash, encode(e.hash, 'hex') as hash, e.position, e.xid, last.size
-from last, stretch s
--- By the index, one by one: what the planner knows of so few rows would have it read the whole table.
-cross join lateral (select * from events where position = s.position offset 0) as e
-where s.wanted or s.position = last.position
-order by s.xid, s.position
+    encode(e.prev_hash, 'hex') as prev_hash, encode(e.hash, 'hex') as hash, e.position, e.xid, whole.size
+from whole, stretch s
+-- By where the row lies, one by one: what the planner knows of so few rows would have it read the whole table.
+cross join lateral (select * from events where ctid = s.row offset 0) as e
+where s.wanted or s.place = whole.size
+order by s.place
 
 -- due --
 -- One row for each arrival, and one for each event that it has overtaken.
