@@ -16,25 +16,25 @@ _PATIENCE_S = 2.0
 _log = structlog.get_logger(__name__)
 
 
-def sweep(cookie: str) -> list[int]:
-    """Kill every process whose environment carries the cookie, and return their ids when they are gone.
+def sweep(*cookies: str) -> list[int]:
+    """Kill every process whose environment carries one of the cookies, and return their ids when they are gone.
 
     A number can be given to another process at any time, so each is held by a pidfd, and its environment
     and start time are read again through it before the signal. Raises ValueError for an empty cookie, which
     all would match.
     """
-    if not cookie:
+    if not all(cookies):
         raise ValueError("an empty cookie marks nobody")
-    mark = f"AUTOPILOT_COOKIE={cookie}".encode()
+    marks = {f"AUTOPILOT_COOKIE={cookie}".encode() for cookie in cookies}
     killed: list[int] = []
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline:
-        found = [pid for pid in _pids() if _kill(pid, mark, deadline)]
+        found = [pid for pid in _pids() if _kill(pid, marks, deadline)]
         if not found:
             break
         killed += found
     if killed:
-        _log.info("orphans_killed", cookie=cookie, pids=killed)
+        _log.info("orphans_killed", cookies=cookies, pids=killed)
     return killed
 
 
@@ -43,16 +43,16 @@ def _pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != mine]
 
 
-def _kill(pid: int, mark: bytes, deadline: float) -> bool:
+def _kill(pid: int, marks: set[bytes], deadline: float) -> bool:
     started = _started(pid)
-    if not started or not _carries(pid, mark):
+    if not started or not _carries(pid, marks):
         return False
     try:
         handle = os.pidfd_open(pid)
     except OSError:
         return False
     try:
-        if _started(pid) != started or not _carries(pid, mark):
+        if _started(pid) != started or not _carries(pid, marks):
             return False
         signal.pidfd_send_signal(handle, signal.SIGKILL)
         poller = select.poll()
@@ -65,9 +65,9 @@ def _kill(pid: int, mark: bytes, deadline: float) -> bool:
     return True
 
 
-def _carries(pid: int, mark: bytes) -> bool:
+def _carries(pid: int, marks: set[bytes]) -> bool:
     try:
-        return mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return not marks.isdisjoint(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
     except OSError:
         return False
 

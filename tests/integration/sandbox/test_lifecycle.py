@@ -203,7 +203,7 @@ async def test_orphans_are_found_by_their_cookie_and_others_are_left_alone(
     try:
         await until(lambda: set(processes(marker)) == {theirs.pid, others.pid})
 
-        assert orphans.sweep(cookie) == [theirs.pid]
+        assert orphans.sweep("of nobody", cookie) == [theirs.pid]
         assert orphans.sweep(cookie) == []
 
         assert theirs.wait() == -signal.SIGKILL
