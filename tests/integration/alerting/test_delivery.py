@@ -56,9 +56,7 @@ async def record(world: World, name: str, event: Event, *, synthetic: bool = Fal
 
 async def consume(world: World) -> None:
     """Let alerting learn what the scheduler recorded, and do nothing more."""
-    await world._relays["scheduler"].flush()
-    await world._relays["scheduler"].sweep()
-    await world._consumptions["alerting"][0].step(0.0)
+    await world._followings["alerting"][0].step()
 
 
 async def started(tmp_path: Path, alerting: Service = service, url: str = "") -> World:
