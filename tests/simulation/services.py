@@ -42,7 +42,7 @@ _Usage = namedtuple("_Usage", "used free")
 _PROBLEM = Problem(code="simulated", detail="the task asks for it")
 
 # No process is ever started here, so none is left behind; looking through /proc for them takes longer than a run.
-resumption.sweep = lambda cookie: None  # type: ignore[assignment]
+resumption.sweep = lambda *cookies: None  # type: ignore[assignment]
 
 
 def services() -> tuple[Service, ...]:
