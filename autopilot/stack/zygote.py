@@ -86,6 +86,8 @@ class Zygote:
         self._requests: socket.socket | None = None
         #: Set where waiting is of no use: one has loaded, or could not.
         self._settled = asyncio.Event()
+        #: Since when the process has loaded, None before it has.
+        self._ready_since: float | None = None
         self._forking = asyncio.Lock()
         self._keeper: asyncio.Task[None] | None = None
 
@@ -134,10 +136,10 @@ class Zygote:
         clock = asyncio.get_running_loop().time
         while True:
             number += 1
-            began = clock()
+            self._ready_since = None
             self._settled.clear()
             reason = await self._run_once(f"{self._mark}{number}")
-            delay = self._restarts.after_crash(clock(), began)
+            delay = self._restarts.after_crash(clock(), self._ready_since)
             _log.warning("zygote_ended", reason=reason, restart_in_s=delay)
             if delay is None:
                 self._settled.set()
@@ -168,6 +170,7 @@ class Zygote:
             try:
                 if await asyncio.get_running_loop().sock_recv(ours, 16):
                     self._requests = ours
+                    self._ready_since = asyncio.get_running_loop().time()
                 self._settled.set()
                 return f"exit code {await wait_for_exit(process)}"
             finally:

@@ -34,3 +34,11 @@ def test_six_crashes_within_a_minute_give_up() -> None:
 def test_crashes_far_apart_never_give_up() -> None:
     restarts = Restarts(RestartPolicy())
     assert all(restarts.after_crash(now * 13.0, None) is not None for now in range(50))
+
+
+def test_what_was_ready_once_is_never_given_up() -> None:
+    restarts = Restarts(RestartPolicy())
+    restarts.after_crash(0.0, ready_since=-1.0)
+    delays = [restarts.after_crash(now / 10, None) for now in range(1, 20)]
+    assert None not in delays
+    assert delays[-1] == 10.0
