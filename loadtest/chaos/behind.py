@@ -34,7 +34,10 @@ def main() -> int:
     def make_service(name: str, config: StackConfig, credentials: Secrets) -> Child:
         # Its own port comes from the unchanged part; whether it is ready is asked there directly.
         child = service.child(name, redirected(config, nats, postgres), credentials)
-        return msgspec.structs.replace(child, env={**child.env, **clock.environment(data_dir)})
+        faked = clock.environment(data_dir)
+        # A library is preloaded when a program begins, never by a fork: such a service is started by itself.
+        orders = () if faked else child.orders
+        return msgspec.structs.replace(child, env={**child.env, **faked}, orders=orders)
 
     config = StackConfig.from_arguments(data_dir, ephemeral_ports=True)
     report = detach.background_report() or silent
