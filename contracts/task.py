@@ -403,13 +403,26 @@ class TaskCancelRequested(_Task, frozen=True, kw_only=True):
 class TaskParked(_Task, frozen=True, kw_only=True):
     """A task waits without holding a slot."""
 
-    code: Literal["no_quorum", "proof_missing", "dependency_broken", "emergency_stop"]
+    code: Literal[
+        "no_quorum",
+        "proof_missing",
+        "dependency_broken",
+        "emergency_stop",
+        "backing_off",
+        "rate_limited",
+        "tokens",
+        "files_overlap",
+        "mode",
+        "memory_ceiling",
+    ]
     #: In words.
     reason: str
     #: Who or what can end the wait.
     owner: str
     #: What ends it.
     wake_up: str
+    #: When the wait ends by itself; None where it takes somebody or something else.
+    until: datetime | None = None
     #: Where it goes on if that is not the stage it was at: what came while nothing might be started is not lost.
     next_stage: Stage | None = None
     #: What that stage gets.

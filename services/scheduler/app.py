@@ -13,7 +13,7 @@ service = Service(
     registry=registry,
     owns=(task, admission, mode),
     consumes=(Consumer(handlers.advance_task), Consumer(handlers.plan_retry)),
-    timers={"retry_stage": handlers.retry_stage, "probe": handlers.probe},
+    timers={"retry_stage": handlers.retry_stage, "probe": handlers.probe, "wake": handlers.wake},
     routes=routes,
     one_at_a_time=True,
 )

@@ -32,6 +32,7 @@ from services.scheduler.domain.admission import (
     admission,
 )
 from services.scheduler.domain.commands import (
+    Conditions,
     Halt,
     Observe,
     Park,
@@ -53,8 +54,7 @@ async def advance_task(
     work: Work,
 ) -> None:
     """Let a task go on after news from another service."""
-    present = await work.load(mode, SYSTEM)
-    await command(work, news.task_id, Observe(news=news, now=work.now, mode=present.mode))
+    await command(work, news.task_id, Observe(news=news, now=work.now, conditions=await _conditions(work)))
 
 
 async def plan_retry(news: StageRetryAdvised, work: Work) -> None:
@@ -66,8 +66,12 @@ async def plan_retry(news: StageRetryAdvised, work: Work) -> None:
 
 async def retry_stage(task_id: str, work: Work) -> None:
     """Run a stage again: its wait is over."""
-    present = await work.load(mode, SYSTEM)
-    await command(work, task_id, RetryStage(mode=present.mode))
+    await command(work, task_id, RetryStage(conditions=await _conditions(work)))
+
+
+async def wake(task_id: str, work: Work) -> None:
+    """Queue a parked task whose wait is over."""
+    await command(work, task_id, Unpark(reason="its time has come"))
 
 
 async def probe(task_id: str, work: Work) -> None:
@@ -97,14 +101,16 @@ async def command(work: Work, task_id: str, wish: TaskCommand) -> list[Event]:
 async def settle(work: Work, task_id: str, events: Sequence[Event]) -> None:
     """Give slots back, queue, tell dependents, set timers: whatever a task's events call for."""
     state = await work.load(task, task_id)
-    if state.ended or any(isinstance(event, TaskRetried) for event in events):
-        for kind in ("retry", "probe"):
+    if state.ended or any(isinstance(event, TaskRetried | TaskUnparked) for event in events):
+        for kind in ("retry", "probe", "wake"):
             work.clear_timer(f"{kind}:{task_id}")
     for event in events:
         match event:
             case TaskUnparked() | TaskRetried():
                 await _enqueue(work, state)
-            case TaskParked(reason=reason):
+            case TaskParked(reason=reason, until=until):
+                if until is not None:
+                    work.set_timer(f"wake:{task_id}", until, "wake", task_id)
                 await _admit(work, Leave(task_id=task_id, reason=reason))
             case MonitorWaitStarted(next_probe=due):
                 work.set_timer(f"probe:{task_id}", due, "probe", task_id)
@@ -144,7 +150,8 @@ async def grant(work: Work) -> None:
     for granted in await work.decide(admission, POOL, Grant()):
         if isinstance(granted, SlotGranted):
             state = await work.load(task, granted.task_id)
-            started = await work.decide(task, granted.task_id, Start(bases=await _bases(work, state)))
+            start = Start(bases=await _bases(work, state), conditions=await _conditions(work))
+            started = await work.decide(task, granted.task_id, start)
             await settle(
                 work, granted.task_id, [event for event in started if not isinstance(event, TaskUnparked)]
             )
@@ -169,6 +176,11 @@ async def set_limit(work: Work, limit: Limit) -> int:
     await _admit(work, limit)
     await grant(work)
     return (await work.load(admission, POOL)).limit
+
+
+async def _conditions(work: Work) -> Conditions:
+    """Tell a task what the rest of the system allows."""
+    return Conditions(mode=(await work.load(mode, SYSTEM)).mode)
 
 
 async def _parked_by_stop(work: Work) -> list[str]:

@@ -14,6 +14,12 @@ from contracts.stage import StageCancelled, StageCompleted, StageFailed
 from contracts.task import BaseRef, TaskSpec
 
 
+class Conditions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the rest of the system allows while a task decides how it goes on."""
+
+    mode: Mode = "normal"
+
+
 class Submit(msgspec.Struct, frozen=True, kw_only=True):
     """A task comes in."""
 
@@ -30,6 +36,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     """The task got a slot."""
 
     bases: tuple[BaseRef, ...] = ()
+    conditions: Conditions = Conditions()
 
 
 News: TypeAlias = (
@@ -48,13 +55,13 @@ class Observe(msgspec.Struct, frozen=True, kw_only=True):
 
     news: News
     now: datetime
-    mode: Mode = "normal"
+    conditions: Conditions = Conditions()
 
 
 class RetryStage(msgspec.Struct, frozen=True, kw_only=True):
     """The wait after a transient failure is over."""
 
-    mode: Mode = "normal"
+    conditions: Conditions = Conditions()
 
 
 class Park(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,11 +9,9 @@ from typing import Literal
 import msgspec
 
 from contracts.gate import GateDecided
-from contracts.mode import Mode
 from contracts.resolution import IncidentFiled, PlanDeltaRecorded
 from contracts.stage import StageCancelled, StageCompleted, StageFailed
 from contracts.task import (
-    BaseRef,
     Failure,
     GateAnswered,
     GateRequested,
@@ -41,6 +39,7 @@ from libs.eventsourcing.decider import Decider
 from services.scheduler.domain import state as states
 from services.scheduler.domain.commands import (
     Cancel,
+    Conditions,
     Halt,
     News,
     Observe,
@@ -76,14 +75,14 @@ def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
                     request_digest=command.request_digest,
                     batch=command.batch,
                 )
-        case Start(bases=bases):
-            yield from _start(state, bases)
+        case Start():
+            yield from _start(state, command)
         case Observe(news=news):
             yield from _observe(command, news, state)
-        case RetryStage(mode=mode):
+        case RetryStage(conditions=conditions):
             if state.phase == "resolving":
                 yield from _request(
-                    state, state.stage, _input(state), mode, again=True, failures=state.failures + 1
+                    state, state.stage, _input(state), conditions, again=True, failures=state.failures + 1
                 )
         case Park(reason=reason, owner=owner, wake_up=wake_up):
             if not state.ended and state.phase in ("queued", "waiting", "resolving", "gating"):
@@ -109,18 +108,19 @@ def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
                 yield TaskUnparked(task_id=state.task_id, reason=f"retried by {actor}")
 
 
-def _start(state: Task, bases: tuple[BaseRef, ...]) -> Iterator[TaskEvent]:
+def _start(state: Task, command: Start) -> Iterator[TaskEvent]:
+    bases = command.bases
     if state.phase == "parked":
         yield TaskUnparked(task_id=state.task_id, reason="what it waited for is there")
     elif state.phase not in ("queued", "waiting"):
         return
     yield TaskAdmitted(task_id=state.task_id, bases=bases)
     given = msgspec.structs.replace(_input(state), bases=bases or _input(state).bases)
-    yield from _request(state, state.stage, given, "normal", again=state.resume)
+    yield from _request(state, state.stage, given, command.conditions, again=state.resume)
 
 
 def _observe(command: Observe, news: News, state: Task) -> Iterator[TaskEvent]:
-    mode = command.mode
+    conditions = command.conditions
     match news:
         case StageCompleted() | StageFailed() | StageCancelled() if news.run_id != state.run_id:
             return  # of an earlier run
@@ -128,17 +128,17 @@ def _observe(command: Observe, news: News, state: Task) -> Iterator[TaskEvent]:
             yield TaskCancelled(task_id=state.task_id, actor=state.cancelled_by, reason=state.cancel_reason)
         case StageFailed() | StageCancelled() if state.phase == "suspending":
             # Operation may be normal again by now: then nothing would ever wake what is parked here.
-            yield from _request(state, state.stage, _input(state), mode, again=True)
+            yield from _request(state, state.stage, _input(state), conditions, again=True)
         case StageCompleted() if state.phase in ("running", "suspending"):
             yield from _after_stage(command, news, state)
         case StageFailed() if state.phase == "running":
             yield _await_stage_resolution(state, news)
         case GateDecided():
-            yield from _after_gate(mode, news, state)
+            yield from _after_gate(conditions, news, state)
         case PlanDeltaRecorded(delta=delta) if state.phase == "resolving":
             known = states.with_delta(state, delta)
             # What has no specification yet cannot be planned: a failed `spec` is made again itself.
-            yield from _request(state, "plan" if known.specification else "spec", known, mode)
+            yield from _request(state, "plan" if known.specification else "spec", known, conditions)
         case IncidentFiled() if state.phase == "resolving":
             yield TaskGivenUp(
                 task_id=state.task_id,
@@ -152,23 +152,23 @@ def _observe(command: Observe, news: News, state: Task) -> Iterator[TaskEvent]:
 
 def _after_stage(command: Observe, news: StageCompleted, state: Task) -> Iterator[TaskEvent]:
     known = states.merged(state, news)
-    mode = command.mode
+    conditions = command.conditions
     match news.stage:
         case "spec":
-            yield from _request(state, "plan", known, mode)
+            yield from _request(state, "plan", known, conditions)
         case "plan" | "verify" | "review":
             yield from _ask_gates(state, news.stage, known)
         case "think":
-            yield from _request(state, "implement", known, mode)
+            yield from _request(state, "implement", known, conditions)
         case "implement":
-            yield from _request(state, "verify", known, mode)
+            yield from _request(state, "verify", known, conditions)
         case "pr":
-            yield from _request(state, "monitor", known, mode)
+            yield from _request(state, "monitor", known, conditions)
         case "monitor":
             yield from _after_probe(command, known, state)
 
 
-def _after_gate(mode: Mode, news: GateDecided, state: Task) -> Iterator[TaskEvent]:
+def _after_gate(conditions: Conditions, news: GateDecided, state: Task) -> Iterator[TaskEvent]:
     if state.phase != "gating" or state.pending.get(news.gate) != news.review_id:
         return  # of an earlier round, or the task has gone on
     answered = GateAnswered(
@@ -193,27 +193,27 @@ def _after_gate(mode: Mode, news: GateDecided, state: Task) -> Iterator[TaskEven
                 state, "no_quorum", f"gate {news.gate} reached no quorum in {news.round} rounds"
             )
     elif not state.pending:
-        yield from _after_gates(mode, stage, state)
+        yield from _after_gates(conditions, stage, state)
 
 
-def _after_gates(mode: Mode, stage: Stage, state: Task) -> Iterator[TaskEvent]:
+def _after_gates(conditions: Conditions, stage: Stage, state: Task) -> Iterator[TaskEvent]:
     known = _input(state)
     match stage:
         case "plan":
             if reason := _no_thinking_needed(known):
                 yield StageSkipped(task_id=state.task_id, stage="think", reason=reason)
-                yield from _request(state, "implement", known, mode)
+                yield from _request(state, "implement", known, conditions)
             else:
-                yield from _request(state, "think", known, mode)
-        case "verify" if mode == "minimal":
+                yield from _request(state, "think", known, conditions)
+        case "verify" if conditions.mode == "minimal":
             skipped = StageSkipped(task_id=state.task_id, stage="review", reason="mode is minimal")
             yield skipped
             state = states.evolve(state, skipped)
-            yield from _open_pull_request(mode, msgspec.structs.replace(known, draft=True), state)
+            yield from _open_pull_request(conditions, msgspec.structs.replace(known, draft=True), state)
         case "verify":
-            yield from _request(state, "review", known, mode)
+            yield from _request(state, "review", known, conditions)
         case _:
-            yield from _open_pull_request(mode, msgspec.structs.replace(known, draft=False), state)
+            yield from _open_pull_request(conditions, msgspec.structs.replace(known, draft=False), state)
 
 
 def _await_stage_resolution(state: Task, news: StageFailed) -> ResolutionAwaited:
@@ -248,11 +248,11 @@ def _await_gate_resolution(state: Task) -> ResolutionAwaited:
     )
 
 
-def _open_pull_request(mode: Mode, known: StageInput, state: Task) -> Iterator[TaskEvent]:
+def _open_pull_request(conditions: Conditions, known: StageInput, state: Task) -> Iterator[TaskEvent]:
     if lacking := evidence_lacking(known, state):
         yield _unproven(state, lacking)
         return
-    yield from _request(state, "pr", msgspec.structs.replace(known, approvals=_approvals(state)), mode)
+    yield from _request(state, "pr", msgspec.structs.replace(known, approvals=_approvals(state)), conditions)
 
 
 def _after_probe(command: Observe, known: StageInput, state: Task) -> Iterator[TaskEvent]:
@@ -307,10 +307,16 @@ def _gate_request(state: Task, gate: int, stage: Stage, subject: StageInput) -> 
 
 
 def _request(
-    state: Task, stage: Stage, known: StageInput, mode: Mode, *, again: bool = False, failures: int = 0
+    state: Task,
+    stage: Stage,
+    known: StageInput,
+    conditions: Conditions,
+    *,
+    again: bool = False,
+    failures: int = 0,
 ) -> Iterator[TaskEvent]:
     """Ask for a stage: the same attempt `again`, or the next one, unless it would be one too many."""
-    if mode == "emergency-stop":
+    if conditions.mode == "emergency-stop":
         yield _halted(state) if again else _halted(state, stage, known)
         return
     done = state.attempts.get(stage, 0)

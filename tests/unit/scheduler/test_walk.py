@@ -30,7 +30,16 @@ from contracts.task import (
     TaskGivenUp,
     TaskParked,
 )
-from services.scheduler.domain.commands import Cancel, Halt, Observe, Retry, RetryStage, Start, Unpark
+from services.scheduler.domain.commands import (
+    Cancel,
+    Conditions,
+    Halt,
+    Observe,
+    Retry,
+    RetryStage,
+    Start,
+    Unpark,
+)
 from services.scheduler.domain.proof import proof_lacking
 from services.scheduler.domain.state import ATTEMPTS, ENDS, Task
 from services.scheduler.domain.walk import task
@@ -235,7 +244,9 @@ def test_an_emergency_stop_parks_and_normal_goes_on_with_the_same_attempt() -> N
     request = _requested(state, "verify")
     state, made = decide(state, Halt())
     assert [type(event) for event in made] == [StageCancelRequested]
-    stopped = Observe(news=facts.cancelled(request), now=facts.NOW, mode="emergency-stop")
+    stopped = Observe(
+        news=facts.cancelled(request), now=facts.NOW, conditions=Conditions(mode="emergency-stop")
+    )
     state, made = decide(state, stopped)
     assert isinstance(made[-1], TaskParked)
     state, _ = decide(state, Unpark(reason="mode is normal"))
@@ -249,7 +260,7 @@ def test_an_emergency_stop_parks_and_normal_goes_on_with_the_same_attempt() -> N
 def test_during_an_emergency_stop_no_stage_is_requested() -> None:
     state, _ = facts.walk_to("implement", OPENING)
     request = _requested(state, "implement")
-    news = Observe(news=facts.completed(request), now=facts.NOW, mode="emergency-stop")
+    news = Observe(news=facts.completed(request), now=facts.NOW, conditions=Conditions(mode="emergency-stop"))
     state, made = decide(state, news)
     assert [type(event) for event in made] == [TaskParked]
 
@@ -260,7 +271,9 @@ def test_in_mode_minimal_the_pull_request_is_an_unreviewed_draft() -> None:
     gates = [event for event in made if isinstance(event, GateRequested)]
     made = []
     for gate in gates:
-        state, made = decide(state, Observe(news=facts.decided(gate), now=facts.NOW, mode="minimal"))
+        state, made = decide(
+            state, Observe(news=facts.decided(gate), now=facts.NOW, conditions=Conditions(mode="minimal"))
+        )
     assert isinstance(made[-1], StageRequested)
     assert made[-1].stage == "pr"
     assert made[-1].input.draft
