@@ -41,9 +41,9 @@ from services.scheduler.domain.commands import (
     Cancel,
     Conditions,
     Halt,
+    LoseDependency,
     News,
     Observe,
-    Park,
     Retry,
     RetryStage,
     Start,
@@ -60,6 +60,8 @@ GATES_AFTER: dict[Stage, tuple[int, ...]] = {"plan": (0,), "verify": (1, 2, 3), 
 QUORUM_ROUNDS = 3
 #: Probes within a monitor window, and the bounds of the time between them in seconds.
 PROBES, PROBE_MIN_S, PROBE_MAX_S = 10, 5, 300
+#: Phases in which no stage of a task runs.
+_BETWEEN = ("queued", "waiting", "resolving", "gating")
 
 
 def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
@@ -74,6 +76,7 @@ def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
                     depends_on=command.depends_on,
                     request_digest=command.request_digest,
                     batch=command.batch,
+                    on_failed_dependency=command.on_failed_dependency,
                 )
         case Start():
             yield from _start(state, command)
@@ -84,15 +87,8 @@ def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
                 yield from _request(
                     state, state.stage, _input(state), conditions, again=True, failures=state.failures + 1
                 )
-        case Park(reason=reason, owner=owner, wake_up=wake_up):
-            if not state.ended and state.phase in ("queued", "waiting", "resolving", "gating"):
-                yield TaskParked(
-                    task_id=state.task_id,
-                    code="dependency_broken",
-                    reason=reason,
-                    owner=owner,
-                    wake_up=wake_up,
-                )
+        case LoseDependency():
+            yield from _lose(command, state)
         case Unpark(reason=reason):
             if state.phase == "parked":
                 yield TaskUnparked(task_id=state.task_id, reason=reason)
@@ -117,6 +113,20 @@ def _start(state: Task, command: Start) -> Iterator[TaskEvent]:
     yield TaskAdmitted(task_id=state.task_id, bases=bases)
     given = msgspec.structs.replace(_input(state), bases=bases or _input(state).bases)
     yield from _request(state, state.stage, given, command.conditions, again=state.resume)
+
+
+def _lose(command: LoseDependency, state: Task) -> Iterator[TaskEvent]:
+    lost, reason = command.dependency, f"it depends on {command.dependency}, which ended as {command.outcome}"
+    if state.on_failed_dependency == "cancel" and state.phase in (*_BETWEEN, "parked"):
+        yield TaskCancelled(task_id=state.task_id, actor="scheduler", reason=reason)
+    elif state.on_failed_dependency == "park" and state.phase in _BETWEEN:
+        yield TaskParked(
+            task_id=state.task_id,
+            code="dependency_broken",
+            reason=reason,
+            owner="operator",
+            wake_up=f"{lost} done (autopilot retry {lost}), or autopilot cancel",
+        )
 
 
 def _observe(command: Observe, news: News, state: Task) -> Iterator[TaskEvent]:
