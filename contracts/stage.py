@@ -61,7 +61,6 @@ class ResourceExceeded(_Run, frozen=True, kw_only=True):
     peak: float
     #: Empty for the stage as a whole.
     command: str = ""
-    repo: str = ""
 
 
 class WallLimitNear(_Run, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from contracts.receipt import EvidenceRef
 from contracts.stage import (
     EffectIntended,
     EffectSettled,
+    ResourceExceeded,
     StageCancelled,
     StageCompleted,
     StageEvent,
@@ -18,6 +19,7 @@ from contracts.stage import (
     StageOutput,
     StageResumed,
     StageStarted,
+    WallLimitNear,
 )
 from contracts.task import Failure, Stage, StageCancelRequested, StageRequested
 from libs.eventsourcing.decider import Decider
@@ -78,12 +80,31 @@ class SettleEffect(msgspec.Struct, frozen=True, kw_only=True):
     reference: str
 
 
+class Exceeded(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit that was reached; see `ResourceExceeded`."""
+
+    resource: Literal["memory", "wall", "processes", "output"]
+    setting: str = ""
+    limit: float
+    peak: float
+    command: str = ""
+
+
+class Warn(msgspec.Struct, frozen=True, kw_only=True):
+    """The run has used most of its time."""
+
+    setting: str
+    limit_s: float
+    elapsed_s: float
+
+
 class Complete(msgspec.Struct, frozen=True, kw_only=True):
     """The stage did its work."""
 
     output: StageOutput
     evidence: tuple[EvidenceRef, ...]
     duration_s: float
+    exceeded: tuple[Exceeded, ...] = ()
 
 
 class Fail(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +114,7 @@ class Fail(msgspec.Struct, frozen=True, kw_only=True):
     output: StageOutput
     evidence: tuple[EvidenceRef, ...]
     duration_s: float
+    exceeded: tuple[Exceeded, ...] = ()
 
 
 class Stop(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +126,7 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True):
     gone: bool
 
 
-RunCommand: TypeAlias = Claim | Resume | Intend | SettleEffect | Complete | Fail | Stop
+RunCommand: TypeAlias = Claim | Resume | Warn | Intend | SettleEffect | Complete | Fail | Stop
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +141,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     #: Effects whose outcome is not known, by key.
     intended: dict[str, EffectIntended] = msgspec.field(default_factory=dict)
     settled: dict[str, str] = msgspec.field(default_factory=dict)
+    #: Whether it was told of that most of its time is used.
+    warned: bool = False
 
     @property
     def live(self) -> bool:
@@ -161,7 +185,11 @@ def decide(command: RunCommand, state: Run) -> Iterator[StageEvent]:
                 yield EffectSettled(
                     **_names(state.which), effect=effect, outcome=outcome, reference=reference
                 )
+        case Warn():
+            if not state.warned:
+                yield WallLimitNear(**_names(state.which), **msgspec.structs.asdict(command))
         case Complete():
+            yield from _told(state.which, command.exceeded)
             yield StageCompleted(
                 **_names(state.which),
                 output=command.output,
@@ -169,6 +197,7 @@ def decide(command: RunCommand, state: Run) -> Iterator[StageEvent]:
                 duration_s=command.duration_s,
             )
         case Fail():
+            yield from _told(state.which, command.exceeded)
             yield StageFailed(
                 **_names(state.which),
                 failure=command.failure,
@@ -189,6 +218,10 @@ def evolve(state: Run, event: StageEvent) -> Run:
             return Run(which=which, replica=replica, epoch=epoch)
         case StageResumed(replica=replica, epoch=epoch):
             return replace(state, replica=replica, epoch=epoch, resumptions=state.resumptions + 1)
+        case WallLimitNear():
+            return replace(state, warned=True)
+        case ResourceExceeded():
+            return state
         case EffectIntended(effect=effect):
             return replace(state, intended={**state.intended, effect: event})
         case EffectSettled(effect=effect, reference=reference):
@@ -198,6 +231,11 @@ def evolve(state: Run, event: StageEvent) -> Run:
             return replace(state, ended=True)
         case _:
             assert_never(event)
+
+
+def _told(which: Which, exceeded: tuple[Exceeded, ...]) -> Iterator[ResourceExceeded]:
+    for one in exceeded:
+        yield ResourceExceeded(**_names(which), **msgspec.structs.asdict(one))
 
 
 def _kills_its_runner(state: Run) -> Failure:

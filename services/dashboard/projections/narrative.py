@@ -25,17 +25,21 @@ from contracts.resolution import (
 from contracts.stage import (
     EffectIntended,
     EffectSettled,
+    ResourceExceeded,
     StageCancelled,
     StageCompleted,
     StageEvent,
     StageFailed,
     StageResumed,
     StageStarted,
+    WallLimitNear,
 )
+from contracts.stall import AdmissionFlows, AdmissionStalled, StallEvent
 from contracts.task import (
     GateAnswered,
     GateRequested,
     InfiniteLoopDetected,
+    MemoryCeilingChanged,
     MonitorWaitStarted,
     ResolutionAwaited,
     StageCancelRequested,
@@ -70,6 +74,7 @@ TEXT_LIMIT = 400
 Known: TypeAlias = (
     TaskEvent
     | AdmissionEvent
+    | StallEvent
     | ModeEvent
     | StageEvent
     | GateEvent
@@ -99,6 +104,8 @@ def _tell(event: Known) -> Line:
     match event:
         case StageStarted() | StageResumed() | EffectIntended() | EffectSettled():
             return _run(event)
+        case ResourceExceeded() | WallLimitNear():
+            return _limit(event)
         case StageCompleted() | StageFailed() | StageCancelled():
             return _run_end(event)
         case GateDecided(gate=gate, verdict=verdict):
@@ -131,6 +138,10 @@ def _tell(event: Known) -> Line:
             return f"disk {used:.0f} % full: evidence recording pauses", "bad"
         case DiskPressureCleared(used_percent=used):
             return f"disk {used:.0f} % full: there is room again", "good"
+        case AdmissionStalled(ready=ready, reason=reason):
+            return f"{ready} tasks are ready and slots are free, but nothing starts: {reason}", "bad"
+        case AdmissionFlows():
+            return "slots are granted again, or nobody is ready for one", "good"
         case _ if isinstance(event, AdmissionEvent):
             return tell_admission(event)
         case _:
@@ -144,6 +155,8 @@ _GAVE = {
     "otherwise": "something fails, but not as recorded",
     "not_tried": "its script could not be run to its end",
 }
+#: What limits are counted in.
+_UNITS = {"memory": "MB", "wall": "s", "processes": "processes", "output": "bytes of output"}
 _VERDICT_TONE: dict[str, Tone] = {"approve": "good", "reject": "bad", "abstain": "warn", "error": "bad"}
 
 
@@ -173,6 +186,8 @@ def _task(event: TaskEvent) -> Line:
             return f"parked: {reason}; {owner} ends it: {wake_up}", "warn"
         case TaskUnparked(reason=reason):
             return f"goes on: {reason}", ""
+        case MemoryCeilingChanged(memory_mb=memory, before=before, actor=actor):
+            return f"{actor} changed budget.memory_mb from {before} to {memory}", ""
         case MonitorWaitStarted(next_probe=next_probe):
             return f"watched; next probe {next_probe:%Y-%m-%d %H:%M:%S} UTC", ""
         case InfiniteLoopDetected(stage=stage, attempts=attempts):
@@ -200,6 +215,18 @@ def _run(event: StageStarted | StageResumed | EffectIntended | EffectSettled) ->
             return f"about to {kind.replace('_', ' ')}: {target}", ""
         case EffectSettled(outcome=outcome, reference=reference):
             return f"effect {outcome}: {reference}", "bad" if outcome == "refused" else ""
+        case _:
+            assert_never(event)
+
+
+def _limit(event: ResourceExceeded | WallLimitNear) -> Line:
+    match event:
+        case ResourceExceeded(resource=resource, limit=limit, peak=peak):
+            what, unit = event.command or event.stage, _UNITS[resource]
+            setting = f" ({event.setting})" if event.setting else ""
+            return f"{what} reached its limit of {limit:g} {unit}{setting} with {peak:g}", "warn"
+        case WallLimitNear(stage=stage, limit_s=limit_s, elapsed_s=elapsed_s):
+            return f"{stage} has taken {elapsed_s:.0f} of {limit_s:.0f} s ({event.setting})", "warn"
         case _:
             assert_never(event)
 

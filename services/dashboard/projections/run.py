@@ -12,6 +12,7 @@ from contracts.receipt import CommandReceipt, Problem
 from contracts.stage import (
     EffectIntended,
     EffectSettled,
+    ResourceExceeded,
     StageCancelled,
     StageCompleted,
     StageEvent,
@@ -19,6 +20,7 @@ from contracts.stage import (
     StageOutput,
     StageResumed,
     StageStarted,
+    WallLimitNear,
 )
 from services.dashboard.projections.documents import (
     LIST_LIMIT,
@@ -30,7 +32,7 @@ from services.dashboard.projections.documents import (
     RunFailure,
     TaskDocument,
 )
-from services.dashboard.projections.narrative import clip
+from services.dashboard.projections.narrative import clip, tell
 from services.dashboard.projections.repository import change_of, pull_of
 
 
@@ -49,6 +51,8 @@ def _fold(run: Run, recorded: Recorded, event: StageEvent) -> Run:
             return replace(run, status="started", started_at=recorded.recorded_at, note=f"on {replica}")
         case StageResumed(replica=replica):
             return replace(run, resumptions=run.resumptions + 1, note=f"resumed on {replica}")
+        case ResourceExceeded() | WallLimitNear():
+            return replace(run, note=clip(tell(event)[0], REASON_LIMIT))
         case EffectIntended() | EffectSettled():
             return run
         case StageCompleted():

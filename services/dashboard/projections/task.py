@@ -18,6 +18,7 @@ from contracts.message import Event, Recorded, Unknown
 from contracts.mode import ModeEvent
 from contracts.resolution import IncidentFiled, IncidentOpened, IncidentWritten, LoopEvent
 from contracts.stage import StageEvent
+from contracts.stall import StallEvent
 from contracts.task import TaskEvent
 from contracts.workspace import ArtifactEvent, DiskEvent, WorkspaceRemoved
 from services.dashboard.projections.documents import TIMELINE_LIMIT, TaskDocument, TimelineEntry
@@ -82,7 +83,9 @@ def _fold(document: TaskDocument, recorded: Recorded, event: Known) -> TaskDocum
             return fold_run(document, recorded, event)
         case _ if isinstance(event, LoopEvent):
             return fold_loop(document, recorded, event)
-        case _ if isinstance(event, AdmissionEvent | AlertEvent | ArtifactEvent | DiskEvent | ModeEvent):
+        case _ if isinstance(
+            event, AdmissionEvent | AlertEvent | ArtifactEvent | DiskEvent | ModeEvent | StallEvent
+        ):
             # They are told in the timeline and change nothing else of the task.
             return document
         case _:

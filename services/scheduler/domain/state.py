@@ -15,6 +15,7 @@ from contracts.task import (
     GateRequested,
     IncidentReport,
     InfiniteLoopDetected,
+    MemoryCeilingChanged,
     MonitorWaitStarted,
     OnFailedDependency,
     PlanDelta,
@@ -206,6 +207,9 @@ def evolve(state: Task, event: TaskEvent) -> Task:
             )
         case TaskUnparked():
             return replace(state, phase="queued", parked="", reason="", waits_on="", waits_for="")
+        case MemoryCeilingChanged(memory_mb=memory):
+            budget = replace(state.spec.budget, memory_mb=memory)
+            return replace(state, input=_with(state, spec=replace(state.spec, budget=budget)))
         case MonitorWaitStarted(until=until):
             return replace(state, phase="waiting", failures=0, monitor_until=until, run_id="", resume=True)
         case InfiniteLoopDetected():
