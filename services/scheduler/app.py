@@ -1,19 +1,35 @@
 """The scheduler's composition root."""
 
 from contracts.catalogue import registry
+from libs.runtime.running import Running
 from libs.runtime.service import Consumer, Service
 from services.scheduler import handlers
+from services.scheduler.adapters.oversight import Oversight, require_room
 from services.scheduler.api.routes import routes
 from services.scheduler.domain.admission import admission
 from services.scheduler.domain.mode import mode
+from services.scheduler.domain.stall import stall
 from services.scheduler.domain.walk import task
+
+
+async def assemble(running: Running) -> None:
+    """Refuse limits with which nothing could ever start. Raises ConfigError."""
+    require_room(running.config)
+
+
+async def oversee(running: Running) -> None:
+    """Look at memory and slots for as long as this process leads."""
+    await Oversight(running, handlers.oversee).run()
+
 
 service = Service(
     name="scheduler",
     registry=registry,
-    owns=(task, admission, mode),
+    owns=(task, admission, mode, stall),
     consumes=(Consumer(handlers.advance_task), Consumer(handlers.plan_retry)),
     timers={"retry_stage": handlers.retry_stage, "probe": handlers.probe, "wake": handlers.wake},
+    assemble=assemble,
+    workers=(oversee,),
     routes=routes,
     one_at_a_time=True,
 )

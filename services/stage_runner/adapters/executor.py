@@ -16,6 +16,7 @@ from libs.runtime.running import NotLeaderError, Running
 from libs.sandbox.runner import heard
 from services.stage_runner.adapters.ends import Ends
 from services.stage_runner.adapters.limits import listener, overrun
+from services.stage_runner.adapters.memory import Account
 from services.stage_runner.adapters.places import Places
 from services.stage_runner.adapters.stages.context import StageContext, StageError
 from services.stage_runner.adapters.timebox import OverrunError, box_of, boxed
@@ -44,6 +45,7 @@ class BackgroundExecutor:
         self._places = config.config_places
         # Without this, a few long suites would keep the short stages of every other task waiting.
         self._heavy = Places(config.config_heavy_places or os.cpu_count() or 1)
+        self._memory = Account.of(config)
         self._runs: dict[str, asyncio.Task[None]] = {}
         self._stopping: dict[str, str] = {}
         self._begun: set[str] = set()
@@ -134,7 +136,7 @@ class BackgroundExecutor:
         output = StageOutput()
         began = self._monotonic()
         try:
-            async with self._heavy.held(context.request):
+            async with self._heavy.held(context.request), self._memory.held(context.request):
                 # Waiting for one of the few places is no work of the stage.
                 began = self._monotonic()
                 output, failure = await self._in_time(context), None
