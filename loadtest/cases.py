@@ -56,7 +56,10 @@ def main() -> int:
     theirs = options.data_dir
     try:
         with own_stack() if theirs is None else nullcontext(StackConfig.from_arguments(theirs)) as config:
-            rows = _run(Client(config), config, root, cases, tools, options)
+            client = Client(config)
+            if options.max_concurrent is not None:
+                client.scheduler("PUT", "/v1/config", json={"max_concurrent": options.max_concurrent})
+            rows = _run(client, config, root, cases, tools, options)
     except CliError as error:
         print(f"loadtest: {error}", file=sys.stderr)
         return error.code
@@ -74,6 +77,7 @@ def _options() -> argparse.Namespace:
         "--patch-dir", type=Path, help="take DIR/<id>.patch instead of each case's gold.patch"
     )
     parser.add_argument("--data-dir", type=Path, help="use the stack that runs on this directory")
+    parser.add_argument("--max-concurrent", type=int, help="how many tasks may hold a slot at once")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     options.only = [name for names in options.only for name in names]

@@ -1,0 +1,84 @@
+"""Asking for a stage: which attempt it is, what it gets, and when it is not asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from contracts.task import (
+    Failure,
+    InfiniteLoopDetected,
+    ResolutionAwaited,
+    Stage,
+    StageInput,
+    StageRequested,
+    TaskEvent,
+    TaskParked,
+    run_id_of,
+)
+from services.scheduler.domain.commands import Conditions
+from services.scheduler.domain.state import ATTEMPTS, Task
+
+
+def ask(
+    state: Task,
+    stage: Stage,
+    known: StageInput,
+    conditions: Conditions,
+    *,
+    again: bool = False,
+    failures: int = 0,
+) -> Iterator[TaskEvent]:
+    """Ask for a stage: the same attempt `again`, or the next one, unless it would be one too many."""
+    if conditions.mode == "emergency-stop":
+        yield _halted(state) if again else _halted(state, stage, known)
+        return
+    done = state.attempts.get(stage, 0)
+    attempt = max(done, 1) if again else done + 1
+    retry = state.retry + 1 if again and done else 0
+    if attempt > ATTEMPTS * state.allowance:
+        yield InfiniteLoopDetected(task_id=state.task_id, stage=stage, attempts=done)
+        detail = f"{stage} was attempted {done} times; more would be a loop"
+        yield ResolutionAwaited(
+            task_id=state.task_id,
+            stage=stage,
+            cause=f"{state.task_id} {stage}",
+            failure=Failure(kind="impossible", code="infinite_loop", detail=detail),
+            subject=known,
+        )
+        return
+    yield StageRequested(
+        task_id=state.task_id,
+        run_id=run_id_of(state.task_id, stage, attempt, retry),
+        stage=stage,
+        attempt=attempt,
+        retry=retry,
+        failures=failures,
+        input=slim(known, stage),
+    )
+
+
+def _halted(state: Task, stage: Stage | None = None, known: StageInput | None = None) -> TaskParked:
+    return TaskParked(
+        task_id=state.task_id,
+        code="emergency_stop",
+        reason="emergency stop",
+        owner="operator",
+        wake_up="autopilot mode normal",
+        next_stage=stage,
+        subject=slim(known, stage) if known and stage else None,
+    )
+
+
+def slim(known: StageInput, stage: Stage) -> StageInput:
+    """Leave the patch text out where it is not needed: it would be stored with every event."""
+    if stage in ("spec", "plan", "implement") or known.spec.patch is None:
+        return known
+    return msgspec.structs.replace(known, spec=msgspec.structs.replace(known.spec, patch=None))
+
+
+def known_of(state: Task) -> StageInput:
+    """Return all that is known of a task."""
+    assert state.input is not None, "the task was never submitted"
+    return state.input

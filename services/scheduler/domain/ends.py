@@ -1,0 +1,81 @@
+"""How a task ends, or comes to wait for a person: probes, proof, cancellation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Literal
+
+from contracts.task import (
+    MonitorWaitStarted,
+    StageCancelRequested,
+    StageInput,
+    TaskCancelled,
+    TaskCancelRequested,
+    TaskDone,
+    TaskEvent,
+    TaskParked,
+)
+from services.scheduler.domain.commands import Observe
+from services.scheduler.domain.proof import proof_lacking
+from services.scheduler.domain.state import Task
+
+#: Probes within a monitor window, and the bounds of the time between them in seconds.
+PROBES, PROBE_MIN_S, PROBE_MAX_S = 10, 5, 300
+
+
+def after_probe(command: Observe, known: StageInput, state: Task) -> Iterator[TaskEvent]:
+    """Go on watching until the window is over; then the task is done, if its proof is whole."""
+    window = max(repo.monitor.window_s for repo in state.spec.repos)
+    until = state.monitor_until or command.now + timedelta(seconds=window)
+    if command.now < until:
+        pause = min(max(window / PROBES, PROBE_MIN_S), PROBE_MAX_S)
+        next_probe = min(command.now + timedelta(seconds=pause), until)
+        yield MonitorWaitStarted(task_id=state.task_id, until=until, next_probe=next_probe)
+    elif lacking := proof_lacking(known, state):
+        yield unproven(state, lacking)
+    else:
+        yield TaskDone(task_id=state.task_id, pull_requests=known.pull_requests, approvals=approvals(state))
+
+
+def unproven(state: Task, lacking: str) -> TaskParked:
+    """Invariant 8's last net: it cannot catch anything while the walk is whole; a person has to see it if it does."""
+    return ask_person(state, "proof_missing", f"proof is missing: {lacking}")
+
+
+def ask_person(state: Task, code: Literal["no_quorum", "proof_missing"], reason: str) -> TaskParked:
+    """Park a task until a person has looked at it."""
+    return TaskParked(
+        task_id=state.task_id,
+        code=code,
+        reason=reason,
+        owner="operator",
+        wake_up=f"autopilot retry {state.task_id}",
+    )
+
+
+def approvals(state: Task) -> tuple[str, ...]:
+    """Quote the approvals of a task, for its pull request and its end."""
+    return tuple(f"gate {gate}: approve" for gate in sorted(state.approved))
+
+
+def cancel(state: Task, actor: str, reason: str) -> Iterator[TaskEvent]:
+    """End a task because somebody wants it: at once, or when what runs for it has been stopped."""
+    if state.phase in ("none", "cancelling") or state.ended:
+        return
+    yield TaskCancelRequested(task_id=state.task_id, actor=actor, reason=reason)
+    if state.phase in ("running", "suspending"):
+        yield stop_run(state, reason or f"cancelled by {actor}")
+    else:
+        yield TaskCancelled(task_id=state.task_id, actor=actor, reason=reason)
+
+
+def stop_run(state: Task, reason: str) -> StageCancelRequested:
+    """Have the run that is under way stopped."""
+    return StageCancelRequested(
+        task_id=state.task_id,
+        run_id=state.run_id,
+        stage=state.stage,
+        attempt=state.attempts.get(state.stage, 1),
+        reason=reason,
+    )
