@@ -27,7 +27,7 @@ from locust.env import Environment
 
 from autopilot.stack.config import StackConfig
 from autopilot.stack.status import read
-from loadtest.traffic import wishes
+from loadtest.traffic import repository, wishes
 from loadtest.traffic.continuity import Continuity
 from loadtest.traffic.routes import (
     BATCH,
@@ -69,10 +69,11 @@ def options(parser: Any) -> None:
     )
     add("--token-file", default="", help="file that holds the API token")
     add("--task-seconds", type=float, default=4.0, help="what a simulated task waits in all, about")
+    add("--accepted", default="", help="file to which the ids of accepted tasks are added")
     add(
         "--repository",
         default="",
-        help="of loadtest.traffic.repository; without it no task uses engine command",
+        help="made by loadtest.traffic.repository; without one no task uses engine command",
     )
 
 
@@ -95,6 +96,7 @@ def locate(environment: Environment, **_: Any) -> None:
         "X-Actor": "load",
     }
     Target.seconds, Target.repository = given.task_seconds, given.repository
+    Target.accepted = given.accepted
 
 
 class Target:
@@ -104,6 +106,7 @@ class Target:
     headers: ClassVar[Mapping[str, str]] = {}
     seconds: ClassVar[float] = 0.0
     repository: ClassVar[str] = ""
+    accepted: ClassVar[str] = ""
 
 
 class Caller(FastHttpUser):
@@ -146,6 +149,12 @@ class Caller(FastHttpUser):
             answer.success()
             return answer.json()
 
+    def accept(self, *ids: str) -> None:
+        """Note what the stack has promised to carry out. Several processes may add to one file."""
+        if Target.accepted:
+            with open(Target.accepted, "a", encoding="utf-8") as file:
+                file.write("".join(f"{task_id}\n" for task_id in ids))
+
 
 class Submitter(Caller):
     """Keeps some tasks open, looks after them, and changes its mind about a few."""
@@ -170,6 +179,7 @@ class Submitter(Caller):
         accepted = self.call(SUBMIT, 202, body=body, headers=key)
         if accepted is None:
             return
+        self.accept(accepted["id"])
         self.open.append(accepted["id"])
         if self.chance.randrange(5) == 0:
             again = self.call(SUBMIT, 200, body=body, headers=key)
@@ -223,7 +233,9 @@ class Batcher(Caller):
         """Submit a batch, or see how far the one at hand is; what waits for a task that failed is parked for good."""
         if not self.batch:
             accepted = self.call(SUBMIT_BATCH, 202, body=wishes.batch(self.chance, Target.seconds))
-            self.batch = accepted["batch"] if accepted else ""
+            if accepted:
+                self.batch = accepted["batch"]
+                self.accept(*(one["id"] for one in accepted["tasks"]))
             return
         told = self.call(BATCH, 200, batch=self.batch)
         if told and all(phase in (*ENDS, "parked") for phase in told["phases"]):
@@ -246,9 +258,11 @@ class Commander(Caller):
         if not Target.repository:
             return
         if not self.open:
-            body = wishes.commanded(Target.repository, f"{self.chance.getrandbits(48):x}")
+            body = repository.task(Target.repository, f"{self.chance.getrandbits(48):x}")
             accepted = self.call(SUBMIT, 202, body=body)
-            self.open = accepted["id"] if accepted else ""
+            if accepted:
+                self.open = accepted["id"]
+                self.accept(self.open)
             return
         shown = self.call(TASK, 200, task_id=self.open)
         if shown and shown["phase"] in ENDS:

@@ -28,8 +28,6 @@ PRIORITIES = ("urgent", "normal", "normal", "normal", "low")
 QUEUES = ("default", "blue", "green")
 #: Tasks of a batch at most.
 BATCH = 8
-#: What the program of engine `command` is told to change.
-COMMANDED = "waited.txt"
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,17 +59,6 @@ def task(chance: random.Random, seconds: float, **more: Any) -> dict[str, Any]:
         "queue": chance.choice(QUEUES),
         "synthetic": True,
         **more,
-    }
-
-
-def commanded(url: str, number: str) -> dict[str, Any]:
-    """Write a task whose program waits in the sandbox and then changes a file; see `loadtest.traffic.repository`."""
-    return {
-        "title": f"waits and changes a file: {number}",
-        "repos": [{"name": "waiting", "url": url, "base": "main", "fail_to_pass": [f"test -f {COMMANDED}"]}],
-        "engine": "command",
-        "queue": "agents",
-        "synthetic": True,
     }
 
 
