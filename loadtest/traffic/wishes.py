@@ -68,7 +68,7 @@ def batch(chance: random.Random, seconds: float) -> dict[str, Any]:
     for place in range(1, chance.randint(2, BATCH)):
         needs = chance.sample([f"k{before}" for before in range(place)], k=min(place, chance.randint(1, 2)))
         tasks.append(task(chance, seconds, key=f"k{place}", depends_on=needs))
-    return {"tasks": tasks}
+    return {"tasks": tasks, "on_failed_dependency": chance.choice(["park", "cancel"])}
 
 
 def refused(chance: random.Random) -> Refused:
