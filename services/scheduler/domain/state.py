@@ -19,6 +19,7 @@ from contracts.task import (
     MonitorWaitStarted,
     OnFailedDependency,
     PlanDelta,
+    Priority,
     PullRequestRef,
     Reproduction,
     ResolutionAwaited,
@@ -34,6 +35,7 @@ from contracts.task import (
     TaskEvent,
     TaskGivenUp,
     TaskParked,
+    TaskPriorityChanged,
     TaskRetried,
     TaskSpec,
     TaskSubmitted,
@@ -73,6 +75,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     batch: str = ""
     on_failed_dependency: OnFailedDependency = "park"
     synthetic: bool = False
+    #: In which class it waits; at first that of its file.
+    priority: Priority = "normal"
     #: The stage that runs, ran last, or is gone on with after a wait.
     stage: Stage = "spec"
     run_id: str = ""
@@ -99,6 +103,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     cancel_reason: str = ""
     #: Why it is parked, from a closed vocabulary.
     parked: str = ""
+    #: When that ends by itself.
+    parked_until: datetime | None = None
     waits_for: str = ""
     waits_on: str = ""
     reason: str = ""
@@ -142,6 +148,7 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 batch=event.batch,
                 on_failed_dependency=event.on_failed_dependency,
                 synthetic=event.spec.synthetic,
+                priority=event.spec.priority,
             )
         case TaskAdmitted(bases=bases):
             return replace(state, input=_with(state, bases=bases or _bases(state)))
@@ -198,6 +205,7 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 state,
                 phase="parked",
                 parked=event.code,
+                parked_until=event.until,
                 reason=event.reason,
                 waits_on=event.owner,
                 waits_for=event.wake_up,
@@ -206,7 +214,9 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 resume=next_stage is None and state.stage in state.attempts,
             )
         case TaskUnparked():
-            return replace(state, phase="queued", parked="", reason="", waits_on="", waits_for="")
+            return replace(
+                state, phase="queued", parked="", parked_until=None, reason="", waits_on="", waits_for=""
+            )
         case MemoryCeilingChanged(memory_mb=memory):
             budget = replace(state.spec.budget, memory_mb=memory)
             return replace(state, input=_with(state, spec=replace(state.spec, budget=budget)))
@@ -234,6 +244,8 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 cancelled_by="",
                 resume=False,
             )
+        case TaskPriorityChanged(priority=priority):
+            return replace(state, priority=priority)
         case TaskDone():
             return replace(state, phase="done", run_id="")
         case TaskCancelled(reason=reason):
