@@ -22,6 +22,7 @@ RiskClass: TypeAlias = Literal["low", "medium", "high"]
 
 Name = Annotated[str, Constraint(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Text = Annotated[str, Constraint(max_length=200_000)]
+MemoryCeiling = Annotated[int, Constraint(ge=16, le=65_536)]
 ShellCommand = Annotated[str, Constraint(min_length=1, max_length=10_000)]
 
 
@@ -86,7 +87,7 @@ class Budget(_Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     #: Tokens of language models.
     tokens: Annotated[int, Constraint(ge=0)] = 10_000
     #: Megabytes that any one command may take, with all its processes.
-    memory_mb: Annotated[int, Constraint(ge=16, le=65_536)] = 100
+    memory_mb: MemoryCeiling = 100
     #: Seconds that any one command may take.
     wall_s: Annotated[int, Constraint(ge=1, le=86_400)] = 900
     #: Seconds that any one attempt of a stage may take; unless given, four times `wall_s`.

@@ -10,6 +10,7 @@ from contracts.gate import GateDecided
 from contracts.resolution import IncidentFiled, PlanDeltaRecorded
 from contracts.stage import StageCancelled, StageCompleted, StageFailed
 from contracts.task import (
+    MemoryCeilingChanged,
     ResolutionAwaited,
     StageInput,
     StageSkipped,
@@ -84,7 +85,15 @@ def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
                 yield TaskPriorityChanged(
                     task_id=state.task_id, priority=priority, before=state.priority, actor=actor
                 )
-        case Retry(actor=actor):
+        case Retry(actor=actor, memory_mb=memory_mb):
+            retryable = state.phase in ("incident", "cancelled", "parked")
+            if retryable and memory_mb is not None and memory_mb != state.spec.budget.memory_mb:
+                yield MemoryCeilingChanged(
+                    task_id=state.task_id,
+                    memory_mb=memory_mb,
+                    before=state.spec.budget.memory_mb,
+                    actor=actor,
+                )
             if state.phase in ("incident", "cancelled"):
                 yield TaskRetried(task_id=state.task_id, actor=actor)
             elif state.phase == "parked":
