@@ -23,6 +23,7 @@ CLASSES = ("urgent", "normal", "low")
 TASK_CATEGORIES = frozenset({"task", "run", "review", "loop", "incident", "workspace"})
 #: Gates whose approval `done` needs, and those that mode `minimal` goes without.
 GATES, REVIEW_GATES = frozenset(range(6)), frozenset({4, 5})
+REQUESTS = ("stage_requested", "workspace_requested")
 RUN_ENDS = frozenset({"stage_completed", "stage_failed", "stage_cancelled"})
 TASK_ENDS = frozenset({"task_done", "task_cancelled", "task_given_up"})
 
@@ -150,9 +151,9 @@ def slots_go_in_turn(events: Iterable[Recorded]) -> Iterator[str]:
 
 
 def stages_run_only_in_slots(events: Iterable[Recorded]) -> Iterator[str]:
-    """Invariant 4: a run is live only while its task holds a slot, and a task has one live run at most."""
+    """Invariant 4: a run is live only while its task holds a slot; a task has one live run at most, and a workspace beside it."""
     holders: set[str] = set()
-    live: dict[str, str] = {}
+    live: dict[tuple[str, bool], str] = {}
     for event in events:
         fact: Any = event.event
         match event.type:
@@ -160,17 +161,20 @@ def stages_run_only_in_slots(events: Iterable[Recorded]) -> Iterator[str]:
                 holders.add(fact.task_id)
             case "slot_released":
                 holders.discard(fact.task_id)
-                if fact.task_id in live:
-                    yield f"{fact.task_id} gave its slot back while {live[fact.task_id]} runs"
+                for one in ((fact.task_id, False), (fact.task_id, True)):
+                    if one in live:
+                        yield f"{fact.task_id} gave its slot back while {live[one]} runs"
             case "stage_started":
                 if fact.task_id not in holders:
                     yield f"{fact.run_id} started without a slot"
-                if fact.task_id in live:
-                    yield f"{fact.run_id} started while {live[fact.task_id]} runs"
-                live[fact.task_id] = fact.run_id
+                place = (fact.task_id, fact.stage == "workspace")
+                if place in live:
+                    yield f"{fact.run_id} started while {live[place]} runs"
+                live[place] = fact.run_id
             case "stage_completed" | "stage_failed" | "stage_cancelled":
-                if live.get(fact.task_id) == fact.run_id:
-                    del live[fact.task_id]
+                place = (fact.task_id, fact.stage == "workspace")
+                if live.get(place) == fact.run_id:
+                    del live[place]
 
 
 def runs_are_numbered_once(events: Iterable[Recorded]) -> Iterator[str]:
@@ -180,12 +184,12 @@ def runs_are_numbered_once(events: Iterable[Recorded]) -> Iterator[str]:
     for event in events:
         fact: Any = event.event
         kind = "end" if event.type in RUN_ENDS else event.type
-        if kind not in ("stage_requested", "stage_started", "end"):
+        if kind not in (*REQUESTS, "stage_started", "end"):
             continue
         seen[(fact.run_id, kind)] += 1
         if seen[(fact.run_id, kind)] > 1:
             yield f"{fact.run_id} has a second {event.type}"
-        if kind == "stage_requested":
+        if kind in REQUESTS:
             before, now = attempts[(fact.task_id, fact.stage)], (fact.attempt, fact.retry)
             if now not in ((before[0] + 1, 0), (before[0], before[1] + 1)):
                 yield f"{fact.run_id} comes after attempt {before[0]}, retry {before[1]}"

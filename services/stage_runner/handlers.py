@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from contracts.task import StageCancelRequested, StageRequested
+from contracts.task import StageCancelRequested, StageRequested, WorkspaceRequested
 from libs.runtime.work import Work
 from services.stage_runner.domain import Claim, Stop, run, which_of
 from services.stage_runner.ports import Executor
 
 
-async def run_stage(event: StageRequested, work: Work) -> None:
+async def run_stage(event: StageRequested | WorkspaceRequested, work: Work) -> None:
     """Claim a run and begin it once the claim is true."""
     executor: Executor = work.parts
     assert work.lease is not None

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from contracts.message import key_of
-from contracts.task import IncidentReport, TaskSpec
+from contracts.task import STAGES, IncidentReport, TaskSpec, column_of
 from libs.runtime.http import Problem, body_of, json_response
 from libs.runtime.running import Running
 from libs.runtime.work import Work
@@ -174,10 +174,10 @@ def routes(running: Running) -> APIRouter:
             batch=state.batch,
             title=state.spec.title,
             phase=state.phase,
-            stage=state.stage,
+            stage=column_of(state.stage),
             engine=state.spec.engine,
             priority=state.spec.priority,
-            attempts={str(stage): count for stage, count in state.attempts.items()},
+            attempts={stage: state.attempts[stage] for stage in STAGES if stage in state.attempts},
             depends_on=state.depends_on,
             repos=tuple(repo.name for repo in state.spec.repos),
             pull_requests=tuple(msgspec.structs.asdict(pull) for pull in state.pull_requests),

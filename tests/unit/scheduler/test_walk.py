@@ -405,6 +405,6 @@ def _requested(state: Task, stage: str) -> StageRequested:
         run_id=state.run_id,
         stage=stage,  # type: ignore[arg-type]
         attempt=state.attempts[stage],  # type: ignore[index]
-        retry=state.retry,
+        retry=state.retries[stage],  # type: ignore[index]
         input=state.input,
     )
