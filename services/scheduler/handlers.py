@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import TypeAlias
 
 from contracts.admission import DependencyBroken, SlotGranted
 from contracts.gate import GateDecided
@@ -34,8 +36,8 @@ from services.scheduler.domain.admission import (
 from services.scheduler.domain.commands import (
     Conditions,
     Halt,
+    LoseDependency,
     Observe,
-    Park,
     RetryStage,
     Start,
     Submit,
@@ -47,6 +49,8 @@ from services.scheduler.domain.state import Task
 from services.scheduler.domain.walk import task
 
 SYSTEM = "system"
+#: What tasks have decided and what still has to be carried out: task ids with events.
+Unsettled: TypeAlias = list[tuple[str, Sequence[Event]]]
 
 
 async def advance_task(
@@ -78,7 +82,7 @@ async def probe(task_id: str, work: Work) -> None:
     """Queue a task whose next monitor probe is due."""
     state = await work.load(task, task_id)
     if state.phase == "waiting":
-        await _enqueue(work, state)
+        await _settle_all(work, await _enqueue(work, state))
         await grant(work)
 
 
@@ -87,7 +91,7 @@ async def submit(work: Work, wishes: Sequence[Submit]) -> None:
     for wish in wishes:
         await work.decide(task, wish.task_id, wish)
     for wish in wishes:
-        await _enqueue(work, await work.load(task, wish.task_id))
+        await _settle_all(work, await _enqueue(work, await work.load(task, wish.task_id)))
     await grant(work)
 
 
@@ -100,14 +104,30 @@ async def command(work: Work, task_id: str, wish: TaskCommand) -> list[Event]:
 
 async def settle(work: Work, task_id: str, events: Sequence[Event]) -> None:
     """Give slots back, queue, tell dependents, set timers: whatever a task's events call for."""
+    await _settle_all(work, [(task_id, events)])
+    if any(isinstance(event, _MOVES_SLOTS) for event in events):
+        await grant(work)
+
+
+async def _settle_all(work: Work, unsettled: Unsettled) -> None:
+    """Settle tasks, and those that are lost with them: a chain of dependents may be longer than the stack is deep."""
+    waiting = deque(unsettled)
+    while waiting:
+        waiting.extend(await _settle(work, *waiting.popleft()))
+
+
+async def _settle(work: Work, task_id: str, events: Sequence[Event]) -> Unsettled:
     state = await work.load(task, task_id)
     if state.ended or any(isinstance(event, TaskRetried | TaskUnparked) for event in events):
         for kind in ("retry", "probe", "wake"):
             work.clear_timer(f"{kind}:{task_id}")
+    lost: Unsettled = []
     for event in events:
         match event:
             case TaskUnparked() | TaskRetried():
-                await _enqueue(work, state)
+                lost += await _enqueue(work, state)
+            case TaskParked(code="dependency_broken"):
+                pass  # It keeps its place in the queue: should the dependency be met after a retry, it starts at once.
             case TaskParked(reason=reason, until=until):
                 if until is not None:
                     work.set_timer(f"wake:{task_id}", until, "wake", task_id)
@@ -121,14 +141,13 @@ async def settle(work: Work, task_id: str, events: Sequence[Event]) -> None:
                 await _admit(work, Settle(task_id=task_id, outcome="met"))
             case TaskCancelled():
                 await _admit(work, Leave(task_id=task_id, reason="cancelled"))
-                await _admit(work, Settle(task_id=task_id, outcome="cancelled"))
+                lost += await _admit(work, Settle(task_id=task_id, outcome="cancelled"))
             case TaskGivenUp():
                 await _admit(work, Leave(task_id=task_id, reason="incident"))
-                await _admit(work, Settle(task_id=task_id, outcome="incident"))
+                lost += await _admit(work, Settle(task_id=task_id, outcome="incident"))
             case _:
                 pass
-    if any(isinstance(event, _MOVES_SLOTS) for event in events):
-        await grant(work)
+    return lost
 
 
 _MOVES_SLOTS = (
@@ -192,24 +211,22 @@ async def _parked_by_stop(work: Work) -> list[str]:
     return parked
 
 
-async def _admit(work: Work, wish: AdmissionCommand) -> None:
+async def _admit(work: Work, wish: AdmissionCommand) -> Unsettled:
+    """Let the pool decide; return what tasks say to it that have lost what they depend on."""
+    lost: Unsettled = []
     for event in await work.decide(admission, POOL, wish):
         if isinstance(event, DependencyBroken):
             for dependent in event.dependents:
-                # It keeps its place in the queue: should the dependency be met after a retry, it starts at once.
-                await work.decide(task, dependent, _park(event.task_id, event.outcome))
+                lost.append((dependent, await _lose(work, dependent, event.task_id, event.outcome)))
+    return lost
 
 
-def _park(dependency: str, outcome: str) -> Park:
-    return Park(
-        reason=f"it depends on {dependency}, which ended as {outcome}",
-        owner="operator",
-        wake_up=f"{dependency} done (autopilot retry {dependency}), or autopilot cancel",
-    )
+async def _lose(work: Work, dependent: str, dependency: str, outcome: str) -> list[Event]:
+    return await work.decide(task, dependent, LoseDependency(dependency=dependency, outcome=outcome))
 
 
-async def _enqueue(work: Work, state: Task) -> None:
-    """Queue a task behind what it depends on; if that has ended without a change already, a person has to see it."""
+async def _enqueue(work: Work, state: Task) -> Unsettled:
+    """Queue a task behind what it depends on; what it says if that has ended without a change already is returned."""
     others = {dependency: await work.load(task, dependency) for dependency in state.depends_on}
     wish = Enqueue(
         task_id=state.task_id,
@@ -220,8 +237,8 @@ async def _enqueue(work: Work, state: Task) -> None:
     await _admit(work, wish)
     for dependency, other in others.items():
         if other.ended and not other.fulfilled:
-            await work.decide(task, state.task_id, _park(dependency, other.phase))
-            return
+            return [(state.task_id, await _lose(work, state.task_id, dependency, other.phase))]
+    return []
 
 
 async def _bases(work: Work, state: Task) -> tuple[BaseRef, ...]:

@@ -17,7 +17,6 @@ from contracts.task import (
     TaskCancelled,
     TaskEvent,
     TaskGivenUp,
-    TaskParked,
     TaskRetried,
     TaskSubmitted,
     TaskUnparked,
@@ -29,9 +28,9 @@ from services.scheduler.domain.commands import (
     Cancel,
     Conditions,
     Halt,
+    LoseDependency,
     News,
     Observe,
-    Park,
     Retry,
     RetryStage,
     Start,
@@ -39,7 +38,7 @@ from services.scheduler.domain.commands import (
     TaskCommand,
     Unpark,
 )
-from services.scheduler.domain.ends import after_probe, approvals, cancel, unproven
+from services.scheduler.domain.ends import after_probe, approvals, cancel, lose, unproven
 from services.scheduler.domain.gates import ask_gates, hear
 from services.scheduler.domain.joining import RunEnd, about, join, noted, stop_runs
 from services.scheduler.domain.known import is_prepared, with_delta, with_output
@@ -59,6 +58,7 @@ def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
                     depends_on=command.depends_on,
                     request_digest=command.request_digest,
                     batch=command.batch,
+                    on_failed_dependency=command.on_failed_dependency,
                 )
         case Start():
             yield from _start(state, command)
@@ -69,15 +69,8 @@ def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
                 yield from ask(
                     state, state.stage, known_of(state), conditions, again=True, failures=state.failures + 1
                 )
-        case Park(reason=reason, owner=owner, wake_up=wake_up):
-            if not state.ended and state.phase in ("queued", "waiting", "resolving", "gating"):
-                yield TaskParked(
-                    task_id=state.task_id,
-                    code="dependency_broken",
-                    reason=reason,
-                    owner=owner,
-                    wake_up=wake_up,
-                )
+        case LoseDependency():
+            yield from lose(command, state)
         case Unpark(reason=reason):
             if state.phase == "parked":
                 yield TaskUnparked(task_id=state.task_id, reason=reason)
