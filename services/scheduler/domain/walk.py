@@ -132,7 +132,7 @@ def _after_run(command: Observe, news: RunEnd, state: Task) -> Iterator[TaskEven
         if isinstance(news, StageCompleted):
             yield noted(news, state)
         yield about(state.failed, state)
-    elif isinstance(news, StageCompleted) and news.run_id == state.beside:
+    elif isinstance(news, StageCompleted) and _lacks_the_other(news, state):
         joined = noted(news, state)
         yield joined
         state = states.evolve(state, joined)
@@ -146,6 +146,13 @@ def _after_run(command: Observe, news: RunEnd, state: Task) -> Iterator[TaskEven
         yield _await_stage_resolution(state, news)
 
 
+def _lacks_the_other(news: StageCompleted, state: Task) -> bool:
+    """Tell whether the run that was beside this one was stopped before it had done its work."""
+    if news.stage == "think":
+        return not is_prepared(known_of(state))
+    return news.run_id == state.beside
+
+
 def _after_stage(command: Observe, news: StageCompleted, state: Task) -> Iterator[TaskEvent]:
     known = with_output(known_of(state), news.output)
     conditions = command.conditions
@@ -154,8 +161,6 @@ def _after_stage(command: Observe, news: StageCompleted, state: Task) -> Iterato
             yield from ask(state, "plan", known, conditions)
         case "plan" | "verify" | "review":
             yield from ask_gates(state, news.stage, known)
-        case "think" if not is_prepared(known):
-            yield from ask(state, "workspace", known, conditions, again=True)
         case "think" | "workspace":
             yield from ask(state, "implement", known, conditions)
         case "implement":
