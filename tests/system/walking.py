@@ -25,7 +25,7 @@ from services.scheduler.domain.commands import Submit, TaskCommand
 from services.scheduler.domain.mode import ChangeMode
 from services.scheduler.domain.state import Task
 from services.scheduler.domain.walk import task
-from services.scheduler.handlers import change_mode, command, set_limit
+from services.scheduler.handlers import change_mode, command, operate
 from services.scheduler.handlers import submit as take_in
 from services.stage_runner.adapters.resumption import look
 from services.stage_runner.app import service as stage_runner
@@ -88,7 +88,7 @@ async def switch(world: World, mode: Any) -> None:
 async def limit(world: World, max_concurrent: int) -> None:
     """Change how many tasks may run as the API does."""
     wish = Limit(max_concurrent=max_concurrent, actor="operator")
-    await world.perform("scheduler", lambda work: set_limit(work, wish))
+    await world.perform("scheduler", lambda work: operate(work, wish))
 
 
 async def state_of(world: World, task_id: str) -> Task:
@@ -115,10 +115,10 @@ async def wait_out(world: World) -> None:
         await world.pass_time(PATIENCE_S)
 
 
-async def sound(world: World, *, limit: int = 10) -> list[Recorded]:
+async def sound(world: World) -> list[Recorded]:
     """Return all events of a world at rest, after holding them to every invariant."""
     events = await world.events()
-    assert breaches_at_rest(events, limit=limit) == []
+    assert breaches_at_rest(events) == []
     return events
 
 

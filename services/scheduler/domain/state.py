@@ -17,6 +17,7 @@ from contracts.task import (
     InfiniteLoopDetected,
     MonitorWaitStarted,
     OnFailedDependency,
+    Priority,
     PullRequestRef,
     Reproduction,
     ResolutionAwaited,
@@ -33,6 +34,7 @@ from contracts.task import (
     TaskEvent,
     TaskGivenUp,
     TaskParked,
+    TaskPriorityChanged,
     TaskRetried,
     TaskSpec,
     TaskSubmitted,
@@ -74,6 +76,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     batch: str = ""
     on_failed_dependency: OnFailedDependency = "park"
     synthetic: bool = False
+    #: In which class it waits; at first that of its file.
+    priority: Priority = "normal"
     #: What runs, ran last, or is gone on with after a wait.
     stage: Activity = "spec"
     run_id: str = ""
@@ -105,6 +109,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     cancel_reason: str = ""
     #: Why it is parked, from a closed vocabulary.
     parked: str = ""
+    #: When that ends by itself.
+    parked_until: datetime | None = None
     waits_for: str = ""
     waits_on: str = ""
     reason: str = ""
@@ -154,6 +160,7 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 batch=event.batch,
                 on_failed_dependency=event.on_failed_dependency,
                 synthetic=event.spec.synthetic,
+                priority=event.spec.priority,
             )
         case TaskAdmitted(bases=bases):
             return replace(
@@ -250,6 +257,7 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 state,
                 phase="parked",
                 parked=event.code,
+                parked_until=event.until,
                 reason=event.reason,
                 waits_on=event.owner,
                 waits_for=event.wake_up,
@@ -260,7 +268,9 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 resume=next_stage is None and state.stage in state.attempts,
             )
         case TaskUnparked():
-            return replace(state, phase="queued", parked="", reason="", waits_on="", waits_for="")
+            return replace(
+                state, phase="queued", parked="", parked_until=None, reason="", waits_on="", waits_for=""
+            )
         case MonitorWaitStarted(until=until):
             return replace(state, phase="waiting", failures=0, monitor_until=until, run_id="", resume=True)
         case InfiniteLoopDetected():
@@ -285,6 +295,8 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 cancelled_by="",
                 resume=False,
             )
+        case TaskPriorityChanged(priority=priority):
+            return replace(state, priority=priority)
         case TaskDone():
             return replace(state, phase="done", run_id="")
         case TaskCancelled(reason=reason):

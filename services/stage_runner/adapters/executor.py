@@ -36,24 +36,35 @@ class BackgroundExecutor:
         self._running, self._make, self._carry, self._monotonic = running, make, carry, monotonic
         config = running.config
         self._ends = Ends(running)
+        #: Whether no run may be begun.
+        self.halted = False
         self._places = config.config_places
         # Without this, a few long suites would keep the short stages of every other task waiting.
         self._heavy = Places(config.config_heavy_places or os.cpu_count() or 1)
         self._runs: dict[str, asyncio.Task[None]] = {}
         self._stopping: dict[str, str] = {}
         self._begun: set[str] = set()
+        #: Runs of which nobody has looked whether they were to be stopped before they were under way here.
+        self._unseen: set[str] = set()
 
     def free(self) -> int:
         """Return how many more runs may be started now."""
-        return self._places - len(self._runs)
+        return 0 if self.halted else self._places - len(self._runs)
 
     def working_on(self, run_id: str) -> bool:
         """Tell whether a run is under way here."""
         return run_id in self._runs
 
+    def seen(self, run_id: str) -> bool:
+        """Tell whether this was asked of a run before."""
+        unseen = run_id in self._unseen
+        self._unseen.discard(run_id)
+        return not unseen
+
     def start(self, request: RunRequest) -> None:
         """Begin a run that has been claimed."""
         if request.run_id not in self._runs:
+            self._unseen.add(request.run_id)
             task = asyncio.create_task(self._run(request), name=request.run_id)
             self._runs[request.run_id] = task
             task.add_done_callback(lambda _: self._forget(request.run_id))
@@ -87,6 +98,7 @@ class BackgroundExecutor:
         self._runs.pop(run_id, None)
         self._stopping.pop(run_id, None)
         self._begun.discard(run_id)
+        self._unseen.discard(run_id)
 
     async def _run(self, request: RunRequest) -> None:
         which = which_of(request)
