@@ -9,8 +9,8 @@ import msgspec
 
 from contracts.stall import AdmissionFlows, AdmissionStalled, StallEvent
 from libs.eventsourcing.decider import Decider
-from services.scheduler.domain.admission import Admission
 from services.scheduler.domain.mode import ModeState
+from services.scheduler.domain.pool import Admission
 
 #: Ready tasks that are counted; more are more than enough.
 COUNTED = 100

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from contracts.stage import StageOutput
-from contracts.task import Failure, StageRequested
+from contracts.task import Failure, RunRequest
 from libs.eventstore.store import StaleLeaseError
 from libs.runtime.running import NotLeaderError, Running
 from libs.sandbox.runner import heard
@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 CLEAN_UP_S = 4.0
 
 Carry = Callable[[StageContext], Awaitable[StageOutput]]
-Make = Callable[[StageRequested], StageContext]
+Make = Callable[[RunRequest], StageContext]
 
 
 class BackgroundExecutor:
@@ -66,7 +66,7 @@ class BackgroundExecutor:
         self._unseen.discard(run_id)
         return not unseen
 
-    def start(self, request: StageRequested) -> None:
+    def start(self, request: RunRequest) -> None:
         """Begin a run that has been claimed."""
         if request.run_id not in self._runs:
             self._unseen.add(request.run_id)
@@ -105,7 +105,7 @@ class BackgroundExecutor:
         self._begun.discard(run_id)
         self._unseen.discard(run_id)
 
-    async def _run(self, request: StageRequested) -> None:
+    async def _run(self, request: RunRequest) -> None:
         which = which_of(request)
         context = self._make(request)
         self._begun.add(request.run_id)
@@ -164,6 +164,7 @@ class BackgroundExecutor:
         request, box = context.request, box_of(context.request)
 
         async def warn(elapsed_s: float) -> None:
+            assert box is not None, "only what has a limit comes near it"
             wish = Warn(setting=box.setting, limit_s=box.seconds, elapsed_s=round(elapsed_s, 1))
             await self._running.perform(
                 lambda work: work.decide(run, request.run_id, wish), synthetic=request.input.spec.synthetic

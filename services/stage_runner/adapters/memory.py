@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from contracts.task import Budget, RepoSpec, StageRequested
+from contracts.task import Budget, RepoSpec, RunRequest
 from libs.runtime.config import Config, ConfigError
 from libs.sandbox.machine import Memory, measure, shortfall
 from libs.verification.types import Limits
@@ -45,7 +45,7 @@ class Account:
         return cls(reserve_mb, lambda: measure(scope))
 
     @asynccontextmanager
-    async def held(self, request: StageRequested) -> AsyncIterator[None]:
+    async def held(self, request: RunRequest) -> AsyncIterator[None]:
         """Set aside what a run may take, and give it back; waits until it fits. Raises StageError where it never can."""
         wanted = ceiling_of(request) if executes(request) else 0
         while wanted and not self._fits(wanted):
@@ -72,11 +72,11 @@ class Account:
         return beside_others and wanted + self._reserve_mb <= memory.available_mb
 
 
-def ceiling_of(request: StageRequested) -> int:
+def ceiling_of(request: RunRequest) -> int:
     """Say what a run's commands may take at once, in MB."""
     spec = request.input.spec
     commands = 1
-    if request.stage == "verify":
+    if request.stage in ("workspace", "verify"):
         commands = max(len(repo.fail_to_pass) + sum(map(bool, _verifying(repo))) for repo in spec.repos)
     return spec.budget.memory_mb * max(1, min(commands, Limits().parallel))
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
-from contracts.task import Failure, StageRequested
+from contracts.task import Failure, RunRequest, WorkspaceRequested
 
 T = TypeVar("T")
 
@@ -44,8 +44,13 @@ class OverrunError(Exception):
         self.box, self.elapsed_s = box, elapsed_s
 
 
-def box_of(request: StageRequested) -> Box:
-    """Say what a run may take: its stage's limit, or what is left of its task's if that is less."""
+def box_of(request: RunRequest) -> Box | None:
+    """Say what a run may take: its stage's limit, or what is left of its task's if that is less.
+
+    A workspace is no stage: its request says what it may take, and it keeps to that itself.
+    """
+    if isinstance(request, WorkspaceRequested):
+        return None
     budget = request.input.spec.budget
     left = budget.task_s - request.input.worked_s
     if left < budget.stage_s:
@@ -53,8 +58,10 @@ def box_of(request: StageRequested) -> Box:
     return Box(setting="budget.stage_wall_s", seconds=budget.stage_s)
 
 
-async def boxed(box: Box, work: Awaitable[T], warn: Callable[[float], Awaitable[None]]) -> T:
+async def boxed(box: Box | None, work: Awaitable[T], warn: Callable[[float], Awaitable[None]]) -> T:
     """Do the work within its time. `warn` is told the seconds elapsed when most of it is used; raises OverrunError."""
+    if box is None:
+        return await work
     loop = asyncio.get_running_loop()
     began = loop.time()
     told: list[asyncio.Task[None]] = []
