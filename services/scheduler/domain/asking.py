@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from contracts.mode import SetAside
 from contracts.task import (
     Failure,
     InfiniteLoopDetected,
@@ -18,6 +19,7 @@ from contracts.task import (
     run_id_of,
 )
 from services.scheduler.domain.commands import Conditions
+from services.scheduler.domain.mode import set_aside
 from services.scheduler.domain.state import ATTEMPTS, Task
 
 
@@ -31,8 +33,8 @@ def ask(
     failures: int = 0,
 ) -> Iterator[TaskEvent]:
     """Ask for a stage: the same attempt `again`, or the next one, unless it would be one too many."""
-    if conditions.mode == "emergency-stop":
-        yield _halted(state) if again else _halted(state, stage, known)
+    if aside := set_aside(conditions.mode, stage, known):
+        yield _aside(state, *aside) if again else _aside(state, *aside, stage, known)
         return
     done = state.attempts.get(stage, 0)
     attempt = max(done, 1) if again else done + 1
@@ -59,11 +61,13 @@ def ask(
     )
 
 
-def _halted(state: Task, stage: Stage | None = None, known: StageInput | None = None) -> TaskParked:
+def _aside(
+    state: Task, code: SetAside, reason: str, stage: Stage | None = None, known: StageInput | None = None
+) -> TaskParked:
     return TaskParked(
         task_id=state.task_id,
-        code="emergency_stop",
-        reason="emergency stop",
+        code=code,
+        reason=reason,
         owner="operator",
         wake_up="autopilot mode normal",
         next_stage=stage,

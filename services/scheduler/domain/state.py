@@ -203,6 +203,7 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 run_id="",
                 pending={},
                 resume=next_stage is None and state.stage in state.attempts,
+                failures=state.failures + (event.code in ("backing_off", "rate_limited")),
             )
         case TaskUnparked():
             return replace(state, phase="queued", parked="", reason="", waits_on="", waits_for="")
