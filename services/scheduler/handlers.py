@@ -27,7 +27,6 @@ from contracts.task import (
 from libs.runtime.work import Work
 from services.scheduler.domain.admission import (
     POOL,
-    Admission,
     AdmissionCommand,
     Enqueue,
     Grant,
@@ -52,6 +51,7 @@ from services.scheduler.domain.commands import (
     Unpark,
 )
 from services.scheduler.domain.mode import ChangeMode, ModeState, admits, mode
+from services.scheduler.domain.pool import Admission
 from services.scheduler.domain.state import Task
 from services.scheduler.domain.walk import task
 
