@@ -7,6 +7,7 @@ from services.scheduler import handlers
 from services.scheduler.adapters.oversight import Oversight, require_room
 from services.scheduler.api.routes import routes
 from services.scheduler.domain.admission import admission
+from services.scheduler.domain.aside import aside
 from services.scheduler.domain.mode import mode
 from services.scheduler.domain.stall import stall
 from services.scheduler.domain.walk import task
@@ -25,9 +26,14 @@ async def oversee(running: Running) -> None:
 service = Service(
     name="scheduler",
     registry=registry,
-    owns=(task, admission, mode, stall),
+    owns=(task, admission, mode, aside, stall),
     consumes=(Consumer(handlers.advance_task), Consumer(handlers.plan_retry)),
-    timers={"retry_stage": handlers.retry_stage, "probe": handlers.probe, "wake": handlers.wake},
+    timers={
+        "retry_stage": handlers.retry_stage,
+        "probe": handlers.probe,
+        "wake": handlers.wake,
+        "call_back": handlers.call_back,
+    },
     assemble=assemble,
     workers=(oversee,),
     routes=routes,

@@ -9,7 +9,7 @@ import msgspec
 
 from contracts.stall import AdmissionFlows, AdmissionStalled, StallEvent
 from libs.eventsourcing.decider import Decider
-from services.scheduler.domain.mode import ModeState
+from services.scheduler.domain.mode import ModeState, admits
 from services.scheduler.domain.pool import Admission
 
 #: Ready tasks that are counted; more are more than enough.
@@ -37,7 +37,7 @@ class Stall(msgspec.Struct, frozen=True, kw_only=True):
 
 def is_stalled(pool: Admission, mode: ModeState) -> bool:
     """Tell whether slots are free and somebody is ready; not where a person has ordered that nothing starts."""
-    ordered = bool({"drain", "mode"} & set(pool.holds)) or mode.mode in ("read-only", "emergency-stop")
+    ordered = bool({"drain", "mode"} & set(pool.holds)) or not admits(mode.mode)
     return not ordered and len(pool.running) < pool.limit and bool(pool.upcoming(1))
 
 
