@@ -12,6 +12,7 @@ from libs.testing.world import World
 from services.scheduler.domain.admission import Admission, Hold, PauseQueue
 from services.scheduler.domain.commands import Cancel
 from services.scheduler.handlers import operate
+from tests.system.test_batches import ids_of, post, task
 from tests.system.twin import Answer, honest
 from tests.system.walking import limit, restart, submit, tell
 
@@ -176,3 +177,34 @@ async def test_many_who_ask_within_a_second_read_the_record_once(
     world.clock.advance(1)
     await shown(api, "t19")
     assert streams == ["admission-main"] * 2
+
+
+async def test_of_a_batch_is_told_who_holds_up_whom_and_how_often_one_ends(
+    world: World, api: httpx.AsyncClient, going: set[str]
+) -> None:
+    [outer] = ids_of(await post(api, task("outer"), key="outer")).values()
+    tasks = [
+        task("a"),
+        task("b", "a"),
+        task("c", "b", outer),
+        task("d", "c"),
+        *(task(f"n{n}") for n in range(7)),
+    ]
+    answer = await post(api, *tasks)
+    ids, where = ids_of(answer), answer.headers["location"]
+    await world.settle()
+    early = (await api.get(where)).json()
+    assert (early["total"], early["pace"], early["on_failed_dependency"]) == (11, None, "park")
+    assert [(one["key"], one["id"], one["phase"], one["blocks"]) for one in early["blockers"]] == [
+        ("a", ids["a"], "running", 3),
+        ("outer", outer, "running", 2),
+    ]
+    blocked = {one["key"]: one["blocked_by"] for one in early["tasks"] if one["blocked_by"]}
+    assert blocked == {"b": [ids["a"]], "c": [ids["b"], outer], "d": [ids["c"]]}
+    for key in ("a", *(f"n{n}" for n in range(7))):
+        going.add(ids[key])
+        await world.pass_time(30)
+    late = (await api.get(where)).json()
+    assert late["phases"] == {"done": 8, "running": 1, "queued": 2}
+    assert late["pace"] == {"every_s": 30.0, "over": 7}
+    assert {one["key"]: one["blocks"] for one in late["blockers"]} == {"b": 2, "outer": 2}

@@ -10,6 +10,7 @@ from libs.runtime.http import Problem
 from services.scheduler.api.turnover import Turnover
 from services.scheduler.domain.backlog import BacklogFullError
 from services.scheduler.domain.pace import Pace, spoken
+from services.scheduler.domain.waits import FREED
 
 #: Seconds after which to come again where nothing can be measured, and the bounds where something can.
 UNKNOWN_S, SOONEST_S, LATEST_S = 60, 1, 3_600
@@ -37,7 +38,9 @@ async def too_many(full: BacklogFullError, turnover: Turnover, *, anyway: bool) 
         return Problem(422, "Larger than the queue", detail, field="tasks", members=members)
     pace, place = await turnover.pace(full.pool), full.place
     after = _retry_after(full, pace)
-    basis = f"about {spoken(after)}: {pace}" if pace else f"{after} s: no slot pace could be measured"
+    basis = (
+        f"about {spoken(after)}: {pace.told(FREED)}" if pace else f"{after} s: no slot pace could be measured"
+    )
     ahead = "" if place is None else f" {place.ahead} would start before it."
     detail = f"{full}.{ahead} Repeat in {basis}; or {remedy}"
     return Problem(

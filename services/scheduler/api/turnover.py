@@ -1,16 +1,18 @@
-"""Reads off the record how often a slot has come free."""
+"""Reads off the record how often a slot has come free, or a task of a batch has ended."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import cast
 
 from contracts.admission import SlotGranted, SlotReleased
-from contracts.message import stream_name, wire_type
+from contracts.message import Recorded, stream_name, wire_type
 from libs.eventstore.store import Store
 from libs.runtime.running import Running
 from services.scheduler.domain.admission import POOL, Admission, admission
-from services.scheduler.domain.pace import MOST, Pace, Turn, pace
+from services.scheduler.domain.pace import MOST, Pace, Turn, pace, spacing
+from services.scheduler.domain.state import ENDS
 
 #: Events of the pool that are looked through for its last turns; the second only where the first held too few.
 NEAR, FAR = 250, 2_500
@@ -37,13 +39,34 @@ class Turnover:
 
 
 async def last_turns(store: Store) -> list[Turn]:
-    """Read who got a slot and who gave one back lately, oldest first."""
+    """Read when slots were given and given back lately, oldest first."""
     turns: list[Turn] = []
-    for head in await store.heads(admission.category, limit=1):
-        for span in (NEAR, FAR):
-            after = max(head.version - span, 0)
-            events = await store.read_stream(stream_name(admission.category, POOL), after, types=_TYPES)
-            turns = [cast(Turn, (event.type, event.recorded_at)) for event in events]
-            if sum(kind == "slot_released" for kind, _ in turns) > MOST or not after:
-                break
+    for span in (NEAR, FAR):
+        events, whole = await _latest(store, span)
+        turns = [cast(Turn, (event.type, event.recorded_at)) for event in events]
+        if sum(kind == "slot_released" for kind, _ in turns) > MOST or whole:
+            break
     return turns
+
+
+async def ends(running: Running, members: Collection[str]) -> Pace | None:
+    """Measure how often one of these tasks has ended lately; None for too few."""
+    latest, _ = await _latest(running.store, FAR)
+    times = [
+        event.recorded_at
+        for event in latest
+        if isinstance(event.event, SlotReleased)
+        and event.event.reason in ENDS
+        and event.event.task_id in members
+    ]
+    return spacing(times[: -MOST - 1 : -1], running.clock.now())
+
+
+async def _latest(store: Store, span: int) -> tuple[list[Recorded], bool]:
+    """Read the turns among the last events of the pool; also whether these are all there are."""
+    for head in await store.heads(admission.category, limit=1):
+        stream = stream_name(admission.category, POOL)
+        return await store.read_stream(
+            stream, max(head.version - span, 0), types=_TYPES
+        ), head.version <= span
+    return [], True
