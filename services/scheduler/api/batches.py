@@ -13,8 +13,8 @@ from libs.runtime.http import Problem, json_response
 from libs.runtime.running import Running
 from libs.runtime.work import Work
 from services.scheduler.api.backpressure import too_many, wants_anyway
+from services.scheduler.api.outlook import Outlook, ends
 from services.scheduler.api.requests import look, refusal, require_same, submission_of
-from services.scheduler.api.turnover import Turnover, ends
 from services.scheduler.domain.admission import POOL, admission
 from services.scheduler.domain.backlog import BacklogFullError, require_room
 from services.scheduler.domain.batch import (
@@ -34,7 +34,7 @@ from services.scheduler.domain.walk import task
 from services.scheduler.handlers import submit
 
 
-def routes(running: Running, turnover: Turnover) -> APIRouter:
+def routes(running: Running, outlook: Outlook) -> APIRouter:
     """Build the routes."""
     router = APIRouter()
 
@@ -80,7 +80,7 @@ def routes(running: Running, turnover: Turnover) -> APIRouter:
         try:
             state, created = await running.perform(act, actor=given.actor, synthetic=synthetic)
         except BacklogFullError as full:
-            raise await too_many(full, turnover, anyway=anyway) from full
+            raise await too_many(full, outlook, anyway=anyway) from full
         require_same(given, state)
         answer = {
             "batch": batch,
