@@ -16,8 +16,8 @@ config = typer.Typer(
 
 #: Tasks that may hold a slot at once, and that may wait before new ones are refused.
 SETTINGS = ("max_concurrent", "max_queued")
-#: Modes that can be set; `minimal` and `read-only` need a release that enforces them everywhere.
-MODES = ("normal", "emergency-stop")
+#: Modes that can be set.
+MODES = ("normal", "minimal", "read-only", "emergency-stop")
 
 
 def alerts(data_dir: DataDir = None, json: AsJson = False) -> None:
@@ -35,13 +35,17 @@ def alerts(data_dir: DataDir = None, json: AsJson = False) -> None:
 
 def mode(
     wanted: Annotated[
-        str, typer.Argument(metavar="[MODE]", help="normal or emergency-stop; nothing shows the mode.")
+        str, typer.Argument(metavar="[MODE]", help=f"{', '.join(MODES)}; nothing shows the mode.")
     ] = "",
     reason: Annotated[str, typer.Option(help="Why.")] = "",
     data_dir: DataDir = None,
     json: AsJson = False,
 ) -> None:
-    """Show or change the mode. `emergency-stop` kills running stages and parks their tasks until `normal`."""
+    """Show or change the mode: who may start, and whether what runs goes on.
+
+    In `minimal` only tasks of low risk go on, without `think` and `review`, to a draft that is marked unreviewed. In
+    `read-only` nothing starts, and what runs is finished. `emergency-stop` kills what runs; it goes on later where it was.
+    """
     if wanted and wanted not in MODES:
         raise UsageError(f"MODE: {wanted!r} is none of {', '.join(MODES)}")
     connected = client(data_dir)
