@@ -1,7 +1,8 @@
 """Tasks that wait as a real one does, one at a time, ten and a hundred at once: does more at once mean as much faster?
 
 Stage times come from one committed profile, a real task's, scaled to about 4 s a task. Its stages wait instead of using the
-processor, so what is left of the machine is what the system itself takes.
+processor, so what is left of the machine is what the system itself takes. Where a hundred run at once, tasks are longer and
+shorter by up to half: they would go in step otherwise, and each would find all others at the same turn.
 """
 
 from __future__ import annotations
@@ -19,15 +20,16 @@ from autopilot.cli.sending import send
 from contracts.task import RepoSpec, TaskSpec
 from loadtest import occupancy
 from loadtest.bench import usage
-from loadtest.bench.w8 import settings
 from loadtest.ownstack import own_stack
 from loadtest.witness import Witness
 
 PROFILE = Path(__file__).with_name("profile.json")
-#: (slots, tasks) of each round, in this order.
-ROUNDS = ((1, 20), (10, 40), (100, 1_000))
+#: (slots, tasks, share by which tasks are longer or shorter at most) of each round, in this order.
+ROUNDS = ((1, 20, 0.0), (10, 40, 0.0), (100, 1_000, 0.5))
 #: Tasks of one submission; seconds between looks; seconds for a round beyond what its waiting takes.
 BATCH, LOOK_S, PATIENCE_S = 100, 0.1, 300.0
+#: Multiples of it, without their whole parts, are spread evenly over any stretch.
+GOLDEN = 0.618033988749895
 #: Before the first round: connections, prepared statements and caches are there afterwards.
 WARM_UP = 20
 #: At least so many times as fast as one at a time, by slots; p95 of the delay at most so many times as long.
@@ -76,8 +78,8 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
 def measure() -> list[Round]:
     """Run all rounds on a stack of their own."""
     with _stack() as (client, witness):
-        _round(client, witness, 10, WARM_UP)
-        return [_round(client, witness, slots, count) for slots, count in ROUNDS]
+        _round(client, witness, 10, WARM_UP, 0.0)
+        return [_round(client, witness, *one) for one in ROUNDS]
 
 
 def profile() -> Profile:
@@ -85,11 +87,12 @@ def profile() -> Profile:
     return msgspec.json.decode(PROFILE.read_bytes(), type=Profile)
 
 
-def spec(waits: dict[str, float]) -> TaskSpec:
-    """Write one task that waits like the profile."""
+def spec(waits: dict[str, float], place: int, share: float) -> TaskSpec:
+    """Write a task that waits like the profile, longer or shorter by its place: any row of tasks has the profile's mean, nearly."""
+    factor = 1 + share * (2 * (place * GOLDEN % 1) - 1)
     return TaskSpec(
-        title="waits as a real one works",
-        body="\n".join(f"work {stage} {seconds:.4f}" for stage, seconds in waits.items()),
+        title=f"waits as a real one works, {factor:.2f} times",
+        body="\n".join(f"work {stage} {factor * seconds:.4f}" for stage, seconds in waits.items()),
         repos=(RepoSpec(name="none", url="/nowhere/none.git"),),
         engine="noop",
         synthetic=True,
@@ -98,8 +101,7 @@ def spec(waits: dict[str, float]) -> TaskSpec:
 
 @contextmanager
 def _stack() -> Iterator[tuple[Client, Witness]]:
-    most = str(max(slots for slots, _ in ROUNDS))
-    with settings({"AUTOPILOT_CONFIG_PLACES": most}), own_stack() as config:
+    with own_stack() as config:
         witness = Witness(config)
         try:
             yield Client(config), witness
@@ -107,14 +109,14 @@ def _stack() -> Iterator[tuple[Client, Witness]]:
             witness.close()
 
 
-def _round(client: Client, witness: Witness, slots: int, count: int) -> Round:
+def _round(client: Client, witness: Witness, slots: int, count: int, share: float) -> Round:
     waits = profile().waits
     client.scheduler("PUT", "/v1/config", json={"max_concurrent": slots})
     first = witness.ask("select coalesce(max(position), 0) from events")[0][0]
     roots = [client.status.pid, *(one.pid for one in client.status.processes.values() if one.pid is not None)]
     cpu, began = usage.cpu_s(roots), time.perf_counter()
     for start in range(0, count, BATCH):
-        send(client, [spec(waits)] * min(BATCH, count - start))
+        send(client, [spec(waits, place, share) for place in range(start, min(start + BATCH, count))])
     deadline = time.monotonic() + PATIENCE_S + sum(waits.values()) * count / slots
     done = "select count(*) from events where type = 'task_done' and position > $1"
     while (ended := witness.ask(done, first)[0][0]) < count:

@@ -38,6 +38,7 @@ from contracts.task import (
     InfiniteLoopDetected,
     MonitorWaitStarted,
     ResolutionAwaited,
+    RunJoined,
     StageCancelRequested,
     StageRequested,
     StageSkipped,
@@ -52,6 +53,7 @@ from contracts.task import (
     TaskRetried,
     TaskSubmitted,
     TaskUnparked,
+    WorkspaceRequested,
 )
 from contracts.workspace import (
     ArtifactCompressed,
@@ -158,6 +160,12 @@ def _task(event: TaskEvent) -> Line:
             ), ""
         case StageRequested(stage=stage, attempt=attempt, retry=retry):
             return f"{stage} requested, attempt {attempt}" + (f", retry {retry}" if retry else ""), ""
+        case WorkspaceRequested(retry=retry):
+            return "workspace requested" + (f", retry {retry}" if retry else ""), ""
+        case RunJoined(stage=stage, failure=failure):
+            return f"{stage} has ended, the run beside it goes on" if failure is None else (
+                f"{stage} failed, the run beside it is stopped"
+            ), "" if failure is None else "warn"
         case StageSkipped(stage=stage, reason=reason):
             return f"{stage} skipped: {reason}", ""
         case GateRequested(gate=gate, round=round_):
