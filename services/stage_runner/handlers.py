@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contracts.task import StageCancelRequested, StageRequested
+from contracts.task import StageCancelRequested, StageRequested, TokensGranted, TokensRefused
 from libs.runtime.work import Work
 from services.stage_runner.domain import Claim, Stop, run, which_of
 from services.stage_runner.ports import Executor
@@ -30,3 +30,13 @@ async def stop_stage(event: StageCancelRequested, work: Work) -> None:
         executor.stop(event.run_id, event.reason)
 
     work.after_commit(stop)
+
+
+async def top_up(event: TokensGranted | TokensRefused, work: Work) -> None:
+    """Wake a run that waits for tokens, if it is here; otherwise its replica finds the answer in the record."""
+    executor: Executor = work.parts
+
+    async def hear() -> None:
+        executor.hear(event.run_id)
+
+    work.after_commit(hear)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from contracts.budget import task_scope
 from contracts.task import (
     Failure,
     InfiniteLoopDetected,
@@ -18,6 +19,7 @@ from contracts.task import (
     run_id_of,
 )
 from services.scheduler.domain.commands import Conditions
+from services.scheduler.domain.purse import Shortage
 from services.scheduler.domain.state import ATTEMPTS, Task
 
 
@@ -48,6 +50,10 @@ def ask(
             subject=known,
         )
         return
+    granted = conditions.purse.offer(state, stage) if conditions.purse else None
+    if isinstance(granted, Shortage):
+        yield _short(state, granted) if again else _short(state, granted, stage, known)
+        return
     yield StageRequested(
         task_id=state.task_id,
         run_id=run_id_of(state.task_id, stage, attempt, retry),
@@ -56,6 +62,29 @@ def ask(
         retry=retry,
         failures=failures,
         input=slim(known, stage),
+        tokens=granted,
+    )
+
+
+def _short(
+    state: Task, short: Shortage, stage: Stage | None = None, known: StageInput | None = None
+) -> TaskParked:
+    """Let a task wait for tokens: until the window frees them, or for a person where time does not help."""
+    if short.until is not None:
+        owner, wake_up = "scheduler", f"tokens are free, at {short.until:%Y-%m-%d %H:%M} UTC at the latest"
+    elif short.scope == task_scope(state.task_id):
+        owner, wake_up = "operator", f"autopilot budget {state.task_id} TOKENS"
+    else:
+        owner, wake_up = "operator", f"autopilot budget {short.scope} TOKENS"
+    return TaskParked(
+        task_id=state.task_id,
+        code="tokens",
+        reason=short.reason,
+        owner=owner,
+        wake_up=wake_up,
+        until=short.until,
+        next_stage=stage,
+        subject=slim(known, stage) if known and stage else None,
     )
 
 

@@ -26,6 +26,7 @@ from contracts.task import (
     StageRequested,
     StageSkipped,
     TaskAdmitted,
+    TaskBudgetChanged,
     TaskCancelled,
     TaskCancelRequested,
     TaskDone,
@@ -36,6 +37,9 @@ from contracts.task import (
     TaskSpec,
     TaskSubmitted,
     TaskUnparked,
+    TokenGrant,
+    TokensGranted,
+    TokensRefused,
 )
 
 #: queued: waits for a slot · running: a stage is under way · gating: gates are asked · resolving: a failure is
@@ -91,6 +95,10 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Problem, ...] = ()
     skipped: frozenset[Stage] = frozenset()
     monitor_until: datetime | None = None
+    #: The last grant of tokens, with all that was added to it; None for a task that has had none.
+    grant: TokenGrant | None = None
+    #: Tokens that its next run needs, where the last one did not get enough.
+    wanted: int = 0
     #: Who asked for the cancellation that is under way.
     cancelled_by: str = ""
     cancel_reason: str = ""
@@ -118,6 +126,11 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     def fulfilled(self) -> bool:
         """Tell whether what depends on it may start: it is done, or in monitor after a probe that passed."""
         return self.phase == "done" or (self.monitor_until is not None and not self.ended)
+
+    @property
+    def tokens_before(self) -> int:
+        """Return how many tokens it may have spent so far: what became of the last grant is not known here."""
+        return self.grant.before + self.grant.tokens if self.grant else 0
 
     @property
     def pull_requests(self) -> tuple[PullRequestRef, ...]:
@@ -162,7 +175,17 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 refused=(),
                 findings=(),
                 resume=False,
+                grant=event.tokens or state.grant,
+                wanted=0,
             )
+        case TokensGranted(tokens=tokens):
+            assert state.grant is not None, "only a run that has a grant can come to its end"
+            return replace(state, grant=replace(state.grant, tokens=state.grant.tokens + tokens))
+        case TokensRefused(wanted=wanted):
+            return replace(state, wanted=wanted)
+        case TaskBudgetChanged(tokens=tokens):
+            budget = replace(state.spec.budget, tokens=tokens)
+            return replace(state, input=_with(state, spec=replace(state.spec, budget=budget)))
         case GateAnswered(gate=gate, verdict=verdict):
             pending = {key: value for key, value in state.pending.items() if key != gate}
             approved = {**state.approved, gate: event.trees} if verdict == "approve" else state.approved
@@ -226,6 +249,7 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 incident_id="",
                 cancelled_by="",
                 resume=False,
+                wanted=0,
             )
         case TaskDone():
             return replace(state, phase="done", run_id="")

@@ -8,12 +8,19 @@ import msgspec
 
 from contracts.gate import GateDecided
 from contracts.resolution import IncidentFiled, PlanDeltaRecorded
-from contracts.stage import StageCancelled, StageCompleted, StageFailed
+from contracts.stage import (
+    TOKENS_EXHAUSTED,
+    StageCancelled,
+    StageCompleted,
+    StageFailed,
+    TokenGrantExhausted,
+)
 from contracts.task import (
     ResolutionAwaited,
     StageInput,
     StageSkipped,
     TaskAdmitted,
+    TaskBudgetChanged,
     TaskCancelled,
     TaskEvent,
     TaskGivenUp,
@@ -21,12 +28,15 @@ from contracts.task import (
     TaskRetried,
     TaskSubmitted,
     TaskUnparked,
+    TokensGranted,
+    TokensRefused,
 )
 from libs.eventsourcing.decider import Decider
 from services.scheduler.domain import state as states
 from services.scheduler.domain.asking import ask, known_of
 from services.scheduler.domain.commands import (
     Cancel,
+    ChangeBudget,
     Conditions,
     Halt,
     News,
@@ -37,11 +47,13 @@ from services.scheduler.domain.commands import (
     Start,
     Submit,
     TaskCommand,
+    TopUp,
     Unpark,
 )
 from services.scheduler.domain.ends import after_probe, approvals, cancel, stop_run, unproven
 from services.scheduler.domain.gates import ask_gates, hear
 from services.scheduler.domain.proof import evidence_lacking
+from services.scheduler.domain.purse import Purse, Shortage
 from services.scheduler.domain.state import Task
 
 
@@ -62,6 +74,14 @@ def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
             yield from _start(state, command)
         case Observe(news=news):
             yield from _observe(command, news, state)
+        case TopUp(news=news, purse=purse):
+            if state.phase == "running" and news.run_id in purse.ledger.grants:
+                yield _topped_up(state, news, purse)
+        case ChangeBudget(tokens=tokens, actor=actor):
+            if state.phase != "none" and tokens != state.spec.budget.tokens:
+                yield TaskBudgetChanged(task_id=state.task_id, tokens=tokens, actor=actor)
+                if state.parked == "tokens":
+                    yield TaskUnparked(task_id=state.task_id, reason=f"{actor} changed its budget")
         case RetryStage(conditions=conditions):
             if state.phase == "resolving":
                 yield from ask(
@@ -97,9 +117,25 @@ def _start(state: Task, command: Start) -> Iterator[TaskEvent]:
         yield TaskUnparked(task_id=state.task_id, reason="what it waited for is there")
     elif state.phase not in ("queued", "waiting"):
         return
-    yield TaskAdmitted(task_id=state.task_id, bases=bases)
     given = msgspec.structs.replace(known_of(state), bases=bases or known_of(state).bases)
-    yield from ask(state, state.stage, given, command.conditions, again=state.resume)
+    asked = tuple(ask(state, state.stage, given, command.conditions, again=state.resume))
+    # A task starts only if its first grant fits.
+    if not any(isinstance(event, TaskParked) and event.code == "tokens" for event in asked):
+        yield TaskAdmitted(task_id=state.task_id, bases=bases)
+    yield from asked
+
+
+def _topped_up(state: Task, news: TokenGrantExhausted, purse: Purse) -> TokensGranted | TokensRefused:
+    more = purse.raised(state, news.run_id, news.tokens)
+    if isinstance(more, Shortage):
+        return TokensRefused(
+            task_id=state.task_id,
+            run_id=news.run_id,
+            number=news.number,
+            wanted=news.wanted,
+            reason=more.reason,
+        )
+    return TokensGranted(task_id=state.task_id, run_id=news.run_id, number=news.number, tokens=more)
 
 
 def _observe(command: Observe, news: News, state: Task) -> Iterator[TaskEvent]:
@@ -114,6 +150,10 @@ def _observe(command: Observe, news: News, state: Task) -> Iterator[TaskEvent]:
             yield from ask(state, state.stage, known_of(state), conditions, again=True)
         case StageCompleted() if state.phase in ("running", "suspending"):
             yield from _after_stage(command, news, state)
+        case StageFailed() if state.phase == "running" and news.failure.code == TOKENS_EXHAUSTED:
+            # Nothing has failed: it goes on when there are tokens for it.
+            known = known_of(state)
+            yield from ask(state, news.stage, known, conditions, again=True, failures=state.failures)
         case StageFailed() if state.phase == "running":
             yield _await_stage_resolution(state, news)
         case GateDecided():

@@ -42,6 +42,9 @@ class BackgroundExecutor:
         self._runs: dict[str, asyncio.Task[None]] = {}
         self._stopping: dict[str, str] = {}
         self._begun: set[str] = set()
+        self._contexts: dict[str, StageContext] = {}
+        #: Set when a run ends, or begins to wait for tokens.
+        self._moved = asyncio.Event()
 
     def free(self) -> int:
         """Return how many more runs may be started now."""
@@ -72,10 +75,20 @@ class BackgroundExecutor:
             task.cancel()
         return True
 
+    def hear(self, run_id: str) -> None:
+        """Let a run that waits for tokens look for its answer."""
+        if self._waits(run_id):
+            self._contexts[run_id].tokens.hear()
+
     async def idle(self) -> None:
-        """Wait until nothing is under way."""
-        while self._runs:
-            await asyncio.wait(list(self._runs.values()))
+        """Wait until nothing is under way but what waits for tokens."""
+        while any(not self._waits(run_id) for run_id in self._runs):
+            self._moved.clear()
+            await self._moved.wait()
+
+    def _waits(self, run_id: str) -> bool:
+        context = self._contexts.get(run_id)
+        return context is not None and context.tokens.waiting
 
     async def abandon(self) -> None:
         """Stop everything without recording an end: whoever holds the lease next goes on with it."""
@@ -87,10 +100,13 @@ class BackgroundExecutor:
         self._runs.pop(run_id, None)
         self._stopping.pop(run_id, None)
         self._begun.discard(run_id)
+        self._contexts.pop(run_id, None)
+        self._moved.set()
 
     async def _run(self, request: StageRequested) -> None:
         which = which_of(request)
-        context = self._make(request)
+        context = self._contexts[request.run_id] = self._make(request)
+        context.tokens.on_wait = self._moved.set
         self._begun.add(request.run_id)
         try:
             if request.run_id in self._stopping:

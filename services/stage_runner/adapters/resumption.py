@@ -41,6 +41,7 @@ async def look(running: Running) -> None:
     """Go on with every run whose holder is gone now, and stop what somebody wants stopped.
 
     A stop is delivered to any one replica, which need not be the one that works on the run: that one finds it here.
+    So are tokens for a run that waits for them.
     """
     executor: BackgroundExecutor = running.parts
     mine, after = running.config.holder, ""
@@ -54,6 +55,7 @@ async def look(running: Running) -> None:
             state = await _state(running, run_id)
             if executor.working_on(run_id):
                 await _heed_stop(running, executor, state)
+                executor.hear(run_id)
                 continue
             if not state.live or state.replica in live:
                 continue
