@@ -7,6 +7,9 @@ from typing import ClassVar, Literal, TypeAlias
 from contracts.message import Event
 from contracts.task import Priority
 
+#: Why no slot is given: the scheduler is about to stop, the host is short of memory, or the mode admits nobody.
+HoldCause: TypeAlias = Literal["drain", "host_memory", "mode"]
+
 
 class _Admission(Event, frozen=True, kw_only=True):
     stream: ClassVar[str] = "admission"
@@ -42,6 +45,10 @@ class SlotGranted(_Admission, frozen=True, kw_only=True):
     """A task holds a slot from now on."""
 
     task_id: str
+    #: Class whose turn it was; None in records from before tasks could count in a class above their own.
+    rank: Priority | None = None
+    #: Whether it came for being the oldest of the class, whatever the turn of its queue.
+    eldest: bool = False
 
 
 class SlotReleased(_Admission, frozen=True, kw_only=True):
@@ -49,6 +56,64 @@ class SlotReleased(_Admission, frozen=True, kw_only=True):
 
     task_id: str
     reason: str
+
+
+class TaskReprioritised(_Admission, frozen=True, kw_only=True):
+    """A waiting task is of another class from now on, and has its place in that one anew.
+
+    What a task is queued with the next time is its own matter; the pool remembers nobody who is not in it.
+    """
+
+    task_id: str
+    priority: Priority
+    before: Priority
+    actor: str
+
+
+class QueuePaused(_Admission, frozen=True, kw_only=True):
+    """No task of a queue gets a slot; those that hold one go on."""
+
+    queue: str
+    actor: str
+    reason: str = ""
+
+
+class QueueResumed(_Admission, frozen=True, kw_only=True):
+    """A queue's tasks may get slots again; each has its place in the order from now on."""
+
+    queue: str
+    actor: str
+
+
+class QueueWeightChanged(_Admission, frozen=True, kw_only=True):
+    """How many starts a queue has in each round over the queues of a class."""
+
+    queue: str
+    weight: int
+    actor: str
+
+
+class BacklogLimitChanged(_Admission, frozen=True, kw_only=True):
+    """How many tasks may wait before new ones are refused."""
+
+    max_queued: int
+    actor: str
+
+
+class AdmissionHeld(_Admission, frozen=True, kw_only=True):
+    """No slot is given to anybody while this lasts; tasks that hold one go on."""
+
+    cause: HoldCause
+    #: For people: what is short, and by how much.
+    detail: str = ""
+    actor: str = ""
+
+
+class AdmissionReleased(_Admission, frozen=True, kw_only=True):
+    """One cause for holding slots back is over; others may last."""
+
+    cause: HoldCause
+    actor: str = ""
 
 
 class DependencyMet(_Admission, frozen=True, kw_only=True):
@@ -67,5 +132,18 @@ class DependencyBroken(_Admission, frozen=True, kw_only=True):
 
 
 AdmissionEvent: TypeAlias = (
-    LimitChanged | TaskEnqueued | TaskDequeued | SlotGranted | SlotReleased | DependencyMet | DependencyBroken
+    LimitChanged
+    | TaskEnqueued
+    | TaskDequeued
+    | SlotGranted
+    | SlotReleased
+    | TaskReprioritised
+    | QueuePaused
+    | QueueResumed
+    | QueueWeightChanged
+    | BacklogLimitChanged
+    | AdmissionHeld
+    | AdmissionReleased
+    | DependencyMet
+    | DependencyBroken
 )

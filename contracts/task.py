@@ -16,6 +16,8 @@ Priority: TypeAlias = Literal["urgent", "normal", "low"]
 Engine: TypeAlias = Literal["auto", "llm", "command", "repair", "patch", "noop"]
 Stage: TypeAlias = Literal["spec", "plan", "think", "implement", "verify", "review", "pr", "monitor"]
 STAGES: tuple[Stage, ...] = ("spec", "plan", "think", "implement", "verify", "review", "pr", "monitor")
+#: What becomes of a task when one that it depends on ends without a change.
+OnFailedDependency: TypeAlias = Literal["park", "cancel"]
 RiskClass: TypeAlias = Literal["low", "medium", "high"]
 
 Name = Annotated[str, Constraint(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -325,6 +327,7 @@ class TaskSubmitted(_Task, frozen=True, kw_only=True):
     request_digest: str = ""
     #: Id of the batch it came in, empty for a task that was submitted by itself.
     batch: str = ""
+    on_failed_dependency: OnFailedDependency = "park"
 
 
 class TaskAdmitted(_Task, frozen=True, kw_only=True):

@@ -10,20 +10,25 @@ import msgspec
 
 from autopilot.cli.client import Client
 from autopilot.cli.failure import CliError, UnreachableError, passing
-from contracts.task import TaskSpec
+from contracts.task import OnFailedDependency, TaskSpec
 
 #: Seconds for which a scheduler that is being restarted is waited for, and between two tries.
 PATIENCE_S, PAUSE_S = 30.0, 0.5
 
 
-def send(client: Client, specs: Sequence[TaskSpec], key: str = "") -> list[str]:
+def send(
+    client: Client,
+    specs: Sequence[TaskSpec],
+    key: str = "",
+    on_failed_dependency: OnFailedDependency = "park",
+) -> list[str]:
     """Submit tasks as one batch; return their ids in the order given.
 
     `key` is the Idempotency-Key: sent again, it gives the same tasks. Raises RefusedError, and UnreachableError where
     it is not known whether they were accepted.
     """
     key = key or str(uuid.uuid4())
-    body = msgspec.json.encode({"tasks": specs})
+    body = msgspec.json.encode({"tasks": specs, "on_failed_dependency": on_failed_dependency})
     headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
     end = time.monotonic() + PATIENCE_S
     while True:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast, get_args
 
 import msgspec
 import typer
@@ -17,7 +17,7 @@ from autopilot.cli.taskfile import Given
 from autopilot.cli.tasks import summary
 from autopilot.cli.watch import Watch
 from autopilot.schema import WRITTEN, written
-from contracts.task import TaskSpec
+from contracts.task import OnFailedDependency, TaskSpec
 from services.scheduler.domain.batch import Fault
 
 
@@ -66,6 +66,13 @@ def submit(
     wall: Annotated[int | None, _says("Time that any one command may take.", "SECONDS")] = None,
     memory: Annotated[int | None, _says("Memory that any one command may take.", "MB")] = None,
     key: Annotated[str | None, _says("A name for the task.")] = None,
+    on_failed_dependency: Annotated[
+        str,
+        typer.Option(
+            metavar="park|cancel",
+            help="What becomes of those that depend on one that fails: they wait for you, or are cancelled.",
+        ),
+    ] = "park",
     wait: Annotated[
         bool, typer.Option("--wait", help="Stay until every task has ended; exit 1 unless all are done.")
     ] = False,
@@ -97,6 +104,8 @@ def submit(
         memory=memory,
         key=key,
     )
+    if on_failed_dependency not in get_args(OnFailedDependency):
+        raise UsageError(f"--on-failed-dependency: {on_failed_dependency!r} is neither park nor cancel")
     given = _given(files or [], options)
     specs = taskfile.checked(given)
     if dry_run:
@@ -104,7 +113,7 @@ def submit(
         return
     connected = client(data_dir)
     try:
-        ids = send(connected, specs, idempotency_key)
+        ids = send(connected, specs, idempotency_key, cast(OnFailedDependency, on_failed_dependency))
     except RefusedError as error:
         raise _in_their_words(given, error) from error
     if wait:

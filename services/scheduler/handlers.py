@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import TypeAlias
 
 from contracts.admission import DependencyBroken, SlotGranted
+from contracts.budget import GrantCalled, ledger_of, spends
 from contracts.gate import GateDecided
 from contracts.message import Event
 from contracts.resolution import IncidentFiled, PlanDeltaRecorded, StageRetryAdvised
-from contracts.stage import StageCancelled, StageCompleted, StageFailed
+from contracts.stage import StageCancelled, StageCompleted, StageFailed, TokenGrantExhausted
 from contracts.task import (
     BaseRef,
     MonitorWaitStarted,
+    StageRequested,
     TaskCancelled,
     TaskDone,
     TaskGivenUp,
     TaskParked,
     TaskRetried,
     TaskUnparked,
+    TokensGranted,
 )
 from libs.runtime.work import Work
 from services.scheduler.domain.admission import (
@@ -31,30 +36,63 @@ from services.scheduler.domain.admission import (
     Settle,
     admission,
 )
+from services.scheduler.domain.budget import (
+    BudgetCommand,
+    ChangeCeiling,
+    Defer,
+    Forgo,
+    Raise,
+    Reserve,
+    SettleGrant,
+    budget,
+)
 from services.scheduler.domain.commands import (
     Conditions,
     Halt,
+    LoseDependency,
     Observe,
-    Park,
     RetryStage,
     Start,
     Submit,
     TaskCommand,
+    TopUp,
     Unpark,
 )
+from services.scheduler.domain.ledger import Ledger
 from services.scheduler.domain.mode import ChangeMode, ModeState, mode
+from services.scheduler.domain.purse import Purse, Shortage
 from services.scheduler.domain.state import Task
 from services.scheduler.domain.walk import task
 
 SYSTEM = "system"
+#: What tasks have decided and what still has to be carried out: task ids with events.
+Unsettled: TypeAlias = list[tuple[str, Sequence[Event]]]
+#: Tasks that may come to wait for tokens in one append; the rest of the queue is looked at in the next.
+PARKED_AT_ONCE = 64
 
 
 async def advance_task(
-    news: StageCompleted | StageFailed | StageCancelled | GateDecided | PlanDeltaRecorded | IncidentFiled,
+    news: StageCompleted
+    | StageFailed
+    | StageCancelled
+    | TokenGrantExhausted
+    | GateDecided
+    | PlanDeltaRecorded
+    | IncidentFiled,
     work: Work,
 ) -> None:
     """Let a task go on after news from another service."""
-    await command(work, news.task_id, Observe(news=news, now=work.now, conditions=await _conditions(work)))
+    if isinstance(news, TokenGrantExhausted):
+        purse = await _purse(work, await work.load(task, news.task_id))
+        await command(work, news.task_id, TopUp(news=news, purse=purse))
+        return
+    called = await _spent(work, news) if isinstance(news, _RUN_ENDS) else []
+    conditions = await _conditions(work, news.task_id)
+    await command(work, news.task_id, Observe(news=news, now=work.now, conditions=conditions))
+    await _go_on(work, called)
+
+
+_RUN_ENDS = (StageCompleted, StageFailed, StageCancelled)
 
 
 async def plan_retry(news: StageRetryAdvised, work: Work) -> None:
@@ -66,7 +104,7 @@ async def plan_retry(news: StageRetryAdvised, work: Work) -> None:
 
 async def retry_stage(task_id: str, work: Work) -> None:
     """Run a stage again: its wait is over."""
-    await command(work, task_id, RetryStage(conditions=await _conditions(work)))
+    await command(work, task_id, RetryStage(conditions=await _conditions(work, task_id)))
 
 
 async def wake(task_id: str, work: Work) -> None:
@@ -78,7 +116,7 @@ async def probe(task_id: str, work: Work) -> None:
     """Queue a task whose next monitor probe is due."""
     state = await work.load(task, task_id)
     if state.phase == "waiting":
-        await _enqueue(work, state)
+        await _settle_all(work, await _enqueue(work, state))
         await grant(work)
 
 
@@ -87,7 +125,7 @@ async def submit(work: Work, wishes: Sequence[Submit]) -> None:
     for wish in wishes:
         await work.decide(task, wish.task_id, wish)
     for wish in wishes:
-        await _enqueue(work, await work.load(task, wish.task_id))
+        await _settle_all(work, await _enqueue(work, await work.load(task, wish.task_id)))
     await grant(work)
 
 
@@ -100,17 +138,39 @@ async def command(work: Work, task_id: str, wish: TaskCommand) -> list[Event]:
 
 async def settle(work: Work, task_id: str, events: Sequence[Event]) -> None:
     """Give slots back, queue, tell dependents, set timers: whatever a task's events call for."""
+    await _settle_all(work, [(task_id, events)])
+    if any(isinstance(event, _MOVES_SLOTS) for event in events):
+        await grant(work)
+
+
+async def _settle_all(work: Work, unsettled: Unsettled) -> None:
+    """Settle tasks, and those that are lost with them: a chain of dependents may be longer than the stack is deep."""
+    waiting = deque(unsettled)
+    while waiting:
+        waiting.extend(await _settle(work, *waiting.popleft()))
+
+
+async def _settle(work: Work, task_id: str, events: Sequence[Event]) -> Unsettled:
     state = await work.load(task, task_id)
     if state.ended or any(isinstance(event, TaskRetried | TaskUnparked) for event in events):
         for kind in ("retry", "probe", "wake"):
             work.clear_timer(f"{kind}:{task_id}")
+    lost: Unsettled = []
     for event in events:
         match event:
             case TaskUnparked() | TaskRetried():
-                await _enqueue(work, state)
+                lost += await _enqueue(work, state)
+            case TaskParked(code="dependency_broken"):
+                pass  # It keeps its place in the queue: should the dependency be met after a retry, it starts at once.
+            case StageRequested(tokens=tokens) if tokens is not None:
+                await _reserve(work, state, event)
+            case TokensGranted():
+                await _raise(work, state, event)
             case TaskParked(reason=reason, until=until):
                 if until is not None:
                     work.set_timer(f"wake:{task_id}", until, "wake", task_id)
+                if event.code == "tokens":
+                    await _defer(work, state)
                 await _admit(work, Leave(task_id=task_id, reason=reason))
             case MonitorWaitStarted(next_probe=due):
                 work.set_timer(f"probe:{task_id}", due, "probe", task_id)
@@ -120,15 +180,15 @@ async def settle(work: Work, task_id: str, events: Sequence[Event]) -> None:
                 await _admit(work, Leave(task_id=task_id, reason="done"))
                 await _admit(work, Settle(task_id=task_id, outcome="met"))
             case TaskCancelled():
+                lost += await _forgo(work, state)
                 await _admit(work, Leave(task_id=task_id, reason="cancelled"))
-                await _admit(work, Settle(task_id=task_id, outcome="cancelled"))
+                lost += await _admit(work, Settle(task_id=task_id, outcome="cancelled"))
             case TaskGivenUp():
                 await _admit(work, Leave(task_id=task_id, reason="incident"))
-                await _admit(work, Settle(task_id=task_id, outcome="incident"))
+                lost += await _admit(work, Settle(task_id=task_id, outcome="incident"))
             case _:
                 pass
-    if any(isinstance(event, _MOVES_SLOTS) for event in events):
-        await grant(work)
+    return lost
 
 
 _MOVES_SLOTS = (
@@ -147,14 +207,28 @@ async def grant(work: Work) -> None:
     present = await work.load(mode, SYSTEM)
     if present.halted:
         return
-    for granted in await work.decide(admission, POOL, Grant()):
-        if isinstance(granted, SlotGranted):
-            state = await work.load(task, granted.task_id)
-            start = Start(bases=await _bases(work, state), conditions=await _conditions(work))
-            started = await work.decide(task, granted.task_id, start)
-            await settle(
-                work, granted.task_id, [event for event in started if not isinstance(event, TaskUnparked)]
-            )
+    given_back = 0
+    while granted := await work.decide(admission, POOL, Grant()):
+        for one in granted:
+            if isinstance(one, SlotGranted) and not await _start(work, one.task_id):
+                given_back += 1
+        if given_back >= PARKED_AT_ONCE:
+            work.set_timer(f"admit:{POOL}", work.now, "admit", POOL)
+            return
+
+
+async def admit(_: str, work: Work) -> None:
+    """Go on giving slots where the last append was long enough."""
+    await grant(work)
+
+
+async def _start(work: Work, task_id: str) -> bool:
+    """Start a task that got a slot; false if it gave the slot back at once because there are no tokens for it."""
+    state = await work.load(task, task_id)
+    start = Start(bases=await _bases(work, state), conditions=await _conditions(work, task_id))
+    started = await work.decide(task, task_id, start)
+    await _settle_all(work, [(task_id, [event for event in started if not isinstance(event, TaskUnparked)])])
+    return not any(isinstance(event, TaskParked) for event in started)
 
 
 async def change_mode(work: Work, wish: ChangeMode) -> ModeState:
@@ -165,7 +239,7 @@ async def change_mode(work: Work, wish: ChangeMode) -> ModeState:
             for task_id in pool.running:
                 await command(work, task_id, Halt())
         else:
-            for task_id in await _parked_by_stop(work):
+            for task_id in await _parked(work, "emergency_stop"):
                 await command(work, task_id, Unpark(reason=f"mode is {wish.mode}"))
             await grant(work)
     return await work.load(mode, SYSTEM)
@@ -178,38 +252,140 @@ async def set_limit(work: Work, limit: Limit) -> int:
     return (await work.load(admission, POOL)).limit
 
 
-async def _conditions(work: Work) -> Conditions:
+async def change_ceiling(work: Work, wish: ChangeCeiling) -> Ledger:
+    """Change a ceiling of tokens; who could never have got what it needs under the old one looks again."""
+    called = await _account(work, wish)
+    deferred = (await work.load(budget, wish.ledger)).deferred
+    for task_id in await _parked(work, "tokens"):
+        state = await work.load(task, task_id)
+        if task_id not in deferred and ledger_of(state.spec) == wish.ledger:
+            called.append((task_id, await _unpark(work, task_id, "a ceiling was changed")))
+    await _go_on(work, called)
+    return await work.load(budget, wish.ledger)
+
+
+async def _go_on(work: Work, called: Unsettled) -> None:
+    """Carry out what follows for tasks that were called because there are tokens again."""
+    if called:
+        await _settle_all(work, called)
+        await grant(work)
+
+
+async def _conditions(work: Work, task_id: str) -> Conditions:
     """Tell a task what the rest of the system allows."""
-    return Conditions(mode=(await work.load(mode, SYSTEM)).mode)
+    state = await work.load(task, task_id)
+    present = (await work.load(mode, SYSTEM)).mode
+    return Conditions(mode=present, purse=await _purse(work, state) if _spends(state) else None)
 
 
-async def _parked_by_stop(work: Work) -> list[str]:
+def _spends(state: Task) -> bool:
+    return state.input is not None and spends(state.spec)
+
+
+async def _purse(work: Work, state: Task) -> Purse:
+    return Purse(ledger=await work.load(budget, ledger_of(state.spec)), now=work.now)
+
+
+async def _reserve(work: Work, state: Task, asked: StageRequested) -> None:
+    assert asked.tokens is not None
+    wish = Reserve(
+        ledger=ledger_of(state.spec),
+        now=work.now,
+        run_id=asked.run_id,
+        task_id=state.task_id,
+        stage=asked.stage,
+        grant=asked.tokens,
+        ceiling=state.spec.budget.tokens,
+    )
+    if not await work.decide(budget, wish.ledger, wish):
+        raise AssertionError(f"the grant of {asked.run_id} was offered and does not fit")
+
+
+async def _raise(work: Work, state: Task, granted: TokensGranted) -> None:
+    wish = Raise(
+        ledger=ledger_of(state.spec),
+        now=work.now,
+        run_id=granted.run_id,
+        tokens=granted.tokens,
+        ceiling=state.spec.budget.tokens,
+    )
+    if not await work.decide(budget, wish.ledger, wish):
+        raise AssertionError(f"what {granted.run_id} was given does not fit")
+
+
+async def _defer(work: Work, state: Task) -> None:
+    """Enter a task among those who wait; one that waits for a person is not: nothing is kept for it."""
+    short = (await _purse(work, state)).offer(state, state.stage)
+    if isinstance(short, Shortage) and short.until is not None:
+        wish = Defer(
+            ledger=ledger_of(state.spec),
+            now=work.now,
+            task_id=state.task_id,
+            provider=short.provider,
+            tokens=short.tokens,
+            scope=short.scope,
+            until=short.until,
+        )
+        await work.decide(budget, wish.ledger, wish)
+
+
+async def _forgo(work: Work, state: Task) -> Unsettled:
+    if not _spends(state):
+        return []
+    return await _account(work, Forgo(ledger=ledger_of(state.spec), now=work.now, task_id=state.task_id))
+
+
+async def _spent(work: Work, news: StageCompleted | StageFailed | StageCancelled) -> Unsettled:
+    """Settle the grant of a run that has ended."""
+    state = await work.load(task, news.task_id)
+    if not _spends(state):
+        return []
+    wish = SettleGrant(
+        ledger=ledger_of(state.spec), now=work.now, run_id=news.run_id, spent=news.tokens_spent
+    )
+    return await _account(work, wish)
+
+
+async def _account(work: Work, wish: BudgetCommand) -> Unsettled:
+    """Let a ledger decide; return what tasks say that it calls because there are tokens for them."""
+    return [
+        (event.task_id, await _unpark(work, event.task_id, "there are tokens for it"))
+        for event in await work.decide(budget, wish.ledger, wish)
+        if isinstance(event, GrantCalled)
+    ]
+
+
+async def _unpark(work: Work, task_id: str, reason: str) -> list[Event]:
+    if (await work.load(task, task_id)).parked != "tokens":
+        return []
+    return await work.decide(task, task_id, Unpark(reason=reason))
+
+
+async def _parked(work: Work, code: str) -> list[str]:
     parked = []
     for head in await work.open_streams(task.category):
         state = await work.load(task, head)
-        if state.phase == "parked" and state.parked == "emergency_stop":
+        if state.phase == "parked" and state.parked == code:
             parked.append(head)
     return parked
 
 
-async def _admit(work: Work, wish: AdmissionCommand) -> None:
+async def _admit(work: Work, wish: AdmissionCommand) -> Unsettled:
+    """Let the pool decide; return what tasks say to it that have lost what they depend on."""
+    lost: Unsettled = []
     for event in await work.decide(admission, POOL, wish):
         if isinstance(event, DependencyBroken):
             for dependent in event.dependents:
-                # It keeps its place in the queue: should the dependency be met after a retry, it starts at once.
-                await work.decide(task, dependent, _park(event.task_id, event.outcome))
+                lost.append((dependent, await _lose(work, dependent, event.task_id, event.outcome)))
+    return lost
 
 
-def _park(dependency: str, outcome: str) -> Park:
-    return Park(
-        reason=f"it depends on {dependency}, which ended as {outcome}",
-        owner="operator",
-        wake_up=f"{dependency} done (autopilot retry {dependency}), or autopilot cancel",
-    )
+async def _lose(work: Work, dependent: str, dependency: str, outcome: str) -> list[Event]:
+    return await work.decide(task, dependent, LoseDependency(dependency=dependency, outcome=outcome))
 
 
-async def _enqueue(work: Work, state: Task) -> None:
-    """Queue a task behind what it depends on; if that has ended without a change already, a person has to see it."""
+async def _enqueue(work: Work, state: Task) -> Unsettled:
+    """Queue a task behind what it depends on; what it says if that has ended without a change already is returned."""
     others = {dependency: await work.load(task, dependency) for dependency in state.depends_on}
     wish = Enqueue(
         task_id=state.task_id,
@@ -220,8 +396,8 @@ async def _enqueue(work: Work, state: Task) -> None:
     await _admit(work, wish)
     for dependency, other in others.items():
         if other.ended and not other.fulfilled:
-            await work.decide(task, state.task_id, _park(dependency, other.phase))
-            return
+            return [(state.task_id, await _lose(work, state.task_id, dependency, other.phase))]
+    return []
 
 
 async def _bases(work: Work, state: Task) -> tuple[BaseRef, ...]:

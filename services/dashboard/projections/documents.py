@@ -26,6 +26,8 @@ Phase: TypeAlias = Literal[
 ]
 ENDS: frozenset[Phase] = frozenset({"done", "cancelled", "incident"})
 Tone: TypeAlias = Literal["", "good", "bad", "warn"]
+#: A line of the timeline, and how it is meant.
+Line: TypeAlias = tuple[str, Tone]
 
 #: Events that a task's timeline keeps, the latest ones; the record has them all.
 TIMELINE_LIMIT = 500

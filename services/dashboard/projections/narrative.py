@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias, assert_never
 
-from contracts.admission import (
-    AdmissionEvent,
-    DependencyBroken,
-    DependencyMet,
-    LimitChanged,
-    SlotGranted,
-    SlotReleased,
-    TaskDequeued,
-    TaskEnqueued,
-)
+from contracts.admission import AdmissionEvent
 from contracts.alert import AlertDelivered, AlertDeliveryFailed, AlertEvent, AlertRaised, AlertResolved
 from contracts.gate import GateDecided, GateEvent
 from contracts.message import Event, Unknown
@@ -70,11 +61,11 @@ from contracts.workspace import (
     WorkspaceEvent,
     WorkspaceRemoved,
 )
-from services.dashboard.projections.documents import Tone
+from services.dashboard.projections.documents import Line, Tone
+from services.dashboard.projections.queueing import tell_admission
 
 #: Characters of a timeline's sentence.
 TEXT_LIMIT = 400
-Line: TypeAlias = tuple[str, Tone]
 #: Every event that this release knows; the type checker names a fold that has not considered one.
 Known: TypeAlias = (
     TaskEvent
@@ -140,16 +131,8 @@ def _tell(event: Known) -> Line:
             return f"disk {used:.0f} % full: evidence recording pauses", "bad"
         case DiskPressureCleared(used_percent=used):
             return f"disk {used:.0f} % full: there is room again", "good"
-        case (
-            LimitChanged()
-            | TaskEnqueued()
-            | TaskDequeued()
-            | SlotGranted()
-            | SlotReleased()
-            | DependencyMet()
-            | DependencyBroken()
-        ):
-            return _admission(event)
+        case _ if isinstance(event, AdmissionEvent):
+            return tell_admission(event)
         case _:
             return _task(event)
 
@@ -256,25 +239,5 @@ def _loop(event: LoopEvent) -> Line:
             return f"loop {loop} closed: {stage} passes", "good"
         case LoopExhausted(loop=loop, reason=reason):
             return f"loop {loop} exhausted: {reason}", "bad"
-        case _:
-            assert_never(event)
-
-
-def _admission(event: AdmissionEvent) -> Line:
-    match event:
-        case LimitChanged(max_concurrent=limit, actor=actor):
-            return f"{limit} tasks may run at once, by {actor}", ""
-        case TaskEnqueued(depends_on=depends_on):
-            return "waits for a slot" + (f" and for {', '.join(depends_on)}" if depends_on else ""), ""
-        case TaskDequeued(reason=reason):
-            return f"waits no longer: {reason}", ""
-        case SlotGranted():
-            return "got a slot", ""
-        case SlotReleased(reason=reason):
-            return f"gave its slot back: {reason}", ""
-        case DependencyMet():
-            return "what depends on it may start", "good"
-        case DependencyBroken(outcome=outcome, dependents=dependents):
-            return f"ended as {outcome}; held back: {', '.join(dependents) or 'nobody'}", "warn"
         case _:
             assert_never(event)

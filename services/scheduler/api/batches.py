@@ -43,10 +43,12 @@ def routes(running: Running) -> APIRouter:
         known = await look(running, first)
         if known.phase != "none":
             require_same(given, known)
-        specs, found = read_batch(given.data, bool(running.config.config_agent_command))
+        wanted, found = read_batch(given.data, bool(running.config.config_agent_command))
+        specs = wanted.tasks if wanted else ()
         if specs and known.phase == "none":
             found += await _lost_references(running, specs)
         _require(found)
+        assert wanted is not None, "what cannot be read has a fault"
         ids = [member_id_of(batch, place) for place in range(len(specs))]
         dependencies = resolved(specs, ids)
 
@@ -62,6 +64,7 @@ def routes(running: Running) -> APIRouter:
                     request_digest=given.digest,
                     now=work.now,
                     batch=batch,
+                    on_failed_dependency=wanted.on_failed_dependency,
                 )
                 for task_id, spec, needs in zip(ids, specs, dependencies, strict=True)
             ]

@@ -161,13 +161,13 @@ def routes(running: Running) -> APIRouter:
         entry = pool.queued(state.task_id)
         why = ""
         if entry is not None and not state.ended:
-            unmet = entry.depends_on
-            ahead = sum(1 for other in pool.waiting if other is not entry and not other.depends_on)
-            why = (
-                f"waits for {', '.join(unmet)}"
-                if unmet
-                else f"all {pool.limit} slots are taken; up to {ahead} tasks are ahead"
-            )
+            ahead = pool.forecast(state.task_id)
+            if entry.depends_on:
+                why = f"waits for {', '.join(entry.depends_on)}"
+            elif ahead is None:
+                why = f"queue {entry.queue} is paused"
+            else:
+                why = f"all {pool.limit} slots are taken; up to {ahead.ahead} tasks are ahead"
         return TaskView(
             id=state.task_id,
             key=state.spec.key or "",

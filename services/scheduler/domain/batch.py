@@ -34,15 +34,15 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     detail: str
 
 
-def read_batch(data: Any, agent: bool) -> tuple[tuple[TaskSpec, ...], list[Fault]]:
-    """Read a decoded body; return the tasks, none if one cannot be read, and all that is wrong without the record.
+def read_batch(data: Any, agent: bool) -> tuple[BatchSpec | None, list[Fault]]:
+    """Read a decoded body; return the batch, None if it cannot be read, and all that is wrong without the record.
 
     `agent` tells whether this installation has a program for engine `command`.
     """
     batch, wrong = read(data, BatchSpec)
     if batch is not None:
         specs = tuple(with_engine(spec, agent) for spec in batch.tasks)
-        return specs, faults(specs)
+        return msgspec.structs.replace(batch, tasks=specs), faults(specs)
     found = []
     for field, detail in wrong:
         if inner := _WITHIN.match(field):
@@ -57,7 +57,7 @@ def read_batch(data: Any, agent: bool) -> tuple[tuple[TaskSpec, ...], list[Fault
         for place, item in enumerate(data["tasks"]):
             spec, _ = read(item, TaskSpec)
             found += [] if spec is None else _contents(place, with_engine(spec, agent))
-    return (), found
+    return None, found
 
 
 def faults(specs: Sequence[TaskSpec]) -> list[Fault]:

@@ -11,7 +11,7 @@ from contracts.gate import GateDecided
 from contracts.mode import Mode
 from contracts.resolution import IncidentFiled, PlanDeltaRecorded, StageRetryAdvised
 from contracts.stage import StageCancelled, StageCompleted, StageFailed, TokenGrantExhausted
-from contracts.task import BaseRef, TaskSpec
+from contracts.task import BaseRef, OnFailedDependency, TaskSpec
 from services.scheduler.domain.purse import Purse
 
 
@@ -33,6 +33,7 @@ class Submit(msgspec.Struct, frozen=True, kw_only=True):
     now: datetime
     #: Id of the batch it comes in, if it comes in one.
     batch: str = ""
+    on_failed_dependency: OnFailedDependency = "park"
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,12 +82,11 @@ class RetryStage(msgspec.Struct, frozen=True, kw_only=True):
     conditions: Conditions = Conditions()
 
 
-class Park(msgspec.Struct, frozen=True, kw_only=True):
+class LoseDependency(msgspec.Struct, frozen=True, kw_only=True):
     """A task that this one depends on ended without a change."""
 
-    reason: str
-    owner: str
-    wake_up: str
+    dependency: str
+    outcome: str
 
 
 class Unpark(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,7 +119,7 @@ TaskCommand: TypeAlias = (
     | TopUp
     | ChangeBudget
     | RetryStage
-    | Park
+    | LoseDependency
     | Unpark
     | Halt
     | Cancel

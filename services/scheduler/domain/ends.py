@@ -1,4 +1,4 @@
-"""How a task ends, or comes to wait for a person: probes, proof, cancellation."""
+"""How a task ends, or comes to wait for a person: probes, proof, cancellation, a dependency that is lost."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from contracts.task import (
     TaskEvent,
     TaskParked,
 )
-from services.scheduler.domain.commands import Observe
+from services.scheduler.domain.commands import LoseDependency, Observe
 from services.scheduler.domain.proof import proof_lacking
 from services.scheduler.domain.state import Task
 
 #: Probes within a monitor window, and the bounds of the time between them in seconds.
 PROBES, PROBE_MIN_S, PROBE_MAX_S = 10, 5, 300
+#: Phases in which no stage of a task runs, but for `parked`.
+_BETWEEN = ("queued", "waiting", "resolving", "gating")
 
 
 def after_probe(command: Observe, known: StageInput, state: Task) -> Iterator[TaskEvent]:
@@ -36,6 +38,21 @@ def after_probe(command: Observe, known: StageInput, state: Task) -> Iterator[Ta
         yield unproven(state, lacking)
     else:
         yield TaskDone(task_id=state.task_id, pull_requests=known.pull_requests, approvals=approvals(state))
+
+
+def lose(command: LoseDependency, state: Task) -> Iterator[TaskEvent]:
+    """Wait for a person, or end, because what the task depends on ended without a change."""
+    lost, reason = command.dependency, f"it depends on {command.dependency}, which ended as {command.outcome}"
+    if state.on_failed_dependency == "cancel" and state.phase in (*_BETWEEN, "parked"):
+        yield TaskCancelled(task_id=state.task_id, actor="scheduler", reason=reason)
+    elif state.on_failed_dependency == "park" and state.phase in _BETWEEN:
+        yield TaskParked(
+            task_id=state.task_id,
+            code="dependency_broken",
+            reason=reason,
+            owner="operator",
+            wake_up=f"{lost} done (autopilot retry {lost}), or autopilot cancel",
+        )
 
 
 def unproven(state: Task, lacking: str) -> TaskParked:

@@ -16,6 +16,7 @@ from contracts.task import (
     IncidentReport,
     InfiniteLoopDetected,
     MonitorWaitStarted,
+    OnFailedDependency,
     PlanDelta,
     PullRequestRef,
     Reproduction,
@@ -73,6 +74,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     depends_on: tuple[str, ...] = ()
     request_digest: str = ""
     batch: str = ""
+    on_failed_dependency: OnFailedDependency = "park"
     synthetic: bool = False
     #: The stage that runs, ran last, or is gone on with after a wait.
     stage: Stage = "spec"
@@ -150,6 +152,7 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 depends_on=event.depends_on,
                 request_digest=event.request_digest,
                 batch=event.batch,
+                on_failed_dependency=event.on_failed_dependency,
                 synthetic=event.spec.synthetic,
             )
         case TaskAdmitted(bases=bases):

@@ -24,7 +24,6 @@ from contracts.task import (
     TaskCancelled,
     TaskEvent,
     TaskGivenUp,
-    TaskParked,
     TaskRetried,
     TaskSubmitted,
     TaskUnparked,
@@ -39,9 +38,9 @@ from services.scheduler.domain.commands import (
     ChangeBudget,
     Conditions,
     Halt,
+    LoseDependency,
     News,
     Observe,
-    Park,
     Retry,
     RetryStage,
     Start,
@@ -50,7 +49,7 @@ from services.scheduler.domain.commands import (
     TopUp,
     Unpark,
 )
-from services.scheduler.domain.ends import after_probe, approvals, cancel, stop_run, unproven
+from services.scheduler.domain.ends import after_probe, approvals, cancel, lose, stop_run, unproven
 from services.scheduler.domain.gates import ask_gates, hear
 from services.scheduler.domain.proof import evidence_lacking
 from services.scheduler.domain.purse import Purse, Shortage
@@ -69,6 +68,7 @@ def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
                     depends_on=command.depends_on,
                     request_digest=command.request_digest,
                     batch=command.batch,
+                    on_failed_dependency=command.on_failed_dependency,
                 )
         case Start():
             yield from _start(state, command)
@@ -87,15 +87,8 @@ def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
                 yield from ask(
                     state, state.stage, known_of(state), conditions, again=True, failures=state.failures + 1
                 )
-        case Park(reason=reason, owner=owner, wake_up=wake_up):
-            if not state.ended and state.phase in ("queued", "waiting", "resolving", "gating"):
-                yield TaskParked(
-                    task_id=state.task_id,
-                    code="dependency_broken",
-                    reason=reason,
-                    owner=owner,
-                    wake_up=wake_up,
-                )
+        case LoseDependency():
+            yield from lose(command, state)
         case Unpark(reason=reason):
             if state.phase == "parked":
                 yield TaskUnparked(task_id=state.task_id, reason=reason)

@@ -146,10 +146,10 @@ def test_ids_of_batches_members_and_single_tasks_are_never_the_same() -> None:
 
 def told(data: Any) -> list[tuple[int | None, str]]:
     """Read a body that must be refused; list the places of its faults."""
-    specs, found = read_batch(data, agent=False)
+    batch, found = read_batch(data, agent=False)
     assert found
     assert len({msgspec.json.encode(fault) for fault in found}) == len(found), "a fault is told twice"
-    assert specs == () or all(isinstance(spec, TaskSpec) for spec in specs)
+    assert batch is None or all(isinstance(spec, TaskSpec) for spec in batch.tasks)
     return [(fault.task, fault.field) for fault in found]
 
 
@@ -174,8 +174,8 @@ def test_every_fault_of_every_task_is_told_at_once() -> None:
         (2, "repos[0].verify.test"),
         (2, "repos[0].url"),
     ]
-    specs, found = read_batch({"tasks": tasks}, agent=False)
-    assert specs == ()
+    batch, found = read_batch({"tasks": tasks}, agent=False)
+    assert batch is None
     assert found[0].key == "a"
     assert "did you mean `title`?" in found[0].detail
 
@@ -201,8 +201,8 @@ fields = st.sampled_from(["title", "repos", "key", "budget", "depends_on", "patc
 @given(st.dictionaries(fields, json, max_size=4), json)
 def test_whatever_a_body_holds_is_read_or_refused(changed: dict[str, Any], other: Any) -> None:
     for data in (other, {"tasks": other}, {"tasks": [body(**changed), other]}, {"tasks": [body(**changed)]}):
-        specs, found = read_batch(data, agent=False)
-        assert found or specs
+        batch, found = read_batch(data, agent=False)
+        assert found or batch
         for fault in found:
             assert fault.detail
 

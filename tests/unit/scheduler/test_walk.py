@@ -34,6 +34,7 @@ from services.scheduler.domain.commands import (
     Cancel,
     Conditions,
     Halt,
+    LoseDependency,
     Observe,
     Retry,
     RetryStage,
@@ -408,3 +409,22 @@ def _requested(state: Task, stage: str) -> StageRequested:
         retry=state.retry,
         input=state.input,
     )
+
+
+LOST = LoseDependency(dependency="t0", outcome="incident")
+
+
+def test_a_task_that_lost_what_it_depends_on_waits_for_a_person() -> None:
+    state, made = decide(Task(), facts.submit(), LOST, LOST)
+    assert [type(event) for event in made[1:]] == [TaskParked]
+    assert state.reason == "it depends on t0, which ended as incident"
+    assert "autopilot retry t0" in state.waits_for
+
+
+def test_it_is_cancelled_where_its_batch_says_so() -> None:
+    wish = msgspec.structs.replace(facts.submit(), on_failed_dependency="cancel")
+    _, made = decide(Task(), wish, LOST, LOST)
+    reason = "it depends on t0, which ended as incident"
+    assert made[1:] == [TaskCancelled(task_id="t1", actor="scheduler", reason=reason)]
+    running, _ = decide(Task(), wish, Start())
+    assert decide(running, LOST)[1] == [], "what runs has had what it depends on"

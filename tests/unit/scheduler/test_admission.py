@@ -1,0 +1,94 @@
+"""What people may do to the pool of slots, and that each wish has its effect once."""
+
+from __future__ import annotations
+
+from contracts.admission import AdmissionEvent
+from contracts.task import Priority
+from services.scheduler.domain.admission import (
+    Admission,
+    AdmissionCommand,
+    Enqueue,
+    Grant,
+    Hold,
+    Leave,
+    Limit,
+    LimitBacklog,
+    PauseQueue,
+    Release,
+    Reprioritise,
+    ResumeQueue,
+    WeighQueue,
+    admission,
+)
+
+
+class Pool:
+    """A pool that is told what to do; every command is given twice, and the second time is silence."""
+
+    def __init__(self) -> None:
+        self.state = Admission()
+
+    def tell(self, *wishes: AdmissionCommand) -> list[AdmissionEvent]:
+        told = []
+        for wish in wishes:
+            for once in (True, False):
+                events = list(admission.decide(wish, self.state))
+                assert once or not events, f"{wish} has an effect each time"
+                self.state = admission.fold(events, self.state)
+                told += events
+        return told
+
+    def granted(self) -> list[str]:
+        return [getattr(event, "task_id", "") for event in self.tell(Grant())]
+
+
+def enqueue(task_id: str, priority: Priority = "normal", queue: str = "q", needs: str = "") -> Enqueue:
+    return Enqueue(task_id=task_id, priority=priority, queue=queue, depends_on=tuple(needs.split()))
+
+
+def test_a_paused_queue_starts_nothing_until_it_is_resumed() -> None:
+    pool = Pool()
+    pool.tell(PauseQueue(queue="q", actor="ann", reason="release day"), enqueue("a"), enqueue("b", queue="r"))
+    assert pool.state.paused["q"].reason == "release day"
+    assert pool.state.forecast("a") is None
+    assert pool.granted() == ["b"]
+    pool.tell(ResumeQueue(queue="q", actor="ann"))
+    assert pool.granted() == ["a"]
+
+
+def test_while_anything_holds_the_slots_nobody_gets_one() -> None:
+    pool = Pool()
+    pool.tell(enqueue("a"), Hold(cause="host_memory", detail="90 MB left"), Hold(cause="drain", actor="ann"))
+    assert pool.granted() == []
+    pool.tell(Release(cause="drain"))
+    assert pool.granted() == []
+    pool.tell(Release(cause="host_memory"))
+    assert pool.granted() == ["a"]
+
+
+def test_a_waiting_task_changes_its_class_and_a_running_one_does_not() -> None:
+    pool = Pool()
+    pool.tell(Limit(max_concurrent=1, actor="ann"), enqueue("a"))
+    assert pool.granted() == ["a"]
+    assert pool.tell(Reprioritise(task_id="a", priority="urgent", actor="ann")) == []
+    pool.tell(enqueue("b"), enqueue("c", "low"), Reprioritise(task_id="c", priority="urgent", actor="ann"))
+    pool.tell(Leave(task_id="a", reason="done"))
+    assert pool.granted() == ["c"]
+
+
+def test_a_lower_limit_ends_nothing_and_starts_nothing_until_fewer_run() -> None:
+    pool = Pool()
+    pool.tell(*(enqueue(f"t{number}") for number in range(4)), Limit(max_concurrent=3, actor="ann"))
+    assert pool.granted() == ["t0", "t1", "t2"]
+    pool.tell(Limit(max_concurrent=2, actor="ann"), Leave(task_id="t0", reason="done"))
+    assert pool.granted() == []
+    pool.tell(Leave(task_id="t1", reason="done"))
+    assert pool.granted() == ["t3"]
+
+
+def test_what_is_set_is_kept() -> None:
+    pool = Pool()
+    pool.tell(LimitBacklog(max_queued=7, actor="ann"), WeighQueue(queue="q", weight=3, actor="ann"))
+    assert (pool.state.max_queued, pool.state.weights) == (7, {"q": 3})
+    pool.tell(WeighQueue(queue="q", weight=1, actor="ann"))
+    assert pool.state.weights == {}
