@@ -14,7 +14,12 @@ service = Service(
     registry=registry,
     owns=(task, admission, mode, budget),
     consumes=(Consumer(handlers.advance_task), Consumer(handlers.plan_retry)),
-    timers={"retry_stage": handlers.retry_stage, "probe": handlers.probe, "wake": handlers.wake, "admit": handlers.admit},
+    timers={
+        "retry_stage": handlers.retry_stage,
+        "probe": handlers.probe,
+        "wake": handlers.wake,
+        "admit": handlers.admit,
+    },
     routes=routes,
     one_at_a_time=True,
 )

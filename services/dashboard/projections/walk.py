@@ -17,6 +17,7 @@ from contracts.task import (
     StageRequested,
     StageSkipped,
     TaskAdmitted,
+    TaskBudgetChanged,
     TaskCancelled,
     TaskCancelRequested,
     TaskDone,
@@ -26,6 +27,8 @@ from contracts.task import (
     TaskRetried,
     TaskSubmitted,
     TaskUnparked,
+    TokensGranted,
+    TokensRefused,
 )
 from services.dashboard.projections.documents import (
     BODY_LIMIT,
@@ -55,6 +58,10 @@ def fold_walk(document: TaskDocument, recorded: Recorded, event: TaskEvent) -> T
             return phase("running", started_at=document.started_at or at, parked=None)
         case StageRequested():
             return _requested(document, recorded, event)
+        case TokensGranted() | TokensRefused():
+            return document
+        case TaskBudgetChanged(tokens=tokens):
+            return replace(document, budget={**document.budget, "tokens": tokens})
         case StageSkipped(stage=stage, reason=reason):
             return replace(document, skipped={**document.skipped, stage: clip(reason, REASON_LIMIT)})
         case GateRequested(review_id=review_id):

@@ -236,9 +236,7 @@ def _called(command: BudgetCommand, state: Ledger) -> Iterator[BudgetEvent]:
             yield GrantCalled(ledger=command.ledger, task_id=task_id, at=command.now)
 
 
-def _warnings(
-    command: Reserve | Raise, state: Ledger, task_id: str, provider: str
-) -> Iterator[BudgetEvent]:
+def _warnings(command: Reserve | Raise, state: Ledger, task_id: str, provider: str) -> Iterator[BudgetEvent]:
     """Warn of every account that has come near its ceiling, once until it is calm again."""
     own = state.task(task_id)
     if not own.warned and (own.live + own.spent) * 100 >= WARNING * command.ceiling:

@@ -149,9 +149,7 @@ def evolve(state: Ledger, event: BudgetEvent) -> Ledger:
     state = replace(state, name=event.ledger)
     match event:
         case GrantReserved(run_id=run_id, task_id=task_id):
-            given = Grant(
-                task_id=task_id, stage=event.stage, provider=event.provider, tokens=event.tokens
-            )
+            given = Grant(task_id=task_id, stage=event.stage, provider=event.provider, tokens=event.tokens)
             state = replace(
                 state, grants={**state.grants, run_id: given}, deferred=_without(state.deferred, task_id)
             )

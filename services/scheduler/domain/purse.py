@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 
 from contracts.budget import HOUR, provider_of, task_scope
-from contracts.task import Stage, TaskParked, TokenGrant
+from contracts.task import Stage, TokenGrant
 from services.scheduler.domain.budget import lacking
 from services.scheduler.domain.ledger import Ledger, history_of, scopes_of
 from services.scheduler.domain.state import Task
@@ -89,9 +89,7 @@ class Purse(msgspec.Struct, frozen=True, kw_only=True):
         whose = "the hour" if short.scope == HOUR else provider
         used = self.ledger.account(short.scope).used(self.now)
         reason = f"{tokens} tokens are needed; of the {ceiling} of {whose}, {used} are spent or reserved"
-        return Shortage(
-            provider=provider, tokens=tokens, scope=short.scope, until=short.until, reason=reason
-        )
+        return Shortage(provider=provider, tokens=tokens, scope=short.scope, until=short.until, reason=reason)
 
 
 def usual_tokens(history: tuple[int, ...]) -> int:

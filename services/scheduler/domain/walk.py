@@ -24,6 +24,7 @@ from contracts.task import (
     TaskCancelled,
     TaskEvent,
     TaskGivenUp,
+    TaskParked,
     TaskRetried,
     TaskSubmitted,
     TaskUnparked,

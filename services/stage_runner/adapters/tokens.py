@@ -71,7 +71,9 @@ class Tokens:
     async def _reserved(self, name: str, at_most: int) -> Call:
         grant = self._request.tokens
         if grant is None:
-            fail("impossible", "no_token_grant", f"{self._request.stage} may not spend tokens: it has no grant")
+            fail(
+                "impossible", "no_token_grant", f"{self._request.stage} may not spend tokens: it has no grant"
+            )
         while True:
             wish = ReserveCall(
                 call=name,
@@ -114,7 +116,9 @@ class Tokens:
         )
         self._answered = number
         if isinstance(refused := answers[number], TokensRefused):
-            fail("transient", TOKENS_EXHAUSTED, f"the grant is used up, and there is no more: {refused.reason}")
+            fail(
+                "transient", TOKENS_EXHAUSTED, f"the grant is used up, and there is no more: {refused.reason}"
+            )
 
     async def _answers(self) -> dict[int, TokensGranted | TokensRefused]:
         found = await self._running.store.read_stream(
