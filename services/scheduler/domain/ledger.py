@@ -154,6 +154,8 @@ def evolve(state: Ledger, event: BudgetEvent) -> Ledger:
                 state, grants={**state.grants, run_id: given}, deferred=_without(state.deferred, task_id)
             )
             return _entered(state, given, event.at, live=event.tokens, before=event.before)
+        case GrantRaised() | GrantSettled() if event.run_id not in state.grants:
+            return state
         case GrantRaised(run_id=run_id):
             given = state.grants[run_id]
             raised = replace(given, tokens=given.tokens + event.tokens)
@@ -168,9 +170,11 @@ def evolve(state: Ledger, event: BudgetEvent) -> Ledger:
             # Who waits anew keeps its place.
             waiting[task_id] = Deferred(provider=event.provider, tokens=event.tokens, until=event.until)
             return replace(state, deferred=waiting)
-        case GrantCalled(task_id=task_id, at=at):
+        case GrantCalled(task_id=task_id, at=at) if task_id in state.deferred:
             called = replace(state.deferred[task_id], until=at)
             return replace(state, deferred={**state.deferred, task_id: called})
+        case GrantCalled():
+            return state
         case GrantForgone(task_id=task_id):
             return replace(state, deferred=_without(state.deferred, task_id))
         case CeilingChanged(scope=scope, tokens=tokens):

@@ -182,8 +182,8 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 wanted=0,
             )
         case TokensGranted(tokens=tokens):
-            assert state.grant is not None, "only a run that has a grant can come to its end"
-            return replace(state, grant=replace(state.grant, tokens=state.grant.tokens + tokens))
+            known = state.grant
+            return replace(state, grant=known and replace(known, tokens=known.tokens + tokens))
         case TokensRefused(wanted=wanted):
             return replace(state, wanted=wanted)
         case TaskBudgetChanged(tokens=tokens):
