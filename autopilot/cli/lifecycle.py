@@ -21,6 +21,7 @@ from autopilot.stack.config import StackConfig
 from autopilot.stack.nats import program
 from autopilot.stack.progress import WHOLE, Progress, Report
 from autopilot.stack.status import read
+from libs.sandbox import groups
 from libs.sandbox.capability import probe
 
 
@@ -156,6 +157,11 @@ def _sandbox(_: StackConfig) -> Check:
     return Check(name="sandbox", ok=found.kind is not None, detail=found.missing or f"{found.kind}")
 
 
+def _limits(_: StackConfig) -> Check:
+    # Both ways hold; which of them does is worth knowing.
+    return Check(name="limits", ok=True, detail=groups.find().enforcement)
+
+
 def _nats(_: StackConfig) -> Check:
     return Check(name="nats-server", ok=True, detail=str(program()))
 
@@ -185,7 +191,7 @@ def _github(_: StackConfig) -> Check:
 
 
 CHECKS: tuple[Callable[[StackConfig], Check], ...] = (
-    *(_python, _git, _sandbox, _nats, _disk, _stack, _github),
+    *(_python, _git, _sandbox, _limits, _nats, _disk, _stack, _github),
 )
 
 

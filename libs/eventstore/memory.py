@@ -8,7 +8,7 @@ numbers, positions and commits come in different orders, and readers must bear i
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -265,6 +265,14 @@ class MemoryStore:
             return Cursor()
         last = self._positions[known - 1]
         return Cursor(xid=self._recorded[last].xid, position=last)
+
+    async def end(self) -> Cursor:
+        """Return the place of the last event of finished transactions."""
+        finished = bisect_left(self._order, (min(self._open, default=self._xid + 1), 0))
+        if not finished:
+            return Cursor()
+        xid, position = self._order[finished - 1]
+        return Cursor(xid=xid, position=position)
 
     async def find(self, event_id: str) -> Recorded | None:
         """Find an event by id."""

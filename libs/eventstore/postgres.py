@@ -174,6 +174,11 @@ class PostgresStore:
         rows = await self._fetch("cursor_of", position)
         return Cursor(xid=rows[0]["xid"], position=rows[0]["position"]) if rows else Cursor()
 
+    async def end(self) -> Cursor:
+        """Return the place of the last event of finished transactions."""
+        rows = await self._fetch("end")
+        return Cursor(xid=rows[0]["xid"], position=rows[0]["position"]) if rows else Cursor()
+
     async def find(self, event_id: str) -> Recorded | None:
         """Find an event by id."""
         try:

@@ -54,6 +54,11 @@ offset $3 limit 1
 -- A position that was never committed stands for the one before it.
 select xid, position from events where position <= $1 order by position desc limit 1
 
+-- end --
+select xid, position from events
+where xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+order by xid desc, position desc limit 1
+
 -- find --
 select id, stream, version, type, schema_version, data, meta, recorded_at, prev_hash, hash, position, xid
 from events

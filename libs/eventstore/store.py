@@ -359,6 +359,10 @@ class Store(Protocol):
         """Find the place of a public position; 0 is the beginning."""
         ...
 
+    async def end(self) -> Cursor:
+        """Return the place of the last event of finished transactions: what comes after it is news."""
+        ...
+
     async def find(self, event_id: str) -> Recorded | None:
         """Find an event by id."""
         ...

@@ -8,7 +8,7 @@ BusError
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -163,6 +163,14 @@ class Bus(Protocol):
         """Put a note behind a dead letter of a consumer: nobody has to look at it any more.
 
         Raises BusUnavailableError, RefusedError where it could not be written.
+        """
+        ...
+
+    async def hear(self, subjects: Sequence[str], heard: Callable[[], None]) -> None:
+        """Call `heard` whenever something passes under one of these subjects, as long as this connection is there.
+
+        A hint and no more: nothing tells of what passed while the bus was away, and anybody may have said it. Raises
+        BusUnavailableError; what the service may not hear makes it unhealthy.
         """
         ...
 

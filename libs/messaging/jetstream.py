@@ -169,6 +169,11 @@ class JetStreamBus:
         """List dead letters, newest first. Raises BusUnavailableError, RefusedError."""
         return [*await open_letters(self._connection, limit=limit)]
 
+    async def hear(self, subjects: Sequence[str], heard: Callable[[], None]) -> None:
+        """Call `heard` whenever something passes under one of these subjects. Raises BusUnavailableError."""
+        for subject in subjects:
+            await self._connection.subscribe(subject, lambda _: heard())
+
     async def lag(self, consumer: str) -> tuple[int, int]:
         """Return (pending, unacknowledged) messages of a durable; nothing for one that is missing."""
         info = await self._puller(consumer).info()

@@ -7,7 +7,7 @@ finds what would fail in seven.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from contracts.message import Recorded, Registry
@@ -34,6 +34,7 @@ class MemoryBus:
         self.server, self.failures = server, dict[tuple[str, int], int]()
         self._registry, self._service = registry, service
         self._refused = self._closed = False
+        self._end_hearing: list[Callable[[], None]] = []
 
     async def publish(self, events: Sequence[Recorded]) -> list[Recorded]:
         """Publish events in order and return those that were confirmed, a prefix per stream."""
@@ -101,6 +102,12 @@ class MemoryBus:
         self._require(deadletter.subject_for(consumer))
         self.server.settled[note.letter_id] = note
 
+    async def hear(self, subjects: Sequence[str], heard: Callable[[], None]) -> None:
+        """Call `heard` whenever something passes under one of these subjects."""
+        allowed = [subject for subject in subjects if self.server.may_hear(self._service, subject)]
+        self._refused |= allowed != [*subjects]
+        self._end_hearing.append(self.server.hear(tuple(allowed), heard))
+
     async def lag(self, consumer: str) -> tuple[int, int]:
         """Return (pending, unacknowledged) messages of a durable; nothing for one that is missing."""
         if not self._up:
@@ -116,6 +123,9 @@ class MemoryBus:
     async def close(self) -> None:
         """Disconnect; the server and what it holds stay. Twice is once."""
         self._closed = True
+        for end in self._end_hearing:
+            end()
+        self._end_hearing.clear()
         self.server.wake()
 
     @property

@@ -76,6 +76,8 @@ class MemoryServer:
         #: When the stream of events was made; every one differs.
         self.created = clock.now()
         self._users: dict[str, User] = {}
+        #: Who hears what passes: patterns, and what is called.
+        self._hearers: list[tuple[tuple[str, ...], Callable[[], None]]] = []
         #: Messages by sequence, in order.
         self._log: dict[int, Message] = {}
         self.last_sequence = 0
@@ -169,8 +171,22 @@ class MemoryServer:
         known = self._users.get(user)
         return known is not None and any(covers(pattern, subject) for pattern in known.publish)
 
+    def may_hear(self, user: str, subject: str) -> bool:
+        """Tell whether a user may subscribe a subject."""
+        known = self._users.get(user)
+        return known is not None and any(covers(pattern, subject) for pattern in known.subscribe)
+
+    def hear(self, subjects: tuple[str, ...], heard: Callable[[], None]) -> Callable[[], None]:
+        """Call `heard` with every message of these subjects until the result is called; it must be quick."""
+        entry = (subjects, heard)
+        self._hearers.append(entry)
+        return lambda: self._hearers.remove(entry)
+
     def store(self, message: Message) -> None:
         """Store a message unless its id came within the duplicate window."""
+        for subjects, heard in self._hearers:
+            if _matches(subjects, message.subject):
+                heard()
         now = self.clock.now()
         id_ = message.headers.get(MESSAGE_ID, "")
         before = self._ids.get(id_)

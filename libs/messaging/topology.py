@@ -53,6 +53,8 @@ class ServiceDeclaration(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     consumes: tuple[ConsumerSpec, ...] = ()
     follows: tuple[FollowerSpec, ...] = ()
+    #: Subjects of the control events that each of its processes hears, without a durable.
+    hears: tuple[str, ...] = ()
     #: Stream categories it writes; no other service may.
     publishes: tuple[str, ...] = ()
     #: Whether it may list dead letters.
@@ -190,7 +192,8 @@ def _user(service: ServiceDeclaration) -> User:
     publish += sorted(subject_for(follower.name) for follower in service.follows)
     if service.reads_dead_letters:
         publish += _READ_DEAD_LETTERS
-    return User(name=service.name, publish=tuple(publish), subscribe=(f"{inbox_prefix(service.name)}.>",))
+    subscribe = (f"{inbox_prefix(service.name)}.>", *service.hears)
+    return User(name=service.name, publish=tuple(publish), subscribe=subscribe)
 
 
 def _filters(consumer: ConsumerSpec) -> tuple[str, ...]:
@@ -219,6 +222,8 @@ def _check(services: Sequence[ServiceDeclaration]) -> None:
                 )
         subscriptions = [(consumer.durable, consumer.filters) for consumer in service.consumes]
         subscriptions += [(follower.name, follower.filters) for follower in service.follows]
+        if stray := [subject for subject in service.hears if not covers(f"{SUBJECT_ROOT}.>", subject)]:
+            raise TopologyError(f"{service.name} hears {stray}, which are not subjects of events")
         for name, filters in subscriptions:
             if not name.startswith(f"{service.name}-") or not TOKEN.match(name):
                 raise TopologyError(f"{name!r} is not named {service.name}-<handler>")

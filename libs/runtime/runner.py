@@ -25,6 +25,7 @@ from libs.runtime.clock import RandomIds, SystemClock
 from libs.runtime.config import Config
 from libs.runtime.consumption import Consumption
 from libs.runtime.following import Following
+from libs.runtime.hearing import Hearing
 from libs.runtime.leadership import Leadership, LeaseLostError
 from libs.runtime.metrics import observe
 from libs.runtime.running import NotLeaderError, Running
@@ -141,6 +142,9 @@ class Runner:
         followings = [Following(running, follower) for follower in self._service.follows]
         if rebuilder is not None:
             await rebuilder.open(followings)
+        hearing = Hearing(running)
+        # Before anything is taken on: from then on nothing that concerns it is missed.
+        await hearing.open()
         self._leading = True
         timekeeping = Timekeeping(running)
         consumptions = [Consumption(running, consumer) for consumer in self._service.consumes]
@@ -152,6 +156,7 @@ class Runner:
             async with asyncio.TaskGroup() as group:
                 group.create_task(leadership.hold(claim))
                 group.create_task(timekeeping.run())
+                group.create_task(hearing.run())
                 for one in self._subscriptions:
                     group.create_task(_persistent(one))
                 if rebuilder is not None:

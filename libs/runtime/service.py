@@ -13,6 +13,7 @@ from contracts.message import Event, Recorded, Registry, subject_filter, wire_ty
 from libs.eventsourcing.decider import Decider
 from libs.messaging.bus import MAX_ACK_PENDING, ConsumerSpec
 from libs.messaging.outcome import Outcome
+from libs.messaging.subject import reduced
 from libs.messaging.topology import FollowerSpec, ServiceDeclaration
 from libs.runtime.patience import within
 from libs.runtime.projection import Projection
@@ -26,6 +27,17 @@ DECISION_S = 12.0
 
 #: A timer handler takes the timer's subject and the unit of work.
 TimerHandler = Callable[[str, Work], Awaitable[None]]
+#: A handler of control events takes the news and the running service.
+ControlHandler = Callable[[Any, Any], Awaitable[None]]
+
+
+def _announced(handler: Callable[..., Any]) -> tuple[type[Event], ...]:
+    """List the classes named by the annotation of a handler's first argument."""
+    first = next(iter(inspect.signature(handler).parameters))
+    annotation = get_type_hints(handler)[first]
+    if get_origin(annotation) in (Union, types.UnionType):
+        return tuple(get_args(annotation))
+    return (annotation,)
 
 
 @dataclass(frozen=True)
@@ -48,13 +60,7 @@ class Subscription:
     @cached_property
     def events(self) -> tuple[type[Event], ...]:
         """List the classes named by the annotation of the handler's first argument; asked for with every gap."""
-        if self.everything:
-            return ()
-        first = next(iter(inspect.signature(self.handler).parameters))
-        annotation = get_type_hints(self.handler)[first]
-        if get_origin(annotation) in (Union, types.UnionType):
-            return tuple(get_args(annotation))
-        return (annotation,)
+        return () if self.everything else _announced(self.handler)
 
     @cached_property
     def types(self) -> tuple[str, ...]:
@@ -101,6 +107,29 @@ class Follower(Subscription):
 
 
 @dataclass(frozen=True)
+class Hearer:
+    """A handler of control events: each process of the service hears all of them, never behind other work.
+
+    What it does concerns this process alone and is true again after a restart without it: nothing is recorded of what was
+    heard, and what was said before a process began is not said to it again. An event may be heard twice.
+    """
+
+    handler: ControlHandler
+    #: Stream of which the last of these events is in force until another comes: a process that begins hears it first.
+    in_force: str = ""
+
+    @cached_property
+    def events(self) -> tuple[type[Event], ...]:
+        """List the classes named by the annotation of the handler's first argument."""
+        return _announced(self.handler)
+
+    @cached_property
+    def types(self) -> tuple[str, ...]:
+        """List the wire types it hears."""
+        return tuple(wire_type(event) for event in self.events)
+
+
+@dataclass(frozen=True)
 class Service:
     """Everything the runner has to know about a service."""
 
@@ -111,6 +140,7 @@ class Service:
     owns: tuple[Decider[Any, Any], ...] = ()
     consumes: tuple[Consumer, ...] = ()
     follows: tuple[Follower, ...] = ()
+    hears: tuple[Hearer, ...] = ()
     timers: Mapping[str, TimerHandler] = field(default_factory=dict)
     #: Builds what the handlers need beyond the work: adapters, executors. Called once, before anything is consumed.
     assemble: Callable[[Any], Awaitable[Any]] | None = None
@@ -144,6 +174,7 @@ class Service:
             name=self.name,
             consumes=tuple(consumer.spec(self.name) for consumer in self.consumes),
             follows=tuple(follower.spec(self.name) for follower in self.follows),
+            hears=reduced(subject_filter(event) for hearer in self.hears for event in hearer.events),
             publishes=self.categories,
             reads_dead_letters=self.reads_dead_letters,
             views=self.views,

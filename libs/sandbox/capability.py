@@ -14,8 +14,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from libs.sandbox import groups
 from libs.sandbox.command import Command, Ended, Limits
 from libs.sandbox.errors import SandboxError, SandboxUnavailableError
 from libs.sandbox.launch import Backend, Kind, launch
@@ -55,7 +56,7 @@ def discover() -> Backend:
     global _found
     with _discovery:
         if _found is None:
-            _found = _search()
+            _found = structs.replace(_search(), groups=groups.find())
         return _found
 
 

@@ -77,7 +77,7 @@ class Ended(enum.StrEnum):
     EXITED = "exited"
     WALL = "wall"
     MEMORY = "memory"
-    #: more processes than the limit; only where the kernel does not refuse them (it never refuses root)
+    #: more processes and threads than the limit; where the kernel only refuses them, the command may go on
     PROCESSES = "processes"
     CANCELLED = "cancelled"
 
@@ -93,7 +93,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     duration_s: float
     #: seconds of processor time of all its processes; what other work on the machine slows hardly changes it
     cpu_s: float
-    #: MiB; the highest of samples 10 to 100 ms apart
+    #: MiB, what is shared counted once; the highest of samples 10 to 100 ms apart
     peak_memory_mb: float
     #: all that was printed, kept or not
     output_bytes: int

@@ -44,12 +44,13 @@ class Gauge:
             os.close(fd)
         return self._proc >= 0
 
-    def sample(self, memory_limit: int, processes_limit: int) -> tuple[int, int]:
+    def sample(self, concern: int, processes_limit: int) -> tuple[int, int]:
         """Bytes of memory in use, and processes with their threads; 0, 0 before `attach`.
 
-        Resident pages count once for every process that shares them. Only when that sum is above the limit
-        is the exact and slower proportional share asked for. Nothing is measured of more processes than there may be:
-        a fork bomb makes them faster than they can be looked at.
+        Resident pages count once for every process that shares them. Only when that sum is above what is of
+        `concern`, a limit or the highest value so far, is the exact and slower proportional share asked for; what is
+        returned above it is therefore exact. Nothing is measured of more processes than there may be: a fork bomb
+        makes them faster than they can be looked at.
         """
         if self._proc < 0:
             return 0, 0
@@ -68,7 +69,7 @@ class Gauge:
             if len(fields) > 21:
                 tasks += int(fields[17])
                 resident += int(fields[21]) * _PAGE
-        if resident + stored > memory_limit:
+        if resident + stored > concern:
             resident = sum(self._proportional(pid) for pid in pids)
         return resident + stored, tasks
 

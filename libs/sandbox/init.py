@@ -241,12 +241,10 @@ def _give_up_powers(spec: "Spec") -> None:
 
 def set_limits(pid: int, spec: "Spec") -> None:
     """Set the resource limits of a process (0: this one), which all that it starts inherit."""
-    # RLIMIT_DATA, not RLIMIT_AS: runtimes reserve address space by the terabyte and never touch it.
-    limits = {
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_FSIZE: spec["file_bytes"],
-        resource.RLIMIT_DATA: spec["data_bytes"],
-    }
+    limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: spec["file_bytes"]}
+    if spec["data_bytes"]:
+        # RLIMIT_DATA, not RLIMIT_AS: runtimes reserve address space by the terabyte and never touch it.
+        limits[resource.RLIMIT_DATA] = spec["data_bytes"]
     if tuple(int(part) for part in os.uname().release.split(".")[:2]) >= (5, 14):
         # Before, the kernel counted all processes of the user on the machine. Two are the supervisor and
         # its init.

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from libs.sandbox.command import Command, Ended, Outcome
 from libs.sandbox.errors import SandboxError
+from libs.sandbox.groups import Groups
 from libs.sandbox.layout import Spec, spec
 
 #: seconds, beyond the command's own limit, in which a supervisor must have built, buried and reported
@@ -41,6 +42,8 @@ class Backend(Struct, frozen=True, kw_only=True):
     #: absolute path of bubblewrap's program, or "" for our own set-up
     bwrap: str = ""
     bwrap_disables_userns: bool = False
+    #: where the kernel holds the limits of memory and processes; elsewhere they are sampled
+    groups: Groups = Groups()
 
 
 async def launch(command: Command, output: Path, backend: Backend) -> Outcome:
@@ -48,7 +51,17 @@ async def launch(command: Command, output: Path, backend: Backend) -> Outcome:
 
     When cancelled, ends the whole sandbox first.
     """
-    written = spec(command, backend.bwrap, backend.bwrap_disables_userns)
+    limits = command.limits
+    try:
+        # One process more than the command may have: process 1 of its namespace is ours.
+        with backend.groups.made(limits.memory_mb * 2**20, limits.processes + 1) as places:
+            written = spec(command, backend.bwrap, backend.bwrap_disables_userns, *places)
+            return await _carried_out(written, output, command)
+    except OSError as error:
+        raise SandboxError("control group", str(error)) from error
+
+
+async def _carried_out(written: Spec, output: Path, command: Command) -> Outcome:
     process, status, lifeline = _spawn(written, output, command)
     report = bytearray()
     loop = asyncio.get_running_loop()

@@ -37,9 +37,9 @@ _FILES = {
     "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 }
 _KERNEL_PLACES = ("/proc", "/dev", "/sys")
-#: private writable memory that one process may reserve beyond its limit: thread stacks and arenas, mostly
-#: unused
-_RESERVED_BYTES = 4 * 2**30
+#: private writable memory that one process may reserve, by its limit, where only samples tell what is used: what a
+#: process takes between two of them ends here. Thread stacks count, used or not.
+_RESERVABLE = 4
 
 
 class Bind(TypedDict):
@@ -50,6 +50,15 @@ class Bind(TypedDict):
     writable: bool
     #: a symbolic link at the target instead
     link: bool
+
+
+class Place(TypedDict):
+    """A control group of the sandbox's own."""
+
+    #: of the interface: 1 or 2
+    version: int
+    #: absolute path
+    folder: str
 
 
 class Spec(TypedDict):
@@ -72,13 +81,23 @@ class Spec(TypedDict):
     mounts: list[Bind]
     wall_s: float
     memory_bytes: int
+    #: of private writable memory for one process; 0 for no limit
     data_bytes: int
     file_bytes: int
     output_bytes: int
     processes: int
+    #: where the kernel holds the limits of memory and of processes, or None
+    memory_group: Place | None
+    processes_group: Place | None
 
 
-def spec(command: Command, bwrap: str = "", bwrap_disables_userns: bool = False) -> Spec:
+def spec(
+    command: Command,
+    bwrap: str = "",
+    bwrap_disables_userns: bool = False,
+    memory_group: Place | None = None,
+    processes_group: Place | None = None,
+) -> Spec:
     """Spell the command out for the supervisor; raises SandboxError for one that cannot be meant."""
     _check(command)
     env = {"HOME": HOME, "TMPDIR": "/tmp", "LANG": "C.UTF-8", **command.env}  # noqa: S108
@@ -102,10 +121,12 @@ def spec(command: Command, bwrap: str = "", bwrap_disables_userns: bool = False)
         mounts=[_bind(mount) for mount in sorted(command.mounts, key=_depth)],
         wall_s=float(limits.wall_s),
         memory_bytes=memory,
-        data_bytes=2 * memory + _RESERVED_BYTES,
+        data_bytes=0 if memory_group else _RESERVABLE * memory,
         file_bytes=limits.file_mb * 2**20,
         output_bytes=limits.output_bytes,
         processes=limits.processes,
+        memory_group=memory_group,
+        processes_group=processes_group,
     )
 
 

@@ -17,6 +17,7 @@ import sys
 import time
 
 from libs.sandbox import bubblewrap, init, kernel
+from libs.sandbox.cgroup import Group
 from libs.sandbox.gauge import Gauge
 from libs.sandbox.init import StageError
 
@@ -40,6 +41,10 @@ class Supervisor:
     def __init__(self, spec: "Spec") -> None:
         self.spec = spec
         self.gauge = Gauge([place for place, _ in spec["scratch"]])
+        try:
+            self.group = Group(spec["memory_group"], spec["processes_group"])
+        except OSError as error:
+            raise StageError("control group", init.explain(error)) from error
         self.ended = ""
         self.error: StageError | None = None
         #: the command's wait status
@@ -108,12 +113,15 @@ class Supervisor:
             self._tick = min(2 * self._tick, _LAST_TICK_S)
             self._next_sample = now + self._tick
             if self._measured_pid and self.gauge.attach(self._measured_pid):
-                memory, tasks = self.gauge.sample(self.spec["memory_bytes"], self.spec["processes"])
+                concern = min(self.spec["memory_bytes"], self.peak)
+                memory, tasks = self.gauge.sample(concern, self.spec["processes"])
                 self.peak = max(self.peak, memory)
                 if memory > self.spec["memory_bytes"]:
                     self._end("memory")
                 elif tasks > self.spec["processes"]:
                     self._end("processes")
+            if not self.ended and (held := self.group.exceeded()):
+                self._end(held)
 
     def _end(self, reason: str) -> None:
         self.ended = self.ended or reason
@@ -126,6 +134,7 @@ class Supervisor:
         self._deadline = self._began + self.spec["wall_s"]
         self._tick = _FIRST_TICK_S
         self._next_sample = self._began + self._tick
+        os.write(self._leash, b"g")
 
     def _hear(self) -> bool:
         data = os.read(self._report, 8192)
@@ -141,14 +150,14 @@ class Supervisor:
             if pid:
                 try:
                     init.set_limits(pid, self.spec)
+                    self.group.enter(pid)
                 except ProcessLookupError:
                     return  # its set-up failed already; it says why in its output
                 self._begin(pid)
-                os.write(self._leash, b"g")
         elif line == b"ready":
             self.gauge.attach(self._child)
+            self.group.enter(self._child)
             self._begin(self._child)
-            os.write(self._leash, b"g")
         elif line.startswith(b"error "):
             stage, _, cause = line[6:].decode("utf-8", "replace").partition("\0")
             self.error = self.error or StageError(stage, cause)
@@ -184,6 +193,10 @@ class Supervisor:
                 _, status = os.waitpid(-1, 0)
             except ChildProcessError:
                 break
+        # A process that the kernel ended may have been the last, or its parent may have gone on as if nothing were.
+        self.ended = self.ended or self.group.exceeded()
+        if self.ended == "memory":
+            self.peak = max(self.peak, self.group.peak())
         # In KiB. Catches what was too short for a sample; at least a bare interpreter, whose fork the
         # command was.
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -199,6 +212,11 @@ class Supervisor:
         dropped = self.printed - self.kept
         if dropped:
             os.write(1, b"\n[output truncated: %d bytes dropped]\n" % dropped)
+        if self.ended == "starved":
+            self.error = StageError(
+                "memory of the machine",
+                "the kernel ended a process of the command, whose limit was not reached",
+            )
         if self.status is None and not self.ended and self.error is None:
             said = self.tail.decode("utf-8", "replace").strip() if self.spec["bwrap"] else ""
             self.error = StageError("init", said or f"ended without a word, wait status {status}")
@@ -243,7 +261,7 @@ def main() -> None:
         fields = ["error", error.stage, error.cause]
     else:
         figures = (
-            supervisor.status,
+            None if supervisor.ended else supervisor.status,
             supervisor.duration,
             supervisor.cpu,
             supervisor.peak,

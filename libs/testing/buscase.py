@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import uuid
 from collections.abc import Mapping
@@ -39,6 +40,7 @@ WATCHER = ServiceDeclaration(
     name="watcher",
     consumes=(ConsumerSpec(durable="watcher-all", filters=("autopilot.v1.>",), ack_wait_s=ACK_WAIT_S),),
     publishes=("side",),
+    hears=("autopilot.v1.case.*.closed",),
 )
 TOPOLOGY = derive([KEEPER, WATCHER])
 
@@ -415,5 +417,54 @@ class RefusalCase:
         assert [each.recorded for each in await take(bus, "keeper-notes", 3)] == events
 
 
-class BusCase(DeliveryCase, AnswerCase, RefusalCase):
+class HearingCase:
+    """Hints: every process gets them, none of them counts as a delivery."""
+
+    async def test_every_process_hears_what_passes_and_nothing_else(self, world: World) -> None:
+        keeper = await world.connect("keeper")
+        ears = [asyncio.Event() for _ in range(3)]
+        for ear in ears:
+            await (await world.connect("watcher")).hear(WATCHER.hears, ear.set)
+        await passed(world, keeper)
+        assert not any(ear.is_set() for ear in ears)
+        await keeper.publish([recorded(Closed(case_id="a"), 2)])
+        async with asyncio.timeout(15):
+            await asyncio.gather(*(ear.wait() for ear in ears))
+
+    async def test_hints_come_again_after_the_servers_restart(self, world: World) -> None:
+        keeper, watcher = await world.connect("keeper"), await world.connect("watcher")
+        ear = asyncio.Event()
+        await watcher.hear(WATCHER.hears, ear.set)
+        await world.stop()
+        await world.start()
+        version = 1
+        async with asyncio.timeout(30):
+            while not ear.is_set():
+                # What passes before it is connected again is lost: hints are.
+                await keeper.publish([recorded(Closed(case_id="a"), version)])
+                version += 1
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(ear.wait(), 0.05)
+        assert watcher.healthy
+
+    async def test_nobody_hears_what_it_has_not_declared(self, world: World) -> None:
+        keeper = await world.connect("keeper")
+        heard: list[int] = []
+        await keeper.hear(("autopilot.v1.side.*.aside",), lambda: heard.append(1))
+        until = time.monotonic() + 15
+        while keeper.healthy:
+            assert time.monotonic() < until
+            await asyncio.sleep(0.01)
+        await (await world.connect("watcher")).publish([recorded(Aside(case_id="a"), 1)])
+        await passed(world, keeper)
+        assert heard == []
+
+
+async def passed(world: World, keeper: Bus) -> None:
+    """Let one event take the whole way over the bus."""
+    await keeper.publish(notes("passing", 1))
+    await settled(keeper, "keeper-notes", Done())
+
+
+class BusCase(DeliveryCase, AnswerCase, RefusalCase, HearingCase):
     """All of it."""

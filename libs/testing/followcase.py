@@ -45,6 +45,16 @@ async def noted(store: Store, key: str, count: int = 1) -> tuple[Recorded, ...]:
 class FollowCase:
     """Cursors move once, pages are read in order, streams are held back and let go."""
 
+    async def test_behind_the_end_there_is_only_what_comes_later(self, store: Store) -> None:
+        await noted(store, fresh(), 3)
+        end = await store.end()
+        assert await store.read_page(end, (), limit=10) is None
+        (later,) = await noted(store, fresh())
+        page = await store.read_page(end, (), limit=10)
+        assert page is not None
+        assert [event.id for event in page.events] == [later.id]
+        assert await store.end() == place(later)
+
     async def test_a_cursor_moves_with_the_effect_and_only_from_where_it_is(self, store: Store) -> None:
         name, key = fresh(), fresh()
         one, two = await noted(store, fresh(), 2)

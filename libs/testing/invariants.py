@@ -7,47 +7,22 @@ They look at events by wire type and field, never at a service's own state: a fo
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
 
 import msgspec
 
 from contracts.message import Recorded, Unknown, category_of
 from libs.eventstore.hashing import as_written, canonical, event_hash
+from libs.testing import scheduling
 
-#: Slots before anybody changes the limit.
-DEFAULT_LIMIT = 10
-#: Classes of priority, the first served first.
-CLASSES = ("urgent", "normal", "low")
 #: Streams whose events belong to one task.
 TASK_CATEGORIES = frozenset({"task", "run", "review", "loop", "incident", "workspace"})
 #: Gates whose approval `done` needs, and those that mode `minimal` goes without.
 GATES, REVIEW_GATES = frozenset(range(6)), frozenset({4, 5})
 RUN_ENDS = frozenset({"stage_completed", "stage_failed", "stage_cancelled"})
-TASK_ENDS = frozenset({"task_done", "task_cancelled", "task_given_up"})
 
-
-def breaches(events: Sequence[Recorded], *, limit: int = DEFAULT_LIMIT) -> list[str]:
-    """List what a record breaks at any moment: empty for a sound one."""
-    checks = (
-        versions_have_no_gap(events),
-        chain_holds(events),
-        slots_within_limit(events, limit),
-        slots_go_in_turn(events),
-        stages_run_only_in_slots(events),
-        runs_are_numbered_once(events),
-        one_pull_request(events),
-        done_implies_proof(events),
-        dependents_wait(events),
-        simulation_is_marked(events),
-        epochs_only_rise(events),
-    )
-    return [breach for check in checks for breach in check]
-
-
-def breaches_at_rest(events: Sequence[Recorded], *, limit: int = DEFAULT_LIMIT) -> list[str]:
-    """List what a record breaks once nothing is under way and no timer is due."""
-    return [*breaches(events, limit=limit), *nothing_is_forgotten(events), *effects_are_settled(events)]
+Check: TypeAlias = Callable[[Sequence[Recorded]], Iterator[str]]
 
 
 def versions_have_no_gap(events: Iterable[Recorded]) -> Iterator[str]:
@@ -103,74 +78,6 @@ def epochs_only_rise(events: Iterable[Recorded]) -> Iterator[str]:
             yield f"{event.stream} version {event.version} is of {event.meta.lease}, after epoch {epochs[name]}"
         elif name:
             epochs[name] = int(epoch)
-
-
-def slots_within_limit(events: Iterable[Recorded], limit: int = DEFAULT_LIMIT) -> Iterator[str]:
-    """Invariant 4: no grant goes beyond the limit in force, none to a task that holds a slot already."""
-    holders: set[str] = set()
-    for event in events:
-        fact: Any = event.event
-        match event.type:
-            case "limit_changed":
-                limit = fact.max_concurrent
-            case "slot_granted":
-                if fact.task_id in holders:
-                    yield f"{fact.task_id} got a second slot at {event.position}"
-                holders.add(fact.task_id)
-                if len(holders) > limit:
-                    yield f"{len(holders)} tasks hold slots at {event.position}, the limit is {limit}"
-            case "slot_released":
-                if fact.task_id not in holders:
-                    yield f"{fact.task_id} gave back a slot at {event.position} that it did not have"
-                holders.discard(fact.task_id)
-
-
-def slots_go_in_turn(events: Iterable[Recorded]) -> Iterator[str]:
-    """Invariant 10, as far as there is a promise: no slot passes over a task that is ready and of a higher class, or of the
-    same class and there before. So within a class nobody waits for more than those in front of it.
-    """
-    waiting: dict[str, tuple[int, set[str]]] = {}
-    for event in events:
-        fact: Any = event.event
-        match event.type:
-            case "task_enqueued":
-                waiting[fact.task_id] = (CLASSES.index(fact.priority), set(fact.depends_on))
-            case "task_dequeued":
-                waiting.pop(fact.task_id, None)
-            case "dependency_met":
-                for _, needs in waiting.values():
-                    needs.discard(fact.task_id)
-            case "slot_granted":
-                # In order of arrival, so the first of the best class is the one whose turn it is.
-                ready = [(rank, task) for task, (rank, needs) in waiting.items() if not needs]
-                turn = min(ready, key=lambda one: one[0], default=(0, ""))[1]
-                if turn != fact.task_id:
-                    yield f"{fact.task_id} got a slot at {event.position} before {turn or 'it was ready'}"
-                waiting.pop(fact.task_id, None)
-
-
-def stages_run_only_in_slots(events: Iterable[Recorded]) -> Iterator[str]:
-    """Invariant 4: a run is live only while its task holds a slot, and a task has one live run at most."""
-    holders: set[str] = set()
-    live: dict[str, str] = {}
-    for event in events:
-        fact: Any = event.event
-        match event.type:
-            case "slot_granted":
-                holders.add(fact.task_id)
-            case "slot_released":
-                holders.discard(fact.task_id)
-                if fact.task_id in live:
-                    yield f"{fact.task_id} gave its slot back while {live[fact.task_id]} runs"
-            case "stage_started":
-                if fact.task_id not in holders:
-                    yield f"{fact.run_id} started without a slot"
-                if fact.task_id in live:
-                    yield f"{fact.run_id} started while {live[fact.task_id]} runs"
-                live[fact.task_id] = fact.run_id
-            case "stage_completed" | "stage_failed" | "stage_cancelled":
-                if live.get(fact.task_id) == fact.run_id:
-                    del live[fact.task_id]
 
 
 def runs_are_numbered_once(events: Iterable[Recorded]) -> Iterator[str]:
@@ -255,22 +162,6 @@ def _unproven(
                 yield f"gate {gate} judged another tree of {repo.name}"
 
 
-def dependents_wait(events: Iterable[Recorded]) -> Iterator[str]:
-    """Invariant 9: a task starts after what it depends on is done or in monitor."""
-    needs: dict[str, tuple[str, ...]] = {}
-    there: set[str] = set()
-    for event in events:
-        fact: Any = event.event
-        match event.type:
-            case "task_submitted":
-                needs[fact.task_id] = fact.depends_on
-            case "monitor_wait_started" | "task_done":
-                there.add(fact.task_id)
-            case "stage_started":
-                for missing in set(needs.get(fact.task_id, ())) - there:
-                    yield f"{fact.run_id} started before {missing} was done"
-
-
 def simulation_is_marked(events: Iterable[Recorded]) -> Iterator[str]:
     """Simulated work is marked from its first event on, real work never is."""
     synthetic: dict[str, bool] = {}
@@ -284,46 +175,6 @@ def simulation_is_marked(events: Iterable[Recorded]) -> Iterator[str]:
                 yield f"{event.stream} version {event.version} belongs to no task"
             elif event.meta.synthetic != expected:
                 yield f"{event.stream} version {event.version} ({event.type}) has the wrong mark of simulation"
-
-
-def nothing_is_forgotten(events: Sequence[Recorded]) -> Iterator[str]:
-    """Invariant 7: every task has ended, waits with a reason, an owner and a wake-up, or is queued for what waits."""
-    last: dict[str, Recorded] = {}
-    needs: dict[str, tuple[str, ...]] = {}
-    holders: set[str] = set()
-    queued: set[str] = set()
-    for event in events:
-        fact: Any = event.event
-        if category_of(event.stream) == "task":
-            last[fact.task_id] = event
-            if event.type == "task_submitted":
-                needs[fact.task_id] = fact.depends_on
-        match event.type:
-            case "task_enqueued":
-                queued.add(fact.task_id)
-            case "task_dequeued":
-                queued.discard(fact.task_id)
-            case "slot_granted":
-                queued.discard(fact.task_id)
-                holders.add(fact.task_id)
-            case "slot_released":
-                holders.discard(fact.task_id)
-    ended = {task for task, event in last.items() if event.type in TASK_ENDS}
-    for task, event in last.items():
-        fact = event.event
-        if task in holders:
-            yield f"{task} holds a slot at rest, after {event.type}"
-        elif task in ended or event.type == "monitor_wait_started":
-            continue
-        elif event.type == "task_parked":
-            if not (fact.reason and fact.owner and fact.wake_up):
-                yield f"{task} is parked without a reason, an owner or a wake-up"
-        elif task not in queued or set(needs[task]) <= {
-            one for one in ended if last[one].type == "task_done"
-        }:
-            yield f"{task} is forgotten after {event.type}"
-        elif not any(last[one].type not in TASK_ENDS for one in needs[task] if one in last):
-            yield f"{task} is queued for something that has ended and will never be there"
 
 
 def effects_are_settled(events: Iterable[Recorded]) -> Iterator[str]:
@@ -350,3 +201,32 @@ def strangers(events: Iterable[Recorded], message_ids: Iterable[str]) -> Iterato
 
 def _plain(value: Any) -> Any:
     return msgspec.json.decode(msgspec.json.encode(value))
+
+
+#: What holds at any moment.
+ALWAYS: tuple[Check, ...] = (
+    versions_have_no_gap,
+    chain_holds,
+    scheduling.slots_within_limit,
+    scheduling.slots_go_in_turn,
+    scheduling.nothing_starts_unallowed,
+    scheduling.stages_run_only_in_slots,
+    scheduling.dependents_wait,
+    runs_are_numbered_once,
+    one_pull_request,
+    done_implies_proof,
+    simulation_is_marked,
+    epochs_only_rise,
+)
+#: What holds besides once nothing is under way and no timer is due.
+AT_REST: tuple[Check, ...] = (scheduling.nothing_is_forgotten, effects_are_settled)
+
+
+def breaches(events: Sequence[Recorded]) -> list[str]:
+    """List what a record breaks at any moment: empty for a sound one."""
+    return [breach for check in ALWAYS for breach in check(events)]
+
+
+def breaches_at_rest(events: Sequence[Recorded]) -> list[str]:
+    """List what a record breaks once nothing is under way and no timer is due."""
+    return [*breaches(events), *(breach for check in AT_REST for breach in check(events))]

@@ -15,6 +15,7 @@ from libs.messaging.topology import derive
 from libs.runtime.config import Config
 from libs.runtime.consumption import Consumption
 from libs.runtime.following import Following
+from libs.runtime.hearing import Hearing
 from libs.runtime.running import Running
 from libs.runtime.service import Service
 from libs.runtime.timekeeping import Timekeeping
@@ -41,6 +42,7 @@ class World:
         self._consumptions: dict[str, list[Consumption]] = {}
         self._followings: dict[str, list[Following]] = {}
         self._timekeeping: dict[str, Timekeeping] = {}
+        self._hearings: dict[str, Hearing] = {}
         self._data_dir, self._settings = data_dir, dict(settings or {})
 
     async def start(self, name: str) -> Running:
@@ -82,6 +84,8 @@ class World:
         self._consumptions[name] = [Consumption(running, consumer) for consumer in service.consumes]
         self._followings[name] = [Following(running, follower) for follower in service.follows]
         self._timekeeping[name] = Timekeeping(running)
+        self._hearings[name] = Hearing(running)
+        await self._hearings[name].open()
         return running
 
     async def start_all(self) -> None:
@@ -95,7 +99,13 @@ class World:
         running.stand_down()
         if hasattr(running.parts, "abandon"):
             await running.parts.abandon()
-        for part in (self._relays, self._consumptions, self._followings, self._timekeeping):
+        for part in (
+            self._relays,
+            self._consumptions,
+            self._followings,
+            self._timekeeping,
+            self._hearings,
+        ):
             part.pop(name)
 
     async def step(self) -> int:
@@ -109,6 +119,7 @@ class World:
             for following in self._followings[name]:
                 happened += await following.step()
             happened += await self._timekeeping[name].step()
+            happened += await self._hearings[name].step()
             parts = self.running[name].parts
             if hasattr(parts, "idle"):
                 await parts.idle()

@@ -2,7 +2,7 @@
 
 from contracts.catalogue import registry
 from libs.runtime.running import Running
-from libs.runtime.service import Consumer, Service
+from libs.runtime.service import Consumer, Hearer, Service
 from services.stage_runner import handlers
 from services.stage_runner.adapters.executor import BackgroundExecutor
 from services.stage_runner.adapters.resumption import resume_orphaned_runs
@@ -24,7 +24,11 @@ service = Service(
     consumes=(
         Consumer(handlers.run_stage, room=BackgroundExecutor.free),
         Consumer(handlers.stop_stage),
-        Consumer(handlers.top_up),
+    ),
+    hears=(
+        Hearer(handlers.heed_stop),
+        Hearer(handlers.heed_tokens),
+        Hearer(handlers.heed_mode, in_force="mode-system"),
     ),
     assemble=assemble,
     workers=(resume_orphaned_runs,),

@@ -1,17 +1,25 @@
-"""Requests in: a run is claimed under this replica's lease, and its message is done with."""
+"""Requests in: a run is claimed under this replica's lease, and its message is done with. Control events: at once."""
 
 from __future__ import annotations
 
+from contracts.mode import ModeChanged
 from contracts.task import StageCancelRequested, StageRequested, TokensGranted, TokensRefused
+from libs.messaging.outcome import Outcome, Retry
+from libs.runtime.running import Running
 from libs.runtime.work import Work
 from services.stage_runner.domain import Claim, Stop, run, which_of
 from services.stage_runner.ports import Executor
 
+#: Seconds after which a run is looked at again that came while nothing may be begun.
+HALTED_S = 0.5
 
-async def run_stage(event: StageRequested, work: Work) -> None:
-    """Claim a run and begin it once the claim is true."""
+
+async def run_stage(event: StageRequested, work: Work) -> Outcome | None:
+    """Claim a run and begin it once the claim is true; during an emergency stop it stays on the bus."""
     executor: Executor = work.parts
     assert work.lease is not None
+    if executor.halted:
+        return Retry(after_s=HALTED_S, reason="emergency stop", counted=False)
     claim = Claim(which=which_of(event), replica=work.running.config.holder, epoch=work.lease.epoch)
     if await work.decide(run, event.run_id, claim):
 
@@ -19,10 +27,11 @@ async def run_stage(event: StageRequested, work: Work) -> None:
             executor.start(event)
 
         work.after_commit(begin)
+    return None
 
 
 async def stop_stage(event: StageCancelRequested, work: Work) -> None:
-    """Stop a run: at once if nobody works on it, otherwise by killing what works on it."""
+    """Stop a run that nobody has claimed; whoever has hears of it by `heed_stop`, unless it began to hear too late."""
     executor: Executor = work.parts
     await work.decide(run, event.run_id, Stop(which=which_of(event), reason=event.reason, gone=False))
 
@@ -32,11 +41,19 @@ async def stop_stage(event: StageCancelRequested, work: Work) -> None:
     work.after_commit(stop)
 
 
-async def top_up(event: TokensGranted | TokensRefused, work: Work) -> None:
-    """Wake a run that waits for tokens, if it is here; otherwise its replica finds the answer in the record."""
-    executor: Executor = work.parts
+async def heed_stop(event: StageCancelRequested, running: Running) -> None:
+    """Kill a run's processes, if it is under way here."""
+    executor: Executor = running.parts
+    executor.stop(event.run_id, event.reason)
 
-    async def hear() -> None:
-        executor.hear(event.run_id)
 
-    work.after_commit(hear)
+async def heed_mode(event: ModeChanged, running: Running) -> None:
+    """Begin nothing during an emergency stop. What runs is stopped run by run, as the scheduler asks for it."""
+    executor: Executor = running.parts
+    executor.halted = event.mode == "emergency-stop"
+
+
+async def heed_tokens(event: TokensGranted | TokensRefused, running: Running) -> None:
+    """Let a run look for the answer that it waits for, if it is under way here."""
+    executor: Executor = running.parts
+    executor.hear(event.run_id)

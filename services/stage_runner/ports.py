@@ -10,6 +10,9 @@ from contracts.task import StageRequested
 class Executor(Protocol):
     """Carries out runs in the background and records how they end."""
 
+    #: Whether no run may be begun.
+    halted: bool
+
     def free(self) -> int:
         """Return how many more runs may be started now."""
         ...

@@ -68,21 +68,24 @@ async def _stage_runner(running: Running) -> BackgroundExecutor:
 async def carry(context: StageContext) -> StageOutput:
     """Carry out a stage: simulated tasks as the product does, the others from what their body says."""
     request = context.request
+    simulated = request.input.spec.engine == "noop"
     await present().world.work()
-    if request.input.spec.engine == "noop":
-        return await noop.carry(context)
     for line in request.input.spec.body.splitlines():
         match line.split():
+            case ["stumble", stage, times] if stage == request.stage and request.retry < int(times):
+                raise StageError(Failure(kind="transient", code="simulated", detail=f"{stage} stumbles"))
+            case _ if simulated:
+                continue
             case ["work", stage, _] if stage == request.stage:
                 await noop.carry(context)
             case ["fail", stage, times] if stage == request.stage and request.attempt <= int(times):
                 raise StageError(Failure(kind="persistent", code="simulated", detail=f"{stage} fails"))
-            case ["stumble", stage, times] if stage == request.stage and request.retry < int(times):
-                raise StageError(Failure(kind="transient", code="simulated", detail=f"{stage} stumbles"))
             case ["reject", times] if request.stage == "verify" and request.attempt <= int(times):
                 return StageOutput(verifications=(verification(problems=(_PROBLEM,)),))
             case _:
                 pass
+    if simulated:
+        return await noop.carry(context)
     return await pr.carry(context) if request.stage == "pr" else honest(request)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import msgspec
 import pytest
@@ -23,18 +24,24 @@ from tests.simulation.judge import (
 from tests.simulation.process import config
 from tests.simulation.run import Scene, run
 
-#: A seed in which a task that is no simulation gets done, and one raises an alert.
-SEED = 7
+SEEDS = range(1, 30)
 
 
 @pytest.fixture(scope="module")
 def sound() -> Scene:
+    """The first run in which a task that is no simulation gets done, and somebody is told of an alert."""
     before = structlog.get_config()
-    result = run(SEED)
+    results = (run(seed) for seed in SEEDS)
+    result = next(one for one in results if one.scene and _tells_enough(one.scene))
     structlog.configure(**before)
     assert result.scene is not None
     assert result.breaches == []
     return result.scene
+
+
+def _tells_enough(scene: Scene) -> bool:
+    done: list[Any] = [event.event for event in record(scene.world) if event.type == "task_done"]
+    return any(fact.pull_requests for fact in done) and bool(scene.world.paged)
 
 
 def test_a_task_that_was_accepted_and_is_not_recorded_is_named(

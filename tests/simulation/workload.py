@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tests.simulation.asking import draw_task
 from tests.simulation.process import Process, request
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 5.0
 _ENDS = ("task_done", "task_given_up", "task_cancelled")
 _RETRYABLE = ("task_given_up", "task_cancelled", "task_parked")
-STAGES = ("spec", "plan", "implement", "verify", "review", "pr", "monitor")
+_MODES = ("minimal", "emergency-stop", "normal")
 
 
 class Workload:
@@ -30,43 +31,52 @@ class Workload:
         self._numbers = 0
 
     async def run(self, seconds: float) -> None:
-        """Let them act at moments of this time, all at once."""
-        dice = self._dice
-        wishes = [self._submit, *([self._submit] * dice.randint(1, 4))]
-        wishes += [self._batch] * (dice.random() < 0.5)
-        wishes += [self._cancel] * dice.choice((0, 0, 1, 2))
-        wishes += [self._retry] * dice.choice((0, 1, 2))
-        wishes += [self._stop] * (dice.random() < 0.2)
-        wishes += [self._minimal] * (dice.random() < 0.2)
-        wishes += [self._limit] * (dice.random() < 0.5)
-        wishes += [self._fill_disk] * (dice.random() < 0.2)
-        moments = sorted(dice.uniform(0.0, seconds * 0.8) for _ in wishes)
+        """Let them act at moments of this time, all at once; in the end nothing is left that keeps tasks from starting."""
+        wishes = self._wishes()
+        moments = sorted(self._dice.uniform(0.0, seconds * 0.8) for _ in wishes)
         moments[0] = 0.0
         async with asyncio.TaskGroup() as group:
             for at, wish in zip(moments, wishes, strict=True):
                 group.create_task(self._at(at, wish))
+        await self._mode("normal")
+
+    def _wishes(self) -> list[Any]:
+        """Draw what they are going to do; now and then there are many tasks for few slots."""
+        dice = self._dice
+        crowd = dice.randint(6, 14) if dice.random() < 0.2 else dice.randint(1, 4)
+        wishes = [self._submit] * (1 + crowd)
+        wishes += [self._batch] * dice.choice((0, 0, 1, 1, 2))
+        wishes += [self._cancel] * dice.choice((0, 0, 1, 2, 3))
+        wishes += [self._retry] * dice.choice((0, 1, 2, 3))
+        wishes += [self._limit] * dice.choice((0, 0, 1, 1, 3))
+        wishes += [self._switch] * dice.choice((0, 0, 0, 1, 2))
+        wishes += [self._fill_disk] * (dice.random() < 0.2)
+        return wishes
 
     async def _at(self, moment: float, wish: Any) -> None:
         await asyncio.sleep(moment)
         await wish()
 
     async def _submit(self) -> None:
-        spec = self._spec()
-        known = sorted(self.accepted)
-        if known and self._dice.random() < 0.3:
-            spec["depends_on"] = [self._dice.choice(known)]
+        spec = {**draw_task(self._dice), "depends_on": self._some_known()}
         _, answer = await self.call("POST", "/v1/tasks", spec)
         if "id" in answer:
             self.accepted[answer["id"]] = spec
 
     async def _batch(self) -> None:
-        specs = [{**self._spec(), "key": f"k{place}"} for place in range(self._dice.randint(2, 4))]
-        for place, spec in enumerate(specs[1:]):
-            if self._dice.random() < 0.6:
-                spec["depends_on"] = [f"k{place}"]
+        """Submit tasks that depend on earlier ones of their batch, some on others as well."""
+        dice = self._dice
+        specs = [{**draw_task(dice), "key": f"k{place}"} for place in range(dice.randint(2, 5))]
+        for place, spec in enumerate(specs):
+            needs = [f"k{dice.randrange(place)}" for _ in range(dice.choice((0, 1, 1, 2)) if place else 0)]
+            spec["depends_on"] = sorted({*needs, *self._some_known()})
         _, answer = await self.call("POST", "/v1/batches", {"tasks": specs})
         for member, spec in zip(answer.get("tasks", ()), specs, strict=True):
             self.accepted[member["id"]] = spec
+
+    def _some_known(self) -> list[str]:
+        known, dice = sorted(self.accepted), self._dice
+        return dice.sample(known, min(len(known), dice.choice((0, 0, 0, 0, 1, 1, 2))))
 
     async def _cancel(self) -> None:
         """Cancel a task that goes on, if there is one."""
@@ -89,51 +99,24 @@ class Workload:
         }
         return sorted(task_id for task_id, type_ in last.items() if wanted(type_))
 
-    async def _stop(self) -> None:
-        await self.call("PUT", "/v1/mode", {"mode": "emergency-stop", "reason": "a drill"})
-        await asyncio.sleep(self._dice.uniform(0.5, 5.0))
-        await self.call("PUT", "/v1/mode", {"mode": "normal"})
+    async def _switch(self) -> None:
+        """Go through modes and back to normal operation."""
+        dice = self._dice
+        for mode in dice.choices(_MODES, k=dice.randint(1, 3)):
+            await self._mode(mode)
+            await asyncio.sleep(dice.uniform(0.2, 5.0))
+        await self._mode("normal")
 
-    async def _minimal(self) -> None:
-        await self.call("PUT", "/v1/mode", {"mode": "minimal"})
-        await asyncio.sleep(self._dice.uniform(0.5, 5.0))
-        await self.call("PUT", "/v1/mode", {"mode": "normal"})
+    async def _mode(self, mode: str) -> None:
+        await self.call("PUT", "/v1/mode", {"mode": mode, "reason": "a drill"})
 
     async def _limit(self) -> None:
-        await self.call("PUT", "/v1/config", {"max_concurrent": self._dice.choice((1, 2, 3))})
+        await self.call("PUT", "/v1/config", {"max_concurrent": self._dice.choice((1, 1, 2, 3, 10))})
 
     async def _fill_disk(self) -> None:
         self._world.disk_used = 95
         await asyncio.sleep(self._dice.uniform(1.0, 25.0))
         self._world.disk_used = 50
-
-    def _spec(self) -> dict[str, Any]:
-        dice = self._dice
-        lines = []
-        if dice.random() < 0.5:
-            lines.append(f"fail {dice.choice(STAGES)} {dice.choice((1, 1, 1, 2, 9))}")
-        if dice.random() < 0.5:
-            lines.append(f"work {dice.choice(STAGES)} {dice.choice((0.1, 1, 4))}")
-        window = dice.choice((0, 0, 0, 2, 12))
-        real = dice.random() < 0.5
-        if real and dice.random() < 0.3:
-            lines.append(f"stumble {dice.choice(STAGES)} {dice.choice((1, 2))}")
-        if real and dice.random() < 0.3:
-            lines.append(f"reject {dice.choice((1, 2))}")
-        repo: dict[str, Any] = {"name": "r", "url": "/somewhere/r.git", "base": "main"}
-        if window:
-            repo["monitor"] = {"window_s": window}
-        spec = {
-            "title": "a task",
-            "body": "\n".join(lines),
-            "priority": dice.choice(("urgent", "normal", "normal", "low")),
-            "repos": [repo],
-        }
-        if real:
-            repo["fail_to_pass"] = ["python -m pytest -q tests/test_wide.py"]
-            repo["verify"] = {"test": "python -m pytest -q", "audit": "python -m compileall -q ."}
-            return {**spec, "engine": "patch", "patch": "diff"}
-        return {**spec, "engine": "noop", "synthetic": True}
 
     async def call(self, method: str, path: str, body: Any) -> tuple[int, dict[str, Any]]:
         """Ask one replica after the other until one answers; the same key each time."""

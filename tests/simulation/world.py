@@ -71,6 +71,7 @@ class World:
         self.complaints: list[str] = []
         self.crashes = 0
         self.last_append = 0.0
+        self._well_since = 0.0
         self.appends = 0
         self.replicas = self._replicas(made)
         holders = [holder for holder, _ in self.replicas]
@@ -178,6 +179,7 @@ class World:
         await asyncio.sleep(seconds)
         await asyncio.gather(*troubles)
         self.faults = NONE
+        self._well_since = self.loop.time()
         self.trace.tell("world", "is well from now on")
         self._until = self.loop.time() + REST_S
         async with asyncio.timeout(REST_S):
@@ -269,7 +271,8 @@ class World:
         if not store.epoch.sound:
             waiting.append(f"the bus is {store.epoch.state}")
         waiting += [f"{durable} holds {stream} back" for durable, stream in store._held_back]
-        if self.loop.time() - self.last_append < QUIET_S:
+        # What was lost in the last moment of trouble has to be noticed first.
+        if self.loop.time() - max(self.last_append, self._well_since) < QUIET_S:
             waiting.append("appends")
         return waiting
 

@@ -8,10 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from contracts.admission import DependencyMet, SlotGranted, TaskDequeued, TaskEnqueued
-from contracts.message import Recorded, wire_type
+from contracts.message import Recorded
 from contracts.receipt import Problem
-from libs.testing import invariants
+from libs.testing import invariants, scheduling
 from tests.system.twin import honest, patch_task, scripted
 from tests.system.walking import submit, wait_out
 
@@ -124,10 +123,10 @@ BENT: dict[str, tuple[Callable[..., Any], Bend, str]] = {
         under(lambda place: f"scheduler:{1 + (place == 3)}"),
         "after epoch 2",
     ),
-    "two slots for one": (invariants.slots_within_limit, doubled("slot_granted"), "second slot"),
-    "a run without a slot": (invariants.stages_run_only_in_slots, without("slot_granted"), "without a slot"),
+    "two slots for one": (scheduling.slots_within_limit, doubled("slot_granted"), "second slot"),
+    "a run without a slot": (scheduling.stages_run_only_in_slots, without("slot_granted"), "without a slot"),
     "a slot given back too soon": (
-        invariants.stages_run_only_in_slots,
+        scheduling.stages_run_only_in_slots,
         without("stage_completed", stage="monitor"),
         "while t1-monitor-1 runs",
     ),
@@ -181,13 +180,18 @@ BENT: dict[str, tuple[Callable[..., Any], Bend, str]] = {
         "judged another tree",
     ),
     "a dependent that did not wait": (
-        invariants.dependents_wait,
-        early("stage_started", "t2"),
-        "started before",
+        scheduling.dependents_wait,
+        early("slot_granted", "t2"),
+        "starts before t1 is done",
+    ),
+    "a dependent on a tree without the change": (
+        scheduling.dependents_wait,
+        changed("task_admitted", set_to(bases=()), "t2"),
+        "on a tree without t1",
     ),
     "simulation that is not marked": (invariants.simulation_is_marked, unmarked, "wrong mark"),
-    "a task that was forgotten": (invariants.nothing_is_forgotten, without("task_done"), "is forgotten"),
-    "a slot that was kept": (invariants.nothing_is_forgotten, without("slot_released"), "holds a slot"),
+    "a task that was forgotten": (scheduling.nothing_is_forgotten, without("task_done"), "is forgotten"),
+    "a slot that was kept": (scheduling.nothing_is_forgotten, without("slot_released"), "holds a slot"),
 }
 
 
@@ -203,7 +207,7 @@ async def test_what_is_bent_is_named(record: Record, name: str) -> None:
 
 
 async def test_more_than_the_limit_is_named(record: Record) -> None:
-    assert any("the limit is 1" in breach for breach in invariants.slots_within_limit(record, 1))
+    assert any("the limit is 1" in breach for breach in scheduling.slots_within_limit(record, 1))
 
 
 async def test_an_effect_of_unknown_outcome_is_named(record: Record) -> None:
@@ -229,31 +233,3 @@ async def test_a_message_that_the_record_does_not_know_is_named(record: Record) 
     assert list(invariants.strangers(record, [record[0].id, "another"])) == [
         "the bus holds 'another', the record does not"
     ]
-
-
-async def test_a_slot_out_of_turn_is_named(record: Record) -> None:
-    def enqueued(task_id: str, priority: str, *needs: str) -> Any:
-        return TaskEnqueued(task_id=task_id, priority=priority, queue="default", depends_on=needs)  # type: ignore[arg-type]
-
-    def granted(task_id: str) -> Any:
-        return SlotGranted(task_id=task_id)
-
-    def told(*facts: Any) -> list[str]:
-        pattern = record[0]
-        return list(
-            invariants.slots_go_in_turn(
-                msgspec.structs.replace(pattern, event=fact, type=wire_type(type(fact)), position=place)
-                for place, fact in enumerate(facts)
-            )
-        )
-
-    three = (enqueued("a", "low"), enqueued("b", "normal"), enqueued("c", "normal"))
-    assert told(*three, granted("b"), granted("c"), granted("a")) == []
-    assert told(*three, granted("c")) == ["c got a slot at 3 before b"]
-    assert told(*three, granted("a")) == ["a got a slot at 3 before b"]
-    # Who waits for another task is passed over until that is there.
-    needy = (enqueued("a", "urgent", "x"), enqueued("b", "normal"))
-    assert told(*needy, granted("b"), DependencyMet(task_id="x"), granted("a")) == []
-    assert told(*needy, granted("a")) == ["a got a slot at 2 before b"]
-    assert told(enqueued("a", "low", "x"), granted("a")) == ["a got a slot at 1 before it was ready"]
-    assert told(enqueued("a", "low"), TaskDequeued(task_id="a", reason="cancelled"), granted("a"))

@@ -14,6 +14,7 @@ from contracts.task import StageRequested
 from libs.eventstore.store import LeaseClaim
 from libs.messaging.memory import MemoryBus
 from libs.runtime.clock import Clock
+from libs.runtime.hearing import Hearing
 from libs.runtime.running import NotLeaderError, Running
 from libs.testing.world import World
 from services.scheduler.domain.commands import Cancel
@@ -22,7 +23,7 @@ from services.stage_runner.adapters.executor import BackgroundExecutor
 from services.stage_runner.adapters.workplace import Workplace
 from services.stage_runner.domain import Run, run
 from tests.system.twin import Answer, TwinExecutor, honest, patch_task
-from tests.system.walking import facts_of, submit, tell
+from tests.system.walking import facts_of, submit, switch, tell
 
 FIRST, SECOND = "stage-runner-1", "second"
 
@@ -134,6 +135,29 @@ async def test_a_stop_that_another_replica_was_told_reaches_the_one_that_works(a
     assert not stopping
     await resumption.look(holder)
     assert run_id in stopping
+
+
+async def test_every_replica_hears_of_a_stop_and_the_one_that_works_heeds_it(acted: Any) -> None:
+    world, run_id = await claimed(acted)
+    holder, other = world.running["stage-runner"], await replica(world, SECOND)
+    hearings = [Hearing(holder), Hearing(other)]
+    for hearing in hearings:
+        await hearing.open()
+    await tell(world, "t1", Cancel(actor="operator", reason="asked"))
+    for hearing in hearings:
+        await hearing.step()
+    assert holder.parts._stopping == {run_id: "asked"}
+    assert not other.parts._stopping
+
+
+async def test_a_replica_that_starts_during_an_emergency_stop_begins_nothing(acted: Any) -> None:
+    world: World = await acted(honest)
+    await switch(world, "emergency-stop")
+    for mode, halted in (("emergency-stop", True), ("read-only", False)):
+        await switch(world, mode)
+        other = await replica(world, SECOND)
+        await Hearing(other).open()
+        assert other.parts.halted is halted
 
 
 async def test_each_holder_of_a_run_works_in_a_directory_of_its_own(acted: Any) -> None:

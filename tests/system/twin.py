@@ -183,14 +183,22 @@ class TwinExecutor:
         self._running, self._script = running, script
         self._runs: dict[str, StageRequested] = {}
         self._stopping: dict[str, str] = {}
+        self._seen: set[str] = set()
+        self.halted = False
 
     def free(self) -> int:
         """Return how many more runs may be started now."""
-        return 1_000
+        return 0 if self.halted else 1_000
 
     def working_on(self, run_id: str) -> bool:
         """Tell whether a run is under way here."""
         return run_id in self._runs
+
+    def seen(self, run_id: str) -> bool:
+        """Tell whether this was asked of a run before."""
+        known = run_id in self._seen
+        self._seen.add(run_id)
+        return known
 
     def start(self, request: StageRequested) -> None:
         """Begin a run."""
@@ -236,7 +244,7 @@ def scripted(script: Script, services: Sequence[Service] = CORE) -> tuple[Servic
     async def assemble(running: Running) -> TwinExecutor:
         return TwinExecutor(running, script)
 
-    consumes = (Consumer(handlers.run_stage), Consumer(handlers.stop_stage))
+    consumes = (Consumer(handlers.run_stage, room=TwinExecutor.free), Consumer(handlers.stop_stage))
     return tuple(
         dataclasses.replace(service, assemble=assemble, consumes=consumes, workers=())
         if service.name == "stage-runner"

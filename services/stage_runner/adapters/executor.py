@@ -36,6 +36,8 @@ class BackgroundExecutor:
         self._running, self._make, self._carry, self._monotonic = running, make, carry, monotonic
         config = running.config
         self._ends = Ends(running)
+        #: Whether no run may be begun.
+        self.halted = False
         self._places = config.config_places
         # Without this, a few long suites would keep the short stages of every other task waiting.
         self._heavy = Places(config.config_heavy_places or os.cpu_count() or 1)
@@ -45,18 +47,27 @@ class BackgroundExecutor:
         self._contexts: dict[str, StageContext] = {}
         #: Set when a run ends, or begins to wait for tokens.
         self._moved = asyncio.Event()
+        #: Runs of which nobody has looked whether they were to be stopped before they were under way here.
+        self._unseen: set[str] = set()
 
     def free(self) -> int:
         """Return how many more runs may be started now."""
-        return self._places - len(self._runs)
+        return 0 if self.halted else self._places - len(self._runs)
 
     def working_on(self, run_id: str) -> bool:
         """Tell whether a run is under way here."""
         return run_id in self._runs
 
+    def seen(self, run_id: str) -> bool:
+        """Tell whether this was asked of a run before."""
+        unseen = run_id in self._unseen
+        self._unseen.discard(run_id)
+        return not unseen
+
     def start(self, request: StageRequested) -> None:
         """Begin a run that has been claimed."""
         if request.run_id not in self._runs:
+            self._unseen.add(request.run_id)
             task = asyncio.create_task(self._run(request), name=request.run_id)
             self._runs[request.run_id] = task
             task.add_done_callback(lambda _: self._forget(request.run_id))
@@ -77,8 +88,8 @@ class BackgroundExecutor:
 
     def hear(self, run_id: str) -> None:
         """Let a run that waits for tokens look for its answer."""
-        if self._waits(run_id):
-            self._contexts[run_id].tokens.hear()
+        if context := self._contexts.get(run_id):
+            context.tokens.hear()
 
     async def idle(self) -> None:
         """Wait until nothing is under way but what waits for tokens."""
@@ -102,6 +113,7 @@ class BackgroundExecutor:
         self._begun.discard(run_id)
         self._contexts.pop(run_id, None)
         self._moved.set()
+        self._unseen.discard(run_id)
 
     async def _run(self, request: StageRequested) -> None:
         which = which_of(request)

@@ -38,10 +38,9 @@ async def resume_orphaned_runs(running: Running) -> None:
 
 
 async def look(running: Running) -> None:
-    """Go on with every run whose holder is gone now, and stop what somebody wants stopped.
+    """Go on with every run whose holder is gone now, and stop what was to be stopped before it was under way here.
 
-    A stop is delivered to any one replica, which need not be the one that works on the run: that one finds it here.
-    So are tokens for a run that waits for them.
+    A stop that comes later is heard. Of an earlier one the bus tells any one replica, which need not be this one.
     """
     executor: BackgroundExecutor = running.parts
     mine, after = running.config.holder, ""
@@ -54,8 +53,8 @@ async def look(running: Running) -> None:
             run_id = key_of(head.stream)
             state = await _state(running, run_id)
             if executor.working_on(run_id):
-                await _heed_stop(running, executor, state)
-                executor.hear(run_id)
+                if not executor.seen(run_id):
+                    await _heed_stop(running, executor, state)
                 continue
             if not state.live or state.replica in live:
                 continue
@@ -92,7 +91,7 @@ async def _resume(running: Running, executor: BackgroundExecutor, state: Run) ->
         # Another's directory is left to the clean-up after the task: a sandbox in another container may still be in it.
         left = directory_of(data, which.task_id, which.run_id, holder_of(mine, state.epoch))
         await asyncio.to_thread(shutil.rmtree, left, ignore_errors=True)
-    request, _ = await _asked(running, which)
+    request, stopped = await _asked(running, which)
     if request is None:
         log.error("run_without_request", run_id=which.run_id)
         return
@@ -109,8 +108,9 @@ async def _resume(running: Running, executor: BackgroundExecutor, state: Run) ->
         return
     log.info("run_resumed", run_id=which.run_id)
     executor.start(request)
-    # Only now: a stop that was handled before this found nothing to stop.
-    await _heed_stop(running, executor, state)
+    if stopped is not None:
+        # Before its first step: all that is left of it to do is the orderly end.
+        executor.stop(which.run_id, stopped.reason)
 
 
 async def _heed_stop(running: Running, executor: BackgroundExecutor, state: Run) -> None:

@@ -1,7 +1,7 @@
 """How a stage spends tokens: each call is reserved in the run's own stream before it is made, and settled after it.
 
 Nobody is asked for leave as long as the grant lasts. At its end the run asks for more and waits for the answer, which
-is in the task's stream: whichever replica holds the run finds it there.
+is in the task's stream: every replica hears of it, and the one that holds the run reads it there.
 """
 
 from __future__ import annotations

@@ -175,6 +175,22 @@ async def test_it_hears_nobody_elses_answers_and_no_events(
     assert heard == []
 
 
+@pytest.mark.parametrize("service", [name for name in DECLARED if DECLARED[name].hears])
+async def test_it_hears_the_control_events_that_it_declares(
+    admin: Connection, user: Connection, service: str
+) -> None:
+    heard: list[str] = []
+    patterns = DECLARED[service].hears
+    for pattern in patterns:
+        await user.subscribe(pattern, lambda message: heard.append(message.subject))
+    said = [pattern.replace("*", "x") for pattern in patterns]
+    for subject in (*said, "autopilot.v1.task.x.task_submitted"):
+        admin.send(subject, b"{}")
+    await admin.request("$JS.API.INFO", type_=dict[str, Any])
+    await refuses(user, ["$JS.API.STREAM.DELETE.EVENTS"])
+    assert sorted(heard) == sorted(said)
+
+
 @pytest.mark.parametrize("service", [OBSERVER])
 async def test_the_observer_hears_every_event_and_says_nothing(admin: Connection, user: Connection) -> None:
     heard: list[str] = []

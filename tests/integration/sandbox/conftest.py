@@ -9,11 +9,13 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from libs.sandbox import capability
+from libs.sandbox import capability, groups
 from libs.sandbox.command import Command, Limits, Mount, Outcome
 from libs.sandbox.errors import SandboxError
+from libs.sandbox.groups import Groups
 from libs.sandbox.launch import Backend, launch
 
 Shell = Callable[..., Coroutine[Any, Any, tuple[Outcome, str]]]
@@ -23,10 +25,21 @@ PATIENCE_S = 20
 LIMITS = Limits(wall_s=60)
 
 
+@pytest.fixture(scope="session", params=["groups", "samples"])
+def held_by(request: pytest.FixtureRequest) -> Groups:
+    """Who holds the limits: the kernel's control groups, or samples alone as where none can be made."""
+    if request.param == "samples":
+        return Groups()
+    found = groups.find()
+    if found.missing:
+        pytest.skip("; ".join(found.missing))
+    return found
+
+
 @pytest.fixture(scope="session", params=capability.candidates(), ids=lambda candidate: candidate.kind)
-def backend(request: pytest.FixtureRequest) -> Backend:
+def backend(request: pytest.FixtureRequest, held_by: Groups) -> Backend:
     """Each kind of sandbox that is installed; one that does not work is skipped with the reason."""
-    candidate: Backend = request.param
+    candidate: Backend = msgspec.structs.replace(request.param, groups=held_by)
     try:
         capability.try_out(candidate)
     except SandboxError as error:

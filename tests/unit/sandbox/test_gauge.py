@@ -35,13 +35,13 @@ def gauge() -> Iterator[Counting]:
 
 
 def test_more_processes_than_there_may_be_are_counted_and_not_measured(gauge: Counting) -> None:
-    memory, tasks = gauge.sample(memory_limit=0, processes_limit=0)
+    memory, tasks = gauge.sample(concern=0, processes_limit=0)
     assert (memory, gauge.reads) == (0, 0)
     assert tasks > 0
 
 
 def test_memory_is_measured_of_as_many_as_there_may_be(gauge: Counting) -> None:
-    memory, tasks = gauge.sample(memory_limit=2**62, processes_limit=2**31)
+    memory, tasks = gauge.sample(concern=2**62, processes_limit=2**31)
     assert gauge.reads > 0
     assert memory > 0
     assert tasks > 0
