@@ -210,7 +210,8 @@ def _counted(before: Account, at: datetime, live: int, spent: int, ceiling: int 
     if spent:
         counting[minute] = counting.get(minute, 0) + spent
     after = Account(live=before.live + live, spent=counting, warned=before.warned)
-    calm = ceiling is None or after.used(at) * 100 < REARMED * ceiling
+    least = min(before.used(at), after.used(at))
+    calm = ceiling is None or least * 100 < REARMED * ceiling
     return msgspec.structs.replace(after, warned=0) if calm else after
 
 
