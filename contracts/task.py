@@ -497,6 +497,14 @@ class TaskRetried(_Task, frozen=True, kw_only=True):
     actor: str
 
 
+class TaskPriorityChanged(_Task, frozen=True, kw_only=True):
+    """Somebody moved a task to another class: from now on it waits for slots in that one."""
+
+    priority: Priority
+    before: Priority
+    actor: str
+
+
 class TaskDone(_Task, frozen=True, kw_only=True):
     """The change is in a pull request, proven and approved."""
 
@@ -540,6 +548,7 @@ TaskEvent: TypeAlias = (
     | MonitorWaitStarted
     | InfiniteLoopDetected
     | TaskRetried
+    | TaskPriorityChanged
     | TaskDone
     | TaskCancelled
     | TaskGivenUp

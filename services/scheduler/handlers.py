@@ -21,6 +21,7 @@ from contracts.task import (
     TaskDone,
     TaskGivenUp,
     TaskParked,
+    TaskPriorityChanged,
     TaskRetried,
     TaskUnparked,
     TokensGranted,
@@ -28,11 +29,13 @@ from contracts.task import (
 from libs.runtime.work import Work
 from services.scheduler.domain.admission import (
     POOL,
+    Admission,
     AdmissionCommand,
     Enqueue,
     Grant,
     Leave,
-    Limit,
+    Operation,
+    Reprioritise,
     Settle,
     admission,
 )
@@ -176,6 +179,8 @@ async def _settle(work: Work, task_id: str, events: Sequence[Event]) -> Unsettle
                 work.set_timer(f"probe:{task_id}", due, "probe", task_id)
                 await _admit(work, Leave(task_id=task_id, reason="monitoring"))
                 await _admit(work, Settle(task_id=task_id, outcome="met"))
+            case TaskPriorityChanged(priority=priority, actor=actor):
+                await _admit(work, Reprioritise(task_id=task_id, priority=priority, actor=actor))
             case TaskDone():
                 await _admit(work, Leave(task_id=task_id, reason="done"))
                 await _admit(work, Settle(task_id=task_id, outcome="met"))
@@ -207,14 +212,14 @@ async def grant(work: Work) -> None:
     present = await work.load(mode, SYSTEM)
     if present.halted:
         return
-    given_back = 0
-    while granted := await work.decide(admission, POOL, Grant()):
-        for one in granted:
+    given_back, before = 0, -1
+    while before < given_back < PARKED_AT_ONCE:
+        before = given_back
+        for one in await work.decide(admission, POOL, Grant()):
             if isinstance(one, SlotGranted) and not await _start(work, one.task_id):
                 given_back += 1
-        if given_back >= PARKED_AT_ONCE:
-            work.set_timer(f"admit:{POOL}", work.now, "admit", POOL)
-            return
+    if given_back >= PARKED_AT_ONCE:
+        work.set_timer(f"admit:{POOL}", work.now, "admit", POOL)
 
 
 async def admit(_: str, work: Work) -> None:
@@ -245,11 +250,11 @@ async def change_mode(work: Work, wish: ChangeMode) -> ModeState:
     return await work.load(mode, SYSTEM)
 
 
-async def set_limit(work: Work, limit: Limit) -> int:
-    """Change how many tasks may run at once."""
-    await _admit(work, limit)
+async def operate(work: Work, wish: Operation) -> Admission:
+    """Do to the pool what somebody wants, and start whoever may start now."""
+    await _admit(work, wish)
     await grant(work)
-    return (await work.load(admission, POOL)).limit
+    return await work.load(admission, POOL)
 
 
 async def change_ceiling(work: Work, wish: ChangeCeiling) -> Ledger:
@@ -348,11 +353,12 @@ async def _spent(work: Work, news: StageCompleted | StageFailed | StageCancelled
 
 async def _account(work: Work, wish: BudgetCommand) -> Unsettled:
     """Let a ledger decide; return what tasks say that it calls because there are tokens for them."""
-    return [
+    called = [
         (event.task_id, await _unpark(work, event.task_id, "there are tokens for it"))
         for event in await work.decide(budget, wish.ledger, wish)
         if isinstance(event, GrantCalled)
     ]
+    return [(task_id, events) for task_id, events in called if events]
 
 
 async def _unpark(work: Work, task_id: str, reason: str) -> list[Event]:
@@ -389,7 +395,7 @@ async def _enqueue(work: Work, state: Task) -> Unsettled:
     others = {dependency: await work.load(task, dependency) for dependency in state.depends_on}
     wish = Enqueue(
         task_id=state.task_id,
-        priority=state.spec.priority,
+        priority=state.priority,
         queue=state.spec.queue,
         depends_on=tuple(dependency for dependency, other in others.items() if not other.fulfilled),
     )

@@ -53,6 +53,7 @@ from contracts.task import (
     TaskEvent,
     TaskGivenUp,
     TaskParked,
+    TaskPriorityChanged,
     TaskRetried,
     TaskSubmitted,
     TaskUnparked,
@@ -194,6 +195,8 @@ def _task(event: TaskEvent) -> Line:
             return f"infinite loop: {stage} attempted {attempts} times", "bad"
         case TaskRetried(actor=actor):
             return f"{actor} granted one more allowance", ""
+        case TaskPriorityChanged(priority=priority, before=before, actor=actor):
+            return f"{actor} made it {priority} instead of {before}", ""
         case TaskDone(pull_requests=pulls):
             named = ", ".join(f"{pull.repo} #{pull.number}" for pull in pulls)
             return "done" + (f": {named}" if named else ""), "good"

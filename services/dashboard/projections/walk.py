@@ -24,6 +24,7 @@ from contracts.task import (
     TaskEvent,
     TaskGivenUp,
     TaskParked,
+    TaskPriorityChanged,
     TaskRetried,
     TaskSubmitted,
     TaskUnparked,
@@ -99,6 +100,8 @@ def fold_walk(document: TaskDocument, recorded: Recorded, event: TaskEvent) -> T
                 gates={},
                 retries_by_people=document.retries_by_people + 1,
             )
+        case TaskPriorityChanged(priority=priority):
+            return replace(document, priority=priority)
         case TaskDone(pull_requests=pulls, approvals=approvals):
             shown = tuple(pull_of(pull) for pull in pulls)
             return _ended(document, recorded, "done", pull_requests=shown, approvals=approvals, reason="")

@@ -11,7 +11,7 @@ from contracts.gate import GateDecided
 from contracts.mode import Mode
 from contracts.resolution import IncidentFiled, PlanDeltaRecorded, StageRetryAdvised
 from contracts.stage import StageCancelled, StageCompleted, StageFailed, TokenGrantExhausted
-from contracts.task import BaseRef, OnFailedDependency, TaskSpec
+from contracts.task import BaseRef, OnFailedDependency, Priority, TaskSpec
 from services.scheduler.domain.purse import Purse
 
 
@@ -112,6 +112,13 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
 
 
+class Prioritise(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody wants the task to wait in another class."""
+
+    priority: Priority
+    actor: str
+
+
 TaskCommand: TypeAlias = (
     Submit
     | Start
@@ -124,4 +131,5 @@ TaskCommand: TypeAlias = (
     | Halt
     | Cancel
     | Retry
+    | Prioritise
 )

@@ -18,6 +18,7 @@ from contracts.task import (
     MonitorWaitStarted,
     OnFailedDependency,
     PlanDelta,
+    Priority,
     PullRequestRef,
     Reproduction,
     ResolutionAwaited,
@@ -34,6 +35,7 @@ from contracts.task import (
     TaskEvent,
     TaskGivenUp,
     TaskParked,
+    TaskPriorityChanged,
     TaskRetried,
     TaskSpec,
     TaskSubmitted,
@@ -76,6 +78,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     batch: str = ""
     on_failed_dependency: OnFailedDependency = "park"
     synthetic: bool = False
+    #: In which class it waits; at first that of its file.
+    priority: Priority = "normal"
     #: The stage that runs, ran last, or is gone on with after a wait.
     stage: Stage = "spec"
     run_id: str = ""
@@ -106,6 +110,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     cancel_reason: str = ""
     #: Why it is parked, from a closed vocabulary.
     parked: str = ""
+    #: When that ends by itself.
+    parked_until: datetime | None = None
     waits_for: str = ""
     waits_on: str = ""
     reason: str = ""
@@ -154,6 +160,7 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 batch=event.batch,
                 on_failed_dependency=event.on_failed_dependency,
                 synthetic=event.spec.synthetic,
+                priority=event.spec.priority,
             )
         case TaskAdmitted(bases=bases):
             return replace(state, input=_with(state, bases=bases or _bases(state)))
@@ -220,6 +227,7 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 state,
                 phase="parked",
                 parked=event.code,
+                parked_until=event.until,
                 reason=event.reason,
                 waits_on=event.owner,
                 waits_for=event.wake_up,
@@ -228,7 +236,9 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 resume=next_stage is None and state.stage in state.attempts,
             )
         case TaskUnparked():
-            return replace(state, phase="queued", parked="", reason="", waits_on="", waits_for="")
+            return replace(
+                state, phase="queued", parked="", parked_until=None, reason="", waits_on="", waits_for=""
+            )
         case MonitorWaitStarted(until=until):
             return replace(state, phase="waiting", failures=0, monitor_until=until, run_id="", resume=True)
         case InfiniteLoopDetected():
@@ -254,6 +264,8 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 resume=False,
                 wanted=0,
             )
+        case TaskPriorityChanged(priority=priority):
+            return replace(state, priority=priority)
         case TaskDone():
             return replace(state, phase="done", run_id="")
         case TaskCancelled(reason=reason):

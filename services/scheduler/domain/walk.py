@@ -25,6 +25,7 @@ from contracts.task import (
     TaskEvent,
     TaskGivenUp,
     TaskParked,
+    TaskPriorityChanged,
     TaskRetried,
     TaskSubmitted,
     TaskUnparked,
@@ -42,6 +43,7 @@ from services.scheduler.domain.commands import (
     LoseDependency,
     News,
     Observe,
+    Prioritise,
     Retry,
     RetryStage,
     Start,
@@ -98,6 +100,11 @@ def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
                 yield stop_run(state, "emergency stop")
         case Cancel(actor=actor, reason=reason):
             yield from cancel(state, actor, reason)
+        case Prioritise(priority=priority, actor=actor):
+            if state.phase != "none" and not state.ended and priority != state.priority:
+                yield TaskPriorityChanged(
+                    task_id=state.task_id, priority=priority, before=state.priority, actor=actor
+                )
         case Retry(actor=actor):
             if state.phase in ("incident", "cancelled"):
                 yield TaskRetried(task_id=state.task_id, actor=actor)

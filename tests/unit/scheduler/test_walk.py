@@ -29,6 +29,7 @@ from contracts.task import (
     TaskDone,
     TaskGivenUp,
     TaskParked,
+    TaskPriorityChanged,
 )
 from services.scheduler.domain.commands import (
     Cancel,
@@ -36,6 +37,7 @@ from services.scheduler.domain.commands import (
     Halt,
     LoseDependency,
     Observe,
+    Prioritise,
     Retry,
     RetryStage,
     Start,
@@ -428,3 +430,12 @@ def test_it_is_cancelled_where_its_batch_says_so() -> None:
     assert made[1:] == [TaskCancelled(task_id="t1", actor="scheduler", reason=reason)]
     running, _ = decide(Task(), wish, Start())
     assert decide(running, LOST)[1] == [], "what runs has had what it depends on"
+
+
+def test_a_task_changes_its_class_once_and_not_after_its_end() -> None:
+    wish = Prioritise(priority="urgent", actor="ann")
+    state, made = decide(Task(), wish, facts.submit(), wish, wish)
+    assert made[1:] == [TaskPriorityChanged(task_id="t1", priority="urgent", before="normal", actor="ann")]
+    assert (state.priority, state.spec.priority) == ("urgent", "normal")
+    ended, _ = decide(state, Cancel(actor="ann", reason=""))
+    assert decide(ended, Prioritise(priority="low", actor="ann"))[1] == []
