@@ -22,6 +22,8 @@ log = structlog.get_logger(__name__)
 
 #: Seconds a cancelled run gets to remove its worktree and look its effects up.
 CLEAN_UP_S = 4.0
+#: Seconds between two looks whether what is under way only waits.
+LOOK_S = 0.01
 
 Carry = Callable[[StageContext], Awaitable[StageOutput]]
 Make = Callable[[StageRequested], StageContext]
@@ -45,8 +47,6 @@ class BackgroundExecutor:
         self._stopping: dict[str, str] = {}
         self._begun: set[str] = set()
         self._contexts: dict[str, StageContext] = {}
-        #: Set when a run ends, or begins to wait for tokens.
-        self._moved = asyncio.Event()
         #: Runs of which nobody has looked whether they were to be stopped before they were under way here.
         self._unseen: set[str] = set()
 
@@ -93,9 +93,8 @@ class BackgroundExecutor:
 
     async def idle(self) -> None:
         """Wait until nothing is under way but what waits for tokens."""
-        while any(not self._waits(run_id) for run_id in self._runs):
-            self._moved.clear()
-            await self._moved.wait()
+        while busy := [task for run_id, task in self._runs.items() if not self._waits(run_id)]:
+            await asyncio.wait(busy, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
 
     def _waits(self, run_id: str) -> bool:
         context = self._contexts.get(run_id)
@@ -112,13 +111,11 @@ class BackgroundExecutor:
         self._stopping.pop(run_id, None)
         self._begun.discard(run_id)
         self._contexts.pop(run_id, None)
-        self._moved.set()
         self._unseen.discard(run_id)
 
     async def _run(self, request: StageRequested) -> None:
         which = which_of(request)
         context = self._contexts[request.run_id] = self._make(request)
-        context.tokens.on_wait = self._moved.set
         self._begun.add(request.run_id)
         try:
             if request.run_id in self._stopping:

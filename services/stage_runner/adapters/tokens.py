@@ -7,7 +7,7 @@ is in the task's stream: every replica hears of it, and the one that holds the r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -48,9 +48,8 @@ class Tokens:
         self._granted = request.tokens.tokens if request.tokens else 0
         self._answered = 0
         self._heard = asyncio.Event()
-        #: Whether the run waits for an answer, and who is told that it begins to.
+        #: Whether the run waits for an answer.
         self.waiting = False
-        self.on_wait: Callable[[], None] = lambda: None
 
     def hear(self) -> None:
         """Let a run that waits look for its answer."""
@@ -107,7 +106,6 @@ class Tokens:
             if number in answers:
                 break
             self.waiting = True
-            self.on_wait()
             await self._heard.wait()
         self._granted += sum(
             answer.tokens
