@@ -14,7 +14,7 @@ from typing import ClassVar, Literal, TypeAlias
 import msgspec
 
 from contracts.message import Event
-from contracts.task import Stage, TaskSpec
+from contracts.task import Activity, Stage, TaskSpec
 
 LedgerName: TypeAlias = Literal["main", "synthetic"]
 #: The account of all providers together over a sliding hour.
@@ -49,7 +49,7 @@ class SimulatedCall(msgspec.Struct, frozen=True, kw_only=True):
     used: int
 
 
-def simulated_calls(body: str, stage: Stage) -> Iterator[SimulatedCall]:
+def simulated_calls(body: str, stage: Activity) -> Iterator[SimulatedCall]:
     """List what the body of a simulated task asks a stage to spend: `spend STAGE TOKENS [CALLS [USED]]`, one wish a line.
 
     TOKENS is what each of the CALLS calls (1) may take at most, USED what it takes (all of it).
@@ -62,9 +62,13 @@ def simulated_calls(body: str, stage: Stage) -> Iterator[SimulatedCall]:
             yield from [call] * int(wish["calls"] or 1)
 
 
-def provider_of(spec: TaskSpec, stage: Stage) -> str:
+def provider_of(spec: TaskSpec, stage: Activity) -> str:
     """Name whom a stage pays for tokens; empty where it spends none, so that it needs no grant."""
-    if spec.engine == "noop" and next(simulated_calls(spec.body, stage), None) is not None:
+    if (
+        spec.engine == "noop"
+        and stage != "workspace"
+        and next(simulated_calls(spec.body, stage), None) is not None
+    ):
         return SIMULATED
     return ""
 

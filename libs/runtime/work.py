@@ -211,15 +211,6 @@ class Work:
             )
         return events
 
-    async def open_streams(self, category: str) -> list[str]:
-        """List the keys of a category's streams that have not ended."""
-        keys: list[str] = []
-        after = ""
-        while page := await self._store.heads(category, open_only=True, after=after):
-            keys += [key_of(head.stream) for head in page]
-            after = page[-1].stream
-        return keys
-
     def set_timer(self, key: str, due: datetime, kind: str, subject: str) -> None:
         """Ask for the timer handler `kind` to be called with `subject` at `due`; the same key replaces."""
         self._cleared.discard(key)
@@ -331,7 +322,9 @@ class Work:
             known = self._cache.states.get(stream)
             if known is None or known[0].version <= loaded.head.version:
                 self._cache.states.put(stream, (loaded.head, loaded.state))
-            if snapshots.is_due(loaded.head.version, len(loaded.events)):
+            if loaded.events and snapshots.is_due(
+                loaded.head.version, len(loaded.events), loaded.decider.size(loaded.state)
+            ):
                 save = partial(snapshots.save, self._store, loaded.decider, loaded.head, loaded.state)
                 self._after.append(save)
         for (view, key), (before, value, _) in self._documents.items():

@@ -14,12 +14,13 @@ import msgspec
 
 from contracts.message import Recorded, Unknown, category_of
 from libs.eventstore.hashing import as_written, canonical, event_hash
-from libs.testing import scheduling
+from libs.testing import scheduling, turns
 
 #: Streams whose events belong to one task.
 TASK_CATEGORIES = frozenset({"task", "run", "review", "loop", "incident", "workspace"})
 #: Gates whose approval `done` needs, and those that mode `minimal` goes without.
 GATES, REVIEW_GATES = frozenset(range(6)), frozenset({4, 5})
+REQUESTS = ("stage_requested", "workspace_requested")
 RUN_ENDS = frozenset({"stage_completed", "stage_failed", "stage_cancelled"})
 
 Check: TypeAlias = Callable[[Sequence[Recorded]], Iterator[str]]
@@ -87,12 +88,12 @@ def runs_are_numbered_once(events: Iterable[Recorded]) -> Iterator[str]:
     for event in events:
         fact: Any = event.event
         kind = "end" if event.type in RUN_ENDS else event.type
-        if kind not in ("stage_requested", "stage_started", "end"):
+        if kind not in (*REQUESTS, "stage_started", "end"):
             continue
         seen[(fact.run_id, kind)] += 1
         if seen[(fact.run_id, kind)] > 1:
             yield f"{fact.run_id} has a second {event.type}"
-        if kind == "stage_requested":
+        if kind in REQUESTS:
             before, now = attempts[(fact.task_id, fact.stage)], (fact.attempt, fact.retry)
             if now not in ((before[0] + 1, 0), (before[0], before[1] + 1)):
                 yield f"{fact.run_id} comes after attempt {before[0]}, retry {before[1]}"
@@ -208,7 +209,7 @@ ALWAYS: tuple[Check, ...] = (
     versions_have_no_gap,
     chain_holds,
     scheduling.slots_within_limit,
-    scheduling.slots_go_in_turn,
+    turns.slots_go_in_turn,
     scheduling.nothing_starts_unallowed,
     scheduling.stages_run_only_in_slots,
     scheduling.dependents_wait,

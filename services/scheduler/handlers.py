@@ -11,6 +11,7 @@ from contracts.admission import DependencyBroken, SlotGranted
 from contracts.budget import GrantCalled, ledger_of, spends
 from contracts.gate import GateDecided
 from contracts.message import Event
+from contracts.mode import TasksCalledBack
 from contracts.resolution import IncidentFiled, PlanDeltaRecorded, StageRetryAdvised
 from contracts.stage import StageCancelled, StageCompleted, StageFailed, TokenGrantExhausted
 from contracts.task import (
@@ -29,16 +30,18 @@ from contracts.task import (
 from libs.runtime.work import Work
 from services.scheduler.domain.admission import (
     POOL,
-    Admission,
     AdmissionCommand,
     Enqueue,
     Grant,
+    Hold,
     Leave,
     Operation,
+    Release,
     Reprioritise,
     Settle,
     admission,
 )
+from services.scheduler.domain.aside import CallBack, NoteAside, aside
 from services.scheduler.domain.budget import (
     BudgetCommand,
     ChangeCeiling,
@@ -62,7 +65,8 @@ from services.scheduler.domain.commands import (
     Unpark,
 )
 from services.scheduler.domain.ledger import Ledger
-from services.scheduler.domain.mode import ChangeMode, ModeState, mode
+from services.scheduler.domain.mode import ChangeMode, ModeState, admits, mode
+from services.scheduler.domain.pool import Admission
 from services.scheduler.domain.purse import Purse, Shortage
 from services.scheduler.domain.state import Task
 from services.scheduler.domain.walk import task
@@ -99,7 +103,9 @@ _RUN_ENDS = (StageCompleted, StageFailed, StageCancelled)
 
 
 async def plan_retry(news: StageRetryAdvised, work: Work) -> None:
-    """Wait before a stage that failed for a passing reason is run again."""
+    """Wait before a stage that failed for a passing reason is run again: with the slot, or without it for longer."""
+    if await command(work, news.task_id, Observe(news=news, now=work.now)):
+        return
     work.set_timer(
         f"retry:{news.task_id}", work.now + timedelta(seconds=news.after_s), "retry_stage", news.task_id
     )
@@ -169,11 +175,13 @@ async def _settle(work: Work, task_id: str, events: Sequence[Event]) -> Unsettle
                 await _reserve(work, state, event)
             case TokensGranted():
                 await _raise(work, state, event)
-            case TaskParked(reason=reason, until=until):
+            case TaskParked(code=code, reason=reason, until=until):
+                if code == "tokens":
+                    await _defer(work, state)
+                if code == "emergency_stop" or code == "mode":
+                    await work.decide(aside, SYSTEM, NoteAside(task_id=task_id, code=code))
                 if until is not None:
                     work.set_timer(f"wake:{task_id}", until, "wake", task_id)
-                if event.code == "tokens":
-                    await _defer(work, state)
                 await _admit(work, Leave(task_id=task_id, reason=reason))
             case MonitorWaitStarted(next_probe=due):
                 work.set_timer(f"probe:{task_id}", due, "probe", task_id)
@@ -209,9 +217,6 @@ _MOVES_SLOTS = (
 
 async def grant(work: Work) -> None:
     """Start whoever's turn it is, on a tree that contains what it depends on."""
-    present = await work.load(mode, SYSTEM)
-    if present.halted:
-        return
     given_back, before = 0, -1
     while before < given_back < PARKED_AT_ONCE:
         before = given_back
@@ -237,17 +242,31 @@ async def _start(work: Work, task_id: str) -> bool:
 
 
 async def change_mode(work: Work, wish: ChangeMode) -> ModeState:
-    """Change the mode; an emergency stop stops running stages, normal operation wakes what it parked."""
+    """Change the mode: slots are held back or given again, an emergency stop stops what runs, others let it go on."""
     if await work.decide(mode, SYSTEM, wish):
-        pool = await work.load(admission, POOL)
-        if wish.mode == "emergency-stop":
-            for task_id in pool.running:
-                await command(work, task_id, Halt())
+        if admits(wish.mode):
+            await _admit(work, Release(cause="mode", actor=wish.actor))
         else:
-            for task_id in await _parked(work, "emergency_stop"):
-                await command(work, task_id, Unpark(reason=f"mode is {wish.mode}"))
-            await grant(work)
+            detail = f"mode is {wish.mode}" + (f": {wish.reason}" if wish.reason else "")
+            await _admit(work, Hold(cause="mode", detail=detail, actor=wish.actor))
+        if wish.mode == "emergency-stop":
+            for task_id in (await work.load(admission, POOL)).running:
+                await command(work, task_id, Halt())
+        await call_back(SYSTEM, work)
+        await grant(work)
     return await work.load(mode, SYSTEM)
+
+
+async def call_back(scope: str, work: Work) -> None:
+    """Queue tasks that need not wait for another mode any more: a lot of them now, and the next at once."""
+    present = await work.load(mode, scope)
+    for called in await work.decide(aside, scope, CallBack(mode=present.mode)):
+        assert isinstance(called, TasksCalledBack)
+        wish = Unpark(reason=f"mode is {present.mode}", codes=(called.code,))
+        for task_id in called.task_ids:
+            await _settle_all(work, [(task_id, await work.decide(task, task_id, wish))])
+        work.set_timer("call_back", work.now, "call_back", scope)
+        await grant(work)
 
 
 async def operate(work: Work, wish: Operation) -> Admission:
@@ -258,14 +277,8 @@ async def operate(work: Work, wish: Operation) -> Admission:
 
 
 async def change_ceiling(work: Work, wish: ChangeCeiling) -> Ledger:
-    """Change a ceiling of tokens; who could never have got what it needs under the old one looks again."""
-    called = await _account(work, wish)
-    deferred = (await work.load(budget, wish.ledger)).deferred
-    for task_id in await _parked(work, "tokens"):
-        state = await work.load(task, task_id)
-        if task_id not in deferred and ledger_of(state.spec) == wish.ledger:
-            called.append((task_id, await _unpark(work, task_id, "a ceiling was changed")))
-    await _go_on(work, called)
+    """Change a ceiling of tokens; whoever waits for them and fits under the new one is called."""
+    await _go_on(work, await _account(work, wish))
     return await work.load(budget, wish.ledger)
 
 
@@ -354,26 +367,15 @@ async def _spent(work: Work, news: StageCompleted | StageFailed | StageCancelled
 async def _account(work: Work, wish: BudgetCommand) -> Unsettled:
     """Let a ledger decide; return what tasks say that it calls because there are tokens for them."""
     called = [
-        (event.task_id, await _unpark(work, event.task_id, "there are tokens for it"))
+        (event.task_id, await _call(work, event.task_id, "there are tokens for it"))
         for event in await work.decide(budget, wish.ledger, wish)
         if isinstance(event, GrantCalled)
     ]
     return [(task_id, events) for task_id, events in called if events]
 
 
-async def _unpark(work: Work, task_id: str, reason: str) -> list[Event]:
-    if (await work.load(task, task_id)).parked != "tokens":
-        return []
-    return await work.decide(task, task_id, Unpark(reason=reason))
-
-
-async def _parked(work: Work, code: str) -> list[str]:
-    parked = []
-    for head in await work.open_streams(task.category):
-        state = await work.load(task, head)
-        if state.phase == "parked" and state.parked == code:
-            parked.append(head)
-    return parked
+async def _call(work: Work, task_id: str, reason: str) -> list[Event]:
+    return await work.decide(task, task_id, Unpark(reason=reason, codes=("tokens",)))
 
 
 async def _admit(work: Work, wish: AdmissionCommand) -> Unsettled:

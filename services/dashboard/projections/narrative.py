@@ -9,7 +9,7 @@ from contracts.alert import AlertDelivered, AlertDeliveryFailed, AlertEvent, Ale
 from contracts.budget import BudgetEvent
 from contracts.gate import GateDecided, GateEvent
 from contracts.message import Event, Unknown
-from contracts.mode import ModeChanged, ModeEvent
+from contracts.mode import AsideEvent, ModeChanged, ModeEvent, TasksCalledBack, TaskSetAside
 from contracts.receipt import RepoVerification
 from contracts.resolution import (
     IncidentEvent,
@@ -42,6 +42,7 @@ from contracts.task import (
     InfiniteLoopDetected,
     MonitorWaitStarted,
     ResolutionAwaited,
+    RunJoined,
     StageCancelRequested,
     StageRequested,
     StageSkipped,
@@ -59,6 +60,7 @@ from contracts.task import (
     TaskUnparked,
     TokensGranted,
     TokensRefused,
+    WorkspaceRequested,
 )
 from contracts.workspace import (
     ArtifactCompressed,
@@ -81,6 +83,7 @@ Known: TypeAlias = (
     | AdmissionEvent
     | ModeEvent
     | BudgetEvent
+    | AsideEvent
     | StageEvent
     | GateEvent
     | LoopEvent
@@ -135,6 +138,10 @@ def _tell(event: Known) -> Line:
             return f"alert resolved: {reason}", "good"
         case ModeChanged(mode=mode, before=before, actor=actor):
             return f"mode {before} → {mode} by {actor}", "warn"
+        case TaskSetAside():
+            return "waits for another mode", ""
+        case TasksCalledBack(task_ids=task_ids):
+            return f"{len(task_ids)} tasks that waited for another mode are queued again", ""
         case ArtifactCompressed(digest=digest):
             return f"evidence {digest[:12]} compressed", ""
         case WorkspaceRemoved(freed=freed):
@@ -171,6 +178,12 @@ def _task(event: TaskEvent) -> Line:
             ), ""
         case StageRequested(stage=stage, attempt=attempt, retry=retry):
             return f"{stage} requested, attempt {attempt}" + (f", retry {retry}" if retry else ""), ""
+        case WorkspaceRequested(retry=retry):
+            return "workspace requested" + (f", retry {retry}" if retry else ""), ""
+        case RunJoined(stage=stage, failure=failure):
+            return f"{stage} has ended, the run beside it goes on" if failure is None else (
+                f"{stage} failed, the run beside it is stopped"
+            ), "" if failure is None else "warn"
         case StageSkipped(stage=stage, reason=reason):
             return f"{stage} skipped: {reason}", ""
         case GateRequested(gate=gate, round=round_):

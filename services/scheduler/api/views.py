@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from contracts.task import IncidentReport
-from services.scheduler.domain.admission import Forecast
+from contracts.task import STAGES, IncidentReport, column_of
+from services.scheduler.domain.pool import Forecast
 from services.scheduler.domain.state import Task
 from services.scheduler.domain.waits import Estimate, Wait, told
 
@@ -59,11 +59,11 @@ def view(
         batch=state.batch,
         title=state.spec.title,
         phase=state.phase,
-        stage=state.stage,
+        stage=column_of(state.stage),
         engine=state.spec.engine,
         priority=state.priority,
         queue=state.spec.queue,
-        attempts={str(stage): count for stage, count in state.attempts.items()},
+        attempts={stage: state.attempts[stage] for stage in STAGES if stage in state.attempts},
         depends_on=state.depends_on,
         repos=tuple(repo.name for repo in state.spec.repos),
         pull_requests=tuple(msgspec.structs.asdict(pull) for pull in state.pull_requests),

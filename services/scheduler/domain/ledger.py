@@ -26,7 +26,7 @@ from contracts.budget import (
     provider_scope,
     task_scope,
 )
-from contracts.task import Stage
+from contracts.task import Activity, Stage
 
 #: Minutes for which a minute's spending counts: the window, and the minute itself.
 COUNTS_MIN = 61
@@ -128,7 +128,7 @@ def scopes_of(provider: str) -> tuple[str, str]:
     return (HOUR, provider_scope(provider))
 
 
-def history_of(provider: str, stage: Stage) -> str:
+def history_of(provider: str, stage: Activity) -> str:
     """Name what is remembered of a stage's spending."""
     return f"{provider}/{stage}"
 

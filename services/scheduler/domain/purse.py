@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 
 from contracts.budget import HOUR, provider_of, task_scope
-from contracts.task import Stage, TokenGrant
+from contracts.task import Activity, TokenGrant
 from services.scheduler.domain.budget import lacking
 from services.scheduler.domain.ledger import Ledger, history_of, scopes_of
 from services.scheduler.domain.state import Task
@@ -38,7 +38,7 @@ class Purse(msgspec.Struct, frozen=True, kw_only=True):
     ledger: Ledger
     now: datetime
 
-    def offer(self, task: Task, stage: Stage) -> TokenGrant | Shortage | None:
+    def offer(self, task: Task, stage: Activity) -> TokenGrant | Shortage | None:
         """Size the grant of a stage's next run; None for a stage that spends nothing."""
         provider = provider_of(task.spec, stage)
         if not provider:

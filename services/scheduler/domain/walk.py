@@ -7,15 +7,11 @@ from collections.abc import Iterator
 import msgspec
 
 from contracts.gate import GateDecided
-from contracts.resolution import IncidentFiled, PlanDeltaRecorded
-from contracts.stage import (
-    TOKENS_EXHAUSTED,
-    StageCancelled,
-    StageCompleted,
-    StageFailed,
-    TokenGrantExhausted,
-)
+from contracts.resolution import IncidentFiled, PlanDeltaRecorded, StageRetryAdvised
+from contracts.stage import TOKENS_EXHAUSTED, StageCancelled, StageCompleted, StageFailed
 from contracts.task import (
+    Activity,
+    Failure,
     ResolutionAwaited,
     StageInput,
     StageSkipped,
@@ -29,8 +25,6 @@ from contracts.task import (
     TaskRetried,
     TaskSubmitted,
     TaskUnparked,
-    TokensGranted,
-    TokensRefused,
 )
 from libs.eventsourcing.decider import Decider
 from services.scheduler.domain import state as states
@@ -52,11 +46,15 @@ from services.scheduler.domain.commands import (
     TopUp,
     Unpark,
 )
-from services.scheduler.domain.ends import after_probe, approvals, cancel, lose, stop_run, unproven
+from services.scheduler.domain.ends import after_probe, approvals, cancel, lose, unproven
 from services.scheduler.domain.gates import ask_gates, hear
+from services.scheduler.domain.joining import RunEnd, about, join, noted, stop_runs
+from services.scheduler.domain.known import is_prepared, with_delta, with_output
+from services.scheduler.domain.mode import left_out
 from services.scheduler.domain.proof import evidence_lacking
-from services.scheduler.domain.purse import Purse, Shortage
 from services.scheduler.domain.state import Task
+from services.scheduler.domain.topping import topped_up
+from services.scheduler.domain.waiting import back_off
 
 
 def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
@@ -78,8 +76,8 @@ def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
         case Observe(news=news):
             yield from _observe(command, news, state)
         case TopUp(news=news, purse=purse):
-            if state.phase == "running" and news.run_id in purse.ledger.grants:
-                yield _topped_up(state, news, purse)
+            if state.phase == "running" and news.run_id in state.live:
+                yield topped_up(state, news, purse)
         case ChangeBudget(tokens=tokens, actor=actor):
             if state.phase != "none" and tokens != state.spec.budget.tokens:
                 yield TaskBudgetChanged(task_id=state.task_id, tokens=tokens, actor=actor)
@@ -92,12 +90,12 @@ def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
                 )
         case LoseDependency():
             yield from lose(command, state)
-        case Unpark(reason=reason):
-            if state.phase == "parked":
+        case Unpark(reason=reason, codes=codes):
+            if state.phase == "parked" and (not codes or state.parked in codes):
                 yield TaskUnparked(task_id=state.task_id, reason=reason)
         case Halt():
             if state.phase == "running":
-                yield stop_run(state, "emergency stop")
+                yield from stop_runs(state, "emergency stop")
         case Cancel(actor=actor, reason=reason):
             yield from cancel(state, actor, reason)
         case Prioritise(priority=priority, actor=actor):
@@ -119,49 +117,30 @@ def _start(state: Task, command: Start) -> Iterator[TaskEvent]:
     elif state.phase not in ("queued", "waiting"):
         return
     given = msgspec.structs.replace(known_of(state), bases=bases or known_of(state).bases)
-    asked = tuple(ask(state, state.stage, given, command.conditions, again=state.resume))
+    failures = state.failures if state.resume else 0
+    asked = [*ask(state, state.stage, given, command.conditions, again=state.resume, failures=failures)]
     # A task starts only if its first grant fits.
     if not any(isinstance(event, TaskParked) and event.code == "tokens" for event in asked):
         yield TaskAdmitted(task_id=state.task_id, bases=bases)
     yield from asked
 
 
-def _topped_up(state: Task, news: TokenGrantExhausted, purse: Purse) -> TokensGranted | TokensRefused:
-    more = purse.raised(state, news.run_id, news.tokens)
-    if isinstance(more, Shortage):
-        return TokensRefused(
-            task_id=state.task_id,
-            run_id=news.run_id,
-            number=news.number,
-            wanted=news.wanted,
-            reason=more.reason,
-        )
-    return TokensGranted(task_id=state.task_id, run_id=news.run_id, number=news.number, tokens=more)
-
-
 def _observe(command: Observe, news: News, state: Task) -> Iterator[TaskEvent]:
     conditions = command.conditions
     match news:
-        case StageCompleted() | StageFailed() | StageCancelled() if news.run_id != state.run_id:
+        case StageCompleted() | StageFailed() | StageCancelled() if news.run_id not in state.live:
             return  # of an earlier run
-        case StageCompleted() | StageFailed() | StageCancelled() if state.phase == "cancelling":
-            yield TaskCancelled(task_id=state.task_id, actor=state.cancelled_by, reason=state.cancel_reason)
-        case StageFailed() | StageCancelled() if state.phase == "suspending":
-            # Operation may be normal again by now: then nothing would ever wake what is parked here.
-            yield from ask(state, state.stage, known_of(state), conditions, again=True)
-        case StageCompleted() if state.phase in ("running", "suspending"):
-            yield from _after_stage(command, news, state)
-        case StageFailed() if state.phase == "running" and news.failure.code == TOKENS_EXHAUSTED:
-            # Nothing has failed: it goes on when there are tokens for it.
-            known = known_of(state)
-            yield from ask(state, news.stage, known, conditions, again=True, failures=state.failures)
-        case StageFailed() if state.phase == "running":
-            yield _await_stage_resolution(state, news)
+        case StageCompleted() | StageFailed() | StageCancelled() if len(state.live) > 1:
+            yield from join(news, state)
+        case StageCompleted() | StageFailed() | StageCancelled():
+            yield from _after_run(command, news, state)
         case GateDecided():
             if (approved := (yield from hear(news, state))) is not None:
                 yield from _after_gates(conditions, approved)
+        case StageRetryAdvised() if state.phase == "resolving":
+            yield from back_off(news, command.now, state)
         case PlanDeltaRecorded(delta=delta) if state.phase == "resolving":
-            known = states.with_delta(state, delta)
+            known = with_delta(known_of(state), delta)
             # What has no specification yet cannot be planned: a failed `spec` is made again itself.
             yield from ask(state, "plan" if known.specification else "spec", known, conditions)
         case IncidentFiled() if state.phase == "resolving":
@@ -175,15 +154,60 @@ def _observe(command: Observe, news: News, state: Task) -> Iterator[TaskEvent]:
             return
 
 
+def _after_run(command: Observe, news: RunEnd, state: Task) -> Iterator[TaskEvent]:
+    """Go on after the only run that was under way, or the last of two."""
+    if state.phase == "cancelling":
+        yield TaskCancelled(task_id=state.task_id, actor=state.cancelled_by, reason=state.cancel_reason)
+    elif (failed := state.failed) is not None:
+        if isinstance(news, StageCompleted):
+            joined = noted(news, state)
+            yield joined
+            state = states.evolve(state, joined)
+        if _lacks_tokens(failed.failure):
+            yield from _again(command, failed.stage, state)
+        else:
+            yield about(failed, state)
+    elif isinstance(news, StageCompleted) and _lacks_the_other(news, state):
+        joined = noted(news, state)
+        yield joined
+        state = states.evolve(state, joined)
+        yield from ask(state, state.stage, known_of(state), command.conditions, again=True)
+    elif isinstance(news, StageCompleted) and state.phase in ("running", "suspending"):
+        yield from _after_stage(command, news, state)
+    elif state.phase == "suspending":
+        # Operation may be normal again by now: then nothing would ever wake what is parked here.
+        yield from ask(state, state.stage, known_of(state), command.conditions, again=True)
+    elif isinstance(news, StageFailed) and _lacks_tokens(news.failure):
+        yield from _again(command, news.stage, state)
+    elif isinstance(news, StageFailed) and state.phase == "running":
+        yield _await_stage_resolution(state, news)
+
+
+def _lacks_tokens(failure: Failure | None) -> bool:
+    """Tell whether nothing has failed but to get tokens: then the run is made again when there are some."""
+    return failure is not None and failure.code == TOKENS_EXHAUSTED
+
+
+def _again(command: Observe, stage: Activity, state: Task) -> Iterator[TaskEvent]:
+    yield from ask(state, stage, known_of(state), command.conditions, again=True, failures=state.failures)
+
+
+def _lacks_the_other(news: StageCompleted, state: Task) -> bool:
+    """Tell whether the run that was beside this one was stopped before it had done its work."""
+    if news.stage == "think":
+        return not is_prepared(known_of(state))
+    return news.run_id == state.beside
+
+
 def _after_stage(command: Observe, news: StageCompleted, state: Task) -> Iterator[TaskEvent]:
-    known = states.merged(state, news)
+    known = with_output(known_of(state), news.output)
     conditions = command.conditions
     match news.stage:
         case "spec":
             yield from ask(state, "plan", known, conditions)
         case "plan" | "verify" | "review":
             yield from ask_gates(state, news.stage, known)
-        case "think":
+        case "think" | "workspace":
             yield from ask(state, "implement", known, conditions)
         case "implement":
             yield from ask(state, "verify", known, conditions)
@@ -197,13 +221,14 @@ def _after_gates(conditions: Conditions, state: Task) -> Iterator[TaskEvent]:
     known = known_of(state)
     match state.stage:
         case "plan":
-            if reason := _no_thinking_needed(known):
+            if reason := _no_thinking(known, conditions):
                 yield StageSkipped(task_id=state.task_id, stage="think", reason=reason)
-                yield from ask(state, "implement", known, conditions)
+                yield from ask(state, "implement" if is_prepared(known) else "workspace", known, conditions)
             else:
                 yield from ask(state, "think", known, conditions)
-        case "verify" if conditions.mode == "minimal":
-            skipped = StageSkipped(task_id=state.task_id, stage="review", reason="mode is minimal")
+        case "verify" if "review" in left_out(conditions.mode):
+            reason = f"mode is {conditions.mode}"
+            skipped = StageSkipped(task_id=state.task_id, stage="review", reason=reason)
             yield skipped
             state = states.evolve(state, skipped)
             yield from _open_pull_request(conditions, msgspec.structs.replace(known, draft=True), state)
@@ -214,7 +239,7 @@ def _after_gates(conditions: Conditions, state: Task) -> Iterator[TaskEvent]:
 
 
 def _await_stage_resolution(state: Task, news: StageFailed) -> ResolutionAwaited:
-    known = states.merged(state, news)
+    known = with_output(known_of(state), news.output)
     return ResolutionAwaited(
         task_id=state.task_id,
         stage=news.stage,
@@ -233,8 +258,10 @@ def _open_pull_request(conditions: Conditions, known: StageInput, state: Task) -
     yield from ask(state, "pr", msgspec.structs.replace(known, approvals=approvals(state)), conditions)
 
 
-def _no_thinking_needed(known: StageInput) -> str:
-    """Say why `think` may be left out; empty when it is called for (architecture section 6)."""
+def _no_thinking(known: StageInput, conditions: Conditions) -> str:
+    """Say why `think` is left out; empty when it is called for (architecture section 6)."""
+    if "think" in left_out(conditions.mode):
+        return f"mode is {conditions.mode}"
     specification = known.specification
     failed_before = known.delta is not None or known.incident is not None
     if known.spec.priority == "urgent" or failed_before or specification is None:

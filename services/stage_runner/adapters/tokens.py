@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from contracts.stage import TOKENS_EXHAUSTED, CallReserved
-from contracts.task import StageRequested, TokensGranted, TokensRefused
+from contracts.task import RunRequest, StageRequested, TokenGrant, TokensGranted, TokensRefused
 from libs.runtime.running import Running
 from libs.runtime.work import Work
 from services.stage_runner.adapters.stages.context import fail
@@ -43,9 +43,10 @@ class Call:
 class Tokens:
     """What one run may spend."""
 
-    def __init__(self, running: Running, request: StageRequested) -> None:
+    def __init__(self, running: Running, request: RunRequest) -> None:
         self._running, self._request = running, request
-        self._granted = request.tokens.tokens if request.tokens else 0
+        self._grant: TokenGrant | None = request.tokens if isinstance(request, StageRequested) else None
+        self._granted = self._grant.tokens if self._grant else 0
         self._answered = 0
         self._heard = asyncio.Event()
         #: Whether the run waits for an answer.
@@ -68,7 +69,7 @@ class Tokens:
             await self._perform(SettleCall(call=name, tokens=call._took, reference=call._reference))
 
     async def _reserved(self, name: str, at_most: int) -> Call:
-        grant = self._request.tokens
+        grant = self._grant
         if grant is None:
             fail(
                 "impossible", "no_token_grant", f"{self._request.stage} may not spend tokens: it has no grant"

@@ -21,6 +21,7 @@ from contracts.task import (
     PlanDelta,
     Reproduction,
     ResolutionAwaited,
+    RunRequest,
     StageCancelRequested,
     StageRequested,
     StageSkipped,
@@ -101,7 +102,7 @@ def test_a_gate_that_does_not_approve_stops_the_task(gate: int, verdict: Any) ->
         state, made = decide(state, queue.pop(0))
         log += made
         for event in made:
-            if isinstance(event, StageRequested):
+            if isinstance(event, RunRequest):
                 queue.append(facts.observe(facts.completed(event)))
             elif isinstance(event, GateRequested):
                 queue.append(
@@ -205,18 +206,18 @@ def test_a_retry_after_an_incident_carries_it_and_does_not_skip_think(
     state, _ = decide(state, facts.observe(facts.failed(_requested(state, "verify"))), facts.observe(news))
     assert state.incident is not None
     state, _ = decide(state, Retry(actor="somebody"), *then)
-    asked: list[StageRequested] = []
+    asked: list[RunRequest] = []
     queue: list[Any] = [Start()]
     while queue:
         state, made = decide(state, queue.pop(0))
         for event in made:
             assert not isinstance(event, StageSkipped)
-            if isinstance(event, StageRequested):
+            if isinstance(event, RunRequest):
                 asked.append(event)
                 queue += [facts.observe(facts.completed(event))] if event.stage != "implement" else []
             elif isinstance(event, GateRequested):
                 queue.append(facts.observe(facts.decided(event)))
-    assert [event.stage for event in asked] == ["spec", "plan", "think", "implement"]
+    assert [event.stage for event in asked] == ["spec", "plan", "think", "workspace", "implement"]
     for event in asked:
         assert event.input.incident is not None
         assert (event.input.incident.incident_id, event.input.incident.reason) == ("t1-1", "why")
@@ -367,7 +368,7 @@ def test_whatever_happens_done_implies_proof(wishes: list[tuple[str, int]]) -> N
     """Invariant 8 and numbering, for any sequence of news about any request made so far."""
     state, log = decide(task.initial, *OPENING)
     for wish, which in wishes:
-        runs = [event for event in log if isinstance(event, StageRequested)]
+        runs = [event for event in log if isinstance(event, RunRequest)]
         gates = [event for event in log if isinstance(event, GateRequested)]
         run, gate = runs[which % len(runs)], gates[which % len(gates)] if gates else None
         delta = PlanDelta(loop=1, different="d", answers=("x",), signature=str(which))
@@ -391,14 +392,14 @@ def test_whatever_happens_done_implies_proof(wishes: list[tuple[str, int]]) -> N
             if which % 3:
                 state, answered = decide(state, facts.observe(facts.decided(asked)))
                 log += answered
-    ids = [event.run_id for event in log if isinstance(event, StageRequested)]
+    ids = [event.run_id for event in log if isinstance(event, RunRequest)]
     assert len(ids) == len(set(ids))
     if state.phase == "done":
         assert state.input is not None
         assert not proof_lacking(state.input, state)
     assert sum(isinstance(event, TaskDone) for event in log) <= 1
     if state.phase in ENDS:
-        assert state.run_id == ""
+        assert state.live == {}
 
 
 def _requested(state: Task, stage: str) -> StageRequested:
@@ -408,7 +409,7 @@ def _requested(state: Task, stage: str) -> StageRequested:
         run_id=state.run_id,
         stage=stage,  # type: ignore[arg-type]
         attempt=state.attempts[stage],  # type: ignore[index]
-        retry=state.retry,
+        retry=state.retries[stage],  # type: ignore[index]
         input=state.input,
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from contracts.message import Meta, Recorded, stream_name
-from libs.testing import scheduling
+from libs.testing import scheduling, turns
 
 _AT = datetime(2026, 1, 1, tzinfo=UTC)
 TASK_EVENTS = (
@@ -54,8 +54,8 @@ def enqueued(task_id: str, priority: str = "normal", *needs: str, queue: str = "
     return ("task_enqueued", fields)
 
 
-def granted(task_id: str) -> Any:
-    return ("slot_granted", {"task_id": task_id})
+def granted(task_id: str, **fields: Any) -> Any:
+    return ("slot_granted", {"task_id": task_id, **fields})
 
 
 def released(task_id: str) -> Any:
@@ -84,23 +84,39 @@ def named(found: Iterable[str], words: str) -> None:
 THREE = (enqueued("a", "low"), enqueued("b"), enqueued("c"))
 NEEDY = (enqueued("a", "urgent", "x"), enqueued("b"))
 MET = ("dependency_met", {"task_id": "x"})
+RED_B = enqueued("b", queue="red")
+FLOOD = tuple(
+    fact for number in range(18) for fact in (enqueued(f"u{number}", "urgent"), granted(f"u{number}"))
+)[:-1]
+FLOOD_LATER = tuple(
+    fact for number in range(18, 60) for fact in (enqueued(f"u{number}", "urgent"), granted(f"u{number - 1}"))
+)
 
 
 @pytest.mark.parametrize(
     ("facts", "words"),
     [
         ((*THREE, granted("b"), granted("c"), granted("a")), ""),
-        ((*THREE, granted("c")), "c got a slot at 4 before b"),
-        ((*THREE, granted("a")), "a got a slot at 4 before b"),
+        ((*THREE, granted("c")), "c got a slot at 4 before somebody who was there before"),
+        ((*THREE, granted("a")), "a got a slot at 4 before somebody more urgent"),
+        # Another queue of the class has its turn, the eldest of the class has not been left out for it.
+        ((enqueued("a"), RED_B, granted("b")), ""),
+        ((enqueued("a"), RED_B, granted("b", eldest=True)), "somebody who was there before"),
+        # Whoever lets sixteen pass goes first, and not before.
+        ((enqueued("z", "low"), *FLOOD[:31], granted("z")), "before somebody more urgent"),
+        ((enqueued("z", "low"), *FLOOD, granted("z")), ""),
+        # Alone in its class, a normal task starts within forty-eight starts.
+        ((RED_B, *FLOOD, *FLOOD_LATER, granted("b")), "later than its class promises"),
+        ((RED_B, *FLOOD, *FLOOD_LATER), "b should have started"),
         # Who waits for another task is passed over until that is there.
         ((*NEEDY, granted("b"), MET, granted("a")), ""),
-        ((*NEEDY, granted("a")), "a got a slot at 3 before b"),
-        ((enqueued("a", "low", "x"), granted("a")), "before it was ready"),
-        ((enqueued("a"), ("task_dequeued", {"task_id": "a"}), granted("a")), "before it was ready"),
+        ((*NEEDY, granted("a")), "a got a slot at 3 before it could start"),
+        ((enqueued("a", "low", "x"), granted("a")), "before it could start"),
+        ((enqueued("a"), ("task_dequeued", {"task_id": "a"}), granted("a")), "before it could start"),
     ],
 )
 def test_a_slot_out_of_turn_is_named(facts: Any, words: str) -> None:
-    named(scheduling.slots_go_in_turn(told(*facts)), words)
+    named(turns.slots_go_in_turn(told(*facts)), words)
 
 
 LOWERED = ("limit_changed", {"max_concurrent": 1})
