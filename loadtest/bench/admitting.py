@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from contracts.catalogue import registry
@@ -24,31 +23,30 @@ from services.scheduler.domain.admission import MAX_LIMIT, Limit
 from services.scheduler.domain.commands import Submit
 from services.scheduler.handlers import operate, submit
 
-#: Tasks of one request, requests at a time, and tasks in all: each gets a slot at once.
-BATCH, AT_A_TIME, TASKS = 20, 8, MAX_LIMIT
+#: Requests at a time, as from so many clients.
+AT_A_TIME = 8
 LEASE_S = 600.0
 
 
 @asynccontextmanager
 async def leading(dsn: str) -> AsyncIterator[Running]:
-    """Connect a scheduler that leads; what it publishes goes nowhere, as where a relay is behind."""
+    """Connect a scheduler that leads. What it has to publish stays in the outbox: the bus is no part of this."""
     store = await PostgresStore.connect(dsn, registry, pool_size=service.connections)
-    server = MemoryServer(derive([service.declaration]), SystemClock())
 
-    async def unpublished(events: tuple[Recorded, ...]) -> None:
-        """Leave them in the outbox."""
+    async def leave_it(events: tuple[Recorded, ...]) -> None:
+        """Publish nothing."""
 
     running = Running(
         service,
         config=_config(dsn),
         store=store,
-        bus=MemoryBus(server, registry, service.name),
+        bus=MemoryBus(MemoryServer(derive([service.declaration]), SystemClock()), registry, service.name),
         clock=SystemClock(),
         ids=RandomIds(),
-        publish=unpublished,
+        publish=leave_it,
     )
     lease = await store.acquire(service.name, running.config.holder, LEASE_S, takeover=True)
-    assert lease is not None
+    assert lease is not None, "a takeover is not refused"
     running.lead(LeaseClaim(name=lease.name, epoch=lease.epoch))
     try:
         yield running
@@ -56,15 +54,44 @@ async def leading(dsn: str) -> AsyncIterator[Running]:
         await store.close()
 
 
-async def admissions_per_s(dsn: str) -> float:
-    """Return how many tasks a second get from their submission to their slot."""
-    async with leading(dsn) as running:
-        wish = Limit(max_concurrent=MAX_LIMIT, actor="bench")
-        await running.perform(lambda work: operate(work, wish))
-        batches = itertools.batched(range(TASKS), BATCH)
-        free = asyncio.Semaphore(AT_A_TIME)
-        began = time.perf_counter()
-        await asyncio.gather(*(_submit(running, batch, free) for batch in batches))
-        seconds = time.perf_counter() - began
-        admitted = sum([len(await running.store.heads("task", limit=1)) for _ in range(1)])
-    return TASKS / seconds
+async def rate(running: Running, tasks: int, batch: int) -> float:
+    """Return how many tasks a second get from their submission to their slot, so many in a request."""
+    await running.perform(lambda work: operate(work, Limit(max_concurrent=MAX_LIMIT, actor="bench")))
+    free, name = asyncio.Semaphore(AT_A_TIME), f"bench-{batch}"
+
+    async def one(first: int) -> None:
+        async with free:
+            await running.perform(lambda work: submit(work, _wishes(work, name, range(first, first + batch))))
+
+    began = time.perf_counter()
+    await asyncio.gather(*(one(first) for first in range(0, tasks, batch)))
+    return tasks / (time.perf_counter() - began)
+
+
+def _wishes(work: Work, name: str, numbers: range) -> list[Submit]:
+    spec = TaskSpec(
+        title="a task of no effect",
+        repos=(RepoSpec(name="none", url="/nowhere/none.git"),),
+        engine="noop",
+        synthetic=True,
+    )
+    return [
+        Submit(task_id=f"{name}-{number}", spec=spec, depends_on=(), request_digest="", now=work.now)
+        for number in numbers
+    ]
+
+
+def _config(dsn: str) -> Config:
+    return Config(
+        service=service.name,
+        replica=f"{service.name}-1",
+        data_dir="/nowhere",
+        postgres_dsn=dsn,
+        nats_url="",
+        nats_user="",
+        nats_password="",
+        http_port=0,
+        api_token="",
+        scrape_token="",
+        session_key="",
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator
 from statistics import median
 
 from contracts.task import Priority
@@ -44,7 +43,7 @@ class Pool:
             self._tell(enqueue(next(self._numbers)))
 
     def turn(self) -> float:
-        """Return the microseconds that an event costs, with its decision."""
+        """Return the microseconds of processor time that an event costs, with its decision."""
         before, began = self.events, time.process_time()
         for _ in range(TASKS):
             self._tell(enqueue(next(self._numbers)))
@@ -62,8 +61,8 @@ class Pool:
         self.events += len(events)
 
 
-def measure() -> Iterator[tuple[int, float]]:
-    """Yield the median cost of an event for each length of the queue; turns are interleaved."""
+def measure() -> dict[int, float]:
+    """Return the processor time of an event in µs, by the length of the queue: medians of interleaved turns."""
     pools = {queued: Pool(queued) for queued in QUEUED}
     costs: dict[int, list[float]] = {queued: [] for queued in QUEUED}
     gc.collect()
@@ -74,4 +73,4 @@ def measure() -> Iterator[tuple[int, float]]:
             if number:
                 costs[queued].append(cost)
     gc.unfreeze()
-    yield from ((queued, median(found)) for queued, found in costs.items())
+    return {queued: median(found) for queued, found in costs.items()}

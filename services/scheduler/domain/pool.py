@@ -6,6 +6,7 @@ more urgent class whose tasks wait for it, directly or through others. It never 
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Literal, TypeAlias, TypeVar, assert_never
@@ -229,7 +230,9 @@ def _operated(state: Admission, event: Operated) -> Admission:
 
 def _enqueued(state: Admission, event: TaskEnqueued) -> Admission:
     needs = tuple(dict.fromkeys(event.depends_on))
-    entry = Waiting(task_id=event.task_id, priority=event.priority, queue=event.queue, depends_on=needs)
+    # A hundred thousand tasks of a queue share its name.
+    queue = sys.intern(event.queue)
+    entry = Waiting(task_id=event.task_id, priority=event.priority, queue=queue, depends_on=needs)
     needed = state.needed
     for other in needs:
         known = needed.get(other) or Needed()
