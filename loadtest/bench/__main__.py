@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import uvloop
 
-from loadtest.bench import appending, arriving, record, replaying, scheduling, w8
+from loadtest.bench import appending, arriving, concurrency, record, replaying, scheduling, w8
 from loadtest.bench.comparison import Figure
 from loadtest.bench.peers import systems
 
@@ -33,7 +33,7 @@ def main() -> int:
     if "record" in options.section:
         _write("record", uvloop.run(_record(options)))
     if "scheduler" in options.section:
-        _write("scheduler", uvloop.run(scheduling.measure()))
+        _write("scheduler", _scheduler())
     if "peers" in options.section:
         _write("peers", asyncio.run(_peers(options)))
     if "w8" in options.section:
@@ -44,10 +44,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m loadtest.bench", description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--section",
-        nargs="+",
-        choices=["record", "scheduler", "w8", "peers"],
-        default=["record", "scheduler", "w8"],
+        "--section", nargs="+", choices=["record", "scheduler", "w8", "peers"], default=["record", "w8"]
     )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument(
@@ -74,6 +71,15 @@ async def _record(options: argparse.Namespace) -> list[Figure]:
             # What appends have left for a relay would go through the bus in the middle of the next measurement.
             await bench.bare.execute("delete from outbox")
     return figures
+
+
+def _scheduler() -> dict[str, Any]:
+    figures = uvloop.run(scheduling.measure())
+    rounds = concurrency.measure()
+    found = concurrency.targets(rounds)
+    for line in (*map(msgspec.json.encode, rounds), *map(msgspec.json.encode, found)):
+        print(line.decode())
+    return {"pool": figures, "concurrency": rounds, "summary": found}
 
 
 async def _w8(options: argparse.Namespace) -> dict[str, Any]:

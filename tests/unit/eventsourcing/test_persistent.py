@@ -55,7 +55,11 @@ def test_a_row_is_first_come_first_there_whoever_leaves(steps: list[int | None])
         elif step in told:
             row = row.remove(step)
             del told[step]
-        assert (list(row), len(row), row.front) == ([*told.values()], len(told), next(iter(told.values()), ""))
+        assert (list(row), len(row), row.front) == (
+            [*told.values()],
+            len(told),
+            next(iter(told.values()), ""),
+        )
 
 
 class Kept(msgspec.Struct, frozen=True):
