@@ -8,6 +8,7 @@ from services.scheduler.adapters.oversight import Oversight, require_room
 from services.scheduler.api.routes import routes
 from services.scheduler.domain.admission import admission
 from services.scheduler.domain.aside import aside
+from services.scheduler.domain.budget import budget
 from services.scheduler.domain.mode import mode
 from services.scheduler.domain.stall import stall
 from services.scheduler.domain.walk import task
@@ -26,13 +27,14 @@ async def oversee(running: Running) -> None:
 service = Service(
     name="scheduler",
     registry=registry,
-    owns=(task, admission, mode, aside, stall),
+    owns=(task, admission, mode, aside, budget, stall),
     consumes=(Consumer(handlers.advance_task), Consumer(handlers.plan_retry)),
     timers={
         "retry_stage": handlers.retry_stage,
         "probe": handlers.probe,
         "wake": handlers.wake,
         "call_back": handlers.call_back,
+        "admit": handlers.admit,
     },
     assemble=assemble,
     workers=(oversee,),

@@ -6,6 +6,7 @@ from typing import TypeAlias, assert_never
 
 from contracts.admission import AdmissionEvent
 from contracts.alert import AlertDelivered, AlertDeliveryFailed, AlertEvent, AlertRaised, AlertResolved
+from contracts.budget import BudgetEvent
 from contracts.gate import GateDecided, GateEvent
 from contracts.message import Event, Unknown
 from contracts.mode import AsideEvent, ModeChanged, ModeEvent, TasksCalledBack, TaskSetAside
@@ -23,6 +24,8 @@ from contracts.resolution import (
     StageRetryAdvised,
 )
 from contracts.stage import (
+    CallReserved,
+    CallSettled,
     EffectIntended,
     EffectSettled,
     ResourceExceeded,
@@ -32,6 +35,7 @@ from contracts.stage import (
     StageFailed,
     StageResumed,
     StageStarted,
+    TokenGrantExhausted,
     WallLimitNear,
 )
 from contracts.stall import AdmissionFlows, AdmissionStalled, StallEvent
@@ -47,6 +51,7 @@ from contracts.task import (
     StageRequested,
     StageSkipped,
     TaskAdmitted,
+    TaskBudgetChanged,
     TaskCancelled,
     TaskCancelRequested,
     TaskDone,
@@ -57,6 +62,8 @@ from contracts.task import (
     TaskRetried,
     TaskSubmitted,
     TaskUnparked,
+    TokensGranted,
+    TokensRefused,
     WorkspaceRequested,
 )
 from contracts.workspace import (
@@ -70,6 +77,7 @@ from contracts.workspace import (
 )
 from services.dashboard.projections.documents import Line, Tone
 from services.dashboard.projections.queueing import tell_admission
+from services.dashboard.projections.spending import tell_budget, tell_tokens
 
 #: Characters of a timeline's sentence.
 TEXT_LIMIT = 400
@@ -79,6 +87,7 @@ Known: TypeAlias = (
     | AdmissionEvent
     | StallEvent
     | ModeEvent
+    | BudgetEvent
     | AsideEvent
     | StageEvent
     | GateEvent
@@ -110,6 +119,8 @@ def _tell(event: Known) -> Line:
             return _run(event)
         case ResourceExceeded() | WallLimitNear():
             return _limit(event)
+        case CallReserved() | CallSettled() | TokenGrantExhausted():
+            return tell_tokens(event)
         case StageCompleted() | StageFailed() | StageCancelled():
             return _run_end(event)
         case GateDecided(gate=gate, verdict=verdict):
@@ -152,6 +163,8 @@ def _tell(event: Known) -> Line:
             return "slots are granted again, or nobody is ready for one", "good"
         case _ if isinstance(event, AdmissionEvent):
             return tell_admission(event)
+        case _ if isinstance(event, BudgetEvent):
+            return tell_budget(event)
         case _:
             return _task(event)
 
@@ -198,6 +211,8 @@ def _task(event: TaskEvent) -> Line:
             return f"{actor} asked to cancel" + (f": {reason}" if reason else ""), "warn"
         case TaskParked(reason=reason, owner=owner, wake_up=wake_up):
             return f"parked: {reason}; {owner} ends it: {wake_up}", "warn"
+        case TokensGranted() | TokensRefused() | TaskBudgetChanged():
+            return tell_tokens(event)
         case TaskUnparked(reason=reason):
             return f"goes on: {reason}", ""
         case MemoryCeilingChanged(memory_mb=memory, before=before, actor=actor):

@@ -10,6 +10,8 @@ from contracts.gate import GateDecided
 from contracts.message import Recorded
 from contracts.receipt import CommandReceipt, Problem
 from contracts.stage import (
+    CallReserved,
+    CallSettled,
     EffectIntended,
     EffectSettled,
     ResourceExceeded,
@@ -20,6 +22,7 @@ from contracts.stage import (
     StageOutput,
     StageResumed,
     StageStarted,
+    TokenGrantExhausted,
     WallLimitNear,
 )
 from services.dashboard.projections.documents import (
@@ -53,7 +56,7 @@ def _fold(run: Run, recorded: Recorded, event: StageEvent) -> Run:
             return replace(run, resumptions=run.resumptions + 1, note=f"resumed on {replica}")
         case ResourceExceeded() | WallLimitNear():
             return replace(run, note=clip(tell(event)[0], REASON_LIMIT))
-        case EffectIntended() | EffectSettled():
+        case EffectIntended() | EffectSettled() | CallReserved() | CallSettled() | TokenGrantExhausted():
             return run
         case StageCompleted():
             problems = clipped(problems_of(event.output))

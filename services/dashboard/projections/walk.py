@@ -19,6 +19,7 @@ from contracts.task import (
     StageRequested,
     StageSkipped,
     TaskAdmitted,
+    TaskBudgetChanged,
     TaskCancelled,
     TaskCancelRequested,
     TaskDone,
@@ -29,6 +30,8 @@ from contracts.task import (
     TaskRetried,
     TaskSubmitted,
     TaskUnparked,
+    TokensGranted,
+    TokensRefused,
     WorkspaceRequested,
     column_of,
 )
@@ -60,6 +63,10 @@ def fold_walk(document: TaskDocument, recorded: Recorded, event: TaskEvent) -> T
             return phase("running", started_at=document.started_at or at, parked=None)
         case StageRequested():
             return _requested(document, recorded, event)
+        case TokensGranted() | TokensRefused():
+            return document
+        case TaskBudgetChanged(tokens=tokens):
+            return replace(document, budget={**document.budget, "tokens": tokens})
         case WorkspaceRequested():
             return _prepared(document, recorded, event)
         case RunJoined():
