@@ -14,7 +14,7 @@ import msgspec
 
 from contracts.message import Recorded, Unknown, category_of
 from libs.eventstore.hashing import as_written, canonical, event_hash
-from libs.testing import scheduling
+from libs.testing import scheduling, turns
 
 #: Streams whose events belong to one task.
 TASK_CATEGORIES = frozenset({"task", "run", "review", "loop", "incident", "workspace"})
@@ -208,7 +208,7 @@ ALWAYS: tuple[Check, ...] = (
     versions_have_no_gap,
     chain_holds,
     scheduling.slots_within_limit,
-    scheduling.slots_go_in_turn,
+    turns.nobody_waits_too_long,
     scheduling.nothing_starts_unallowed,
     scheduling.stages_run_only_in_slots,
     scheduling.dependents_wait,

@@ -10,8 +10,6 @@ from contracts.message import Recorded, category_of
 
 #: Slots before anybody changes the limit.
 DEFAULT_LIMIT = 10
-#: Classes of priority, the first served first.
-CLASSES = ("urgent", "normal", "low")
 TASK_ENDS = frozenset({"task_done", "task_cancelled", "task_given_up"})
 #: Modes in which no task gets a slot; in the first of them no stage is asked for either.
 SHUT = ("emergency-stop", "read-only")
@@ -35,30 +33,6 @@ def slots_within_limit(events: Iterable[Recorded], limit: int = DEFAULT_LIMIT) -
                 if fact.task_id not in holders:
                     yield f"{fact.task_id} gave back a slot at {event.position} that it did not have"
                 holders.discard(fact.task_id)
-
-
-def slots_go_in_turn(events: Iterable[Recorded]) -> Iterator[str]:
-    """Invariant 10, as far as there is a promise: no slot passes over a task that is ready and of a higher class, or of the
-    same class and there before. So within a class nobody waits for more than those in front of it.
-    """
-    waiting: dict[str, tuple[int, set[str]]] = {}
-    for event in events:
-        fact: Any = event.event
-        match event.type:
-            case "task_enqueued":
-                waiting[fact.task_id] = (CLASSES.index(fact.priority), set(fact.depends_on))
-            case "task_dequeued":
-                waiting.pop(fact.task_id, None)
-            case "dependency_met":
-                for _, needs in waiting.values():
-                    needs.discard(fact.task_id)
-            case "slot_granted":
-                # In order of arrival, so the first of the best class is the one whose turn it is.
-                ready = [(rank, task) for task, (rank, needs) in waiting.items() if not needs]
-                turn = min(ready, key=lambda one: one[0], default=(0, ""))[1]
-                if turn != fact.task_id:
-                    yield f"{fact.task_id} got a slot at {event.position} before {turn or 'it was ready'}"
-                waiting.pop(fact.task_id, None)
 
 
 class _Shut:

@@ -3,63 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from contracts.message import Meta, Recorded, stream_name
 from libs.testing import scheduling
-
-_AT = datetime(2026, 1, 1, tzinfo=UTC)
-TASK_EVENTS = (
-    "task_submitted",
-    "task_admitted",
-    "task_parked",
-    "task_done",
-    "task_given_up",
-    "task_cancelled",
-)
-
-
-def told(*facts: tuple[str, dict[str, Any]]) -> list[Recorded]:
-    """Make a history of wire types and fields; streams and hashes are of no account here."""
-    return [
-        Recorded(
-            position=place,
-            xid=place,
-            stream=stream_name("task", fields["task_id"]) if type_ in TASK_EVENTS else "admission-main",
-            version=place,
-            id=str(place),
-            type=type_,
-            schema_version=1,
-            event=SimpleNamespace(**fields),  # type: ignore[arg-type]
-            meta=Meta(service="scheduler"),
-            recorded_at=_AT,
-            prev_hash="",
-            hash="",
-        )
-        for place, (type_, fields) in enumerate(facts, 1)
-    ]
-
-
-def submitted(task_id: str, *needs: str, url: str = "u") -> Any:
-    spec = SimpleNamespace(repos=(SimpleNamespace(url=url),))
-    return ("task_submitted", {"task_id": task_id, "depends_on": needs, "spec": spec})
-
-
-def enqueued(task_id: str, priority: str = "normal", *needs: str, queue: str = "default") -> Any:
-    fields = {"task_id": task_id, "priority": priority, "queue": queue, "depends_on": needs}
-    return ("task_enqueued", fields)
-
-
-def granted(task_id: str) -> Any:
-    return ("slot_granted", {"task_id": task_id})
-
-
-def released(task_id: str) -> Any:
-    return ("slot_released", {"task_id": task_id, "reason": "done"})
+from tests.unit.testing.histories import enqueued, granted, released, submitted, told
 
 
 def mode(name: str) -> Any:
@@ -79,28 +29,6 @@ def named(found: Iterable[str], words: str) -> None:
     """Expect exactly the breach of these words, or none."""
     breaches = list(found)
     assert (len(breaches) == 1 and words in breaches[0]) if words else breaches == [], breaches
-
-
-THREE = (enqueued("a", "low"), enqueued("b"), enqueued("c"))
-NEEDY = (enqueued("a", "urgent", "x"), enqueued("b"))
-MET = ("dependency_met", {"task_id": "x"})
-
-
-@pytest.mark.parametrize(
-    ("facts", "words"),
-    [
-        ((*THREE, granted("b"), granted("c"), granted("a")), ""),
-        ((*THREE, granted("c")), "c got a slot at 4 before b"),
-        ((*THREE, granted("a")), "a got a slot at 4 before b"),
-        # Who waits for another task is passed over until that is there.
-        ((*NEEDY, granted("b"), MET, granted("a")), ""),
-        ((*NEEDY, granted("a")), "a got a slot at 3 before b"),
-        ((enqueued("a", "low", "x"), granted("a")), "before it was ready"),
-        ((enqueued("a"), ("task_dequeued", {"task_id": "a"}), granted("a")), "before it was ready"),
-    ],
-)
-def test_a_slot_out_of_turn_is_named(facts: Any, words: str) -> None:
-    named(scheduling.slots_go_in_turn(told(*facts)), words)
 
 
 LOWERED = ("limit_changed", {"max_concurrent": 1})
