@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help install up down demo check test test-integration test-e2e test-others test-all test-web \
-	simulate simulate-planted chaos bench bench-peers docs clean
+	simulate simulate-planted chaos loadtest bench bench-peers docs clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -68,6 +68,9 @@ simulate-planted: install ## known bugs planted into a copy of the tree: each ha
 
 chaos: install ## break the stack in every way we know, under load (about an hour); CHAOS="kill gate" for one case
 	@$(BIN)/python -m loadtest.chaos --json build/chaos.json $(if $(CHAOS),"$(CHAOS)")
+
+loadtest: install ## users on a stack of its own, 100 tasks at once; figures per route and stage (SECONDS=90 USERS=60)
+	@$(BIN)/python -m loadtest.traffic --seconds $(or $(SECONDS),90) --users $(or $(USERS),60) --json build/loadtest.json
 
 bench: install ## how fast it is beside a bare client and a hand-written floor: SECTION=record|w8, default both
 	@$(BIN)/python -m loadtest.bench --section $(or $(SECTION),record w8)

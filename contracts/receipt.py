@@ -58,6 +58,18 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
+class RepoBaseline(msgspec.Struct, frozen=True, kw_only=True):
+    """What one repository's base showed: every command that will judge the change, run before there is one."""
+
+    repo: str
+    base_commit: str
+    #: Hash of the base's tree.
+    tree: str
+    #: Digest of interpreters, packages and variables.
+    environment: str
+    commands: tuple[CommandReceipt, ...]
+
+
 class ChangeFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What was measured of a change itself, without running it."""
 

@@ -9,6 +9,7 @@ import msgspec
 from contracts.message import Event
 from contracts.receipt import CommandReceipt, EvidenceRef, Problem
 from contracts.task import (
+    Activity,
     Budget,
     Engine,
     FailureClass,
@@ -17,7 +18,6 @@ from contracts.task import (
     RepoChange,
     RepoSpec,
     Reproduction,
-    Stage,
 )
 
 
@@ -31,7 +31,7 @@ class LoopOpened(_Loop, frozen=True, kw_only=True):
 
     #: 1, 2, 3 …, never reset.
     loop: int
-    stage: Stage
+    stage: Activity
     #: Gates that refused; empty when a stage failed.
     gates: tuple[int, ...] = ()
     kind: FailureClass
@@ -56,7 +56,7 @@ class StageRetryAdvised(_Loop, frozen=True, kw_only=True):
     """A transient failure: the same run again after a wait; not an attempt."""
 
     run_id: str
-    stage: Stage
+    stage: Activity
     retry: int
     #: Seconds.
     after_s: float
@@ -66,7 +66,7 @@ class LoopClosed(_Loop, frozen=True, kw_only=True):
     """The step that had failed has passed."""
 
     loop: int
-    stage: Stage
+    stage: Activity
 
 
 class LoopExhausted(_Loop, frozen=True, kw_only=True):
@@ -88,7 +88,7 @@ class IncidentOpened(_Incident, frozen=True, kw_only=True):
     """A task is given up; all that is needed to reproduce the failure."""
 
     title: str
-    stage: Stage
+    stage: Activity
     reason: str
     label: str
     findings: tuple[Problem, ...]

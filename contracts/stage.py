@@ -1,4 +1,4 @@
-"""Stream `run`: one attempt of one stage, written by the stage-runner."""
+"""Stream `run`: one attempt of one stage, or one workspace, written by the stage-runner."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import ClassVar, Literal, TypeAlias
 import msgspec
 
 from contracts.message import Event
-from contracts.receipt import CommandReceipt, EvidenceRef, RepoVerification
-from contracts.task import Failure, Plan, PullRequestRef, RepoChange, ReviewReport, Specification, Stage
+from contracts.receipt import CommandReceipt, EvidenceRef, RepoBaseline, RepoVerification
+from contracts.task import Activity, Failure, Plan, PullRequestRef, RepoChange, ReviewReport, Specification
 
 
 class StageOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -16,6 +16,7 @@ class StageOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     specification: Specification | None = None
     plan: Plan | None = None
+    baselines: tuple[RepoBaseline, ...] = ()
     thoughts: tuple[str, ...] = ()
     changes: tuple[RepoChange, ...] = ()
     verifications: tuple[RepoVerification, ...] = ()
@@ -30,7 +31,7 @@ class _Run(Event, frozen=True, kw_only=True):
     key: ClassVar[str] = "run_id"
     run_id: str
     task_id: str
-    stage: Stage
+    stage: Activity
     attempt: int
 
 

@@ -10,11 +10,13 @@ from msgspec import Meta as Constraint
 
 from contracts.gate import Verdict
 from contracts.message import Event
-from contracts.receipt import EvidenceRef, Problem, RepoVerification
+from contracts.receipt import EvidenceRef, Problem, RepoBaseline, RepoVerification
 
 Priority: TypeAlias = Literal["urgent", "normal", "low"]
 Engine: TypeAlias = Literal["auto", "llm", "command", "repair", "patch", "noop"]
 Stage: TypeAlias = Literal["spec", "plan", "think", "implement", "verify", "review", "pr", "monitor"]
+#: What a run is for: a stage, or making ready what the stages from `implement` on work on.
+Activity: TypeAlias = Literal[Stage, "workspace"]
 STAGES: tuple[Stage, ...] = ("spec", "plan", "think", "implement", "verify", "review", "pr", "monitor")
 #: What becomes of a task when one that it depends on ends without a change.
 OnFailedDependency: TypeAlias = Literal["park", "cancel"]
@@ -41,7 +43,7 @@ class Monitor(_Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Verify(_Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The commands that judge a tree."""
 
-    #: Must exit 0 on the change; run before the tests.
+    #: Must exit 0 on the change. What tests need to have been built belongs in `setup`: every command has its own copy.
     build: ShellCommand | None = None
     #: The whole suite: what passes on the base must pass on the change, test by test.
     test: ShellCommand | None = None
@@ -178,9 +180,14 @@ class RepoChange(msgspec.Struct, frozen=True, kw_only=True):
     remarks: tuple[str, ...] = ()
 
 
-def run_id_of(task_id: str, stage: Stage, attempt: int, retry: int = 0) -> str:
+def run_id_of(task_id: str, stage: Activity, attempt: int, retry: int = 0) -> str:
     """Name a run: `<task>-<stage>-<attempt>`, and `-<retry>` where the attempt is run again."""
     return f"{task_id}-{stage}-{attempt}" + (f"-{retry}" if retry else "")
+
+
+def column_of(activity: Activity) -> Stage:
+    """Name the stage under which something is shown that people read by stages: a workspace is made for `implement`."""
+    return "implement" if activity == "workspace" else activity
 
 
 FailureClass: TypeAlias = Literal["transient", "persistent", "impossible", "environmental"]
@@ -266,7 +273,7 @@ class IncidentReport(msgspec.Struct, frozen=True, kw_only=True):
 
     incident_id: str
     #: Where the task was given up, and the failure's code.
-    stage: Stage
+    stage: Activity
     code: str
     reason: str
     findings: tuple[Problem, ...] = ()
@@ -289,6 +296,8 @@ class StageInput(msgspec.Struct, frozen=True, kw_only=True):
     specification: Specification | None = None
     plan: Plan | None = None
     delta: PlanDelta | None = None
+    #: What the bases of the plan showed, before anything was changed.
+    baselines: tuple[RepoBaseline, ...] = ()
     thoughts: tuple[str, ...] = ()
     changes: tuple[RepoChange, ...] = ()
     verifications: tuple[RepoVerification, ...] = ()
@@ -341,6 +350,40 @@ class StageRequested(_Task, frozen=True, kw_only=True):
     failures: int = 0
 
 
+class WorkspaceRequested(_Task, frozen=True, kw_only=True):
+    """What the plan builds on shall be made ready: clone, checkout, set-up, and every command once on the base.
+
+    It takes no attempt of a stage and no tokens. The run that answers is like a stage's.
+    """
+
+    run_id: str
+    stage: Literal["workspace"] = "workspace"
+    #: Counts the workspaces of a task: the next one is for a plan on another base.
+    attempt: int
+    input: StageInput
+    #: How often this one was made again: after a passing failure or an emergency stop.
+    retry: int = 0
+    #: Passing failures of this one so far.
+    failures: int = 0
+    #: Seconds that it may take; waiting for a place in which commands are executed is not counted.
+    wall_s: float
+    #: The run that is under way meanwhile; empty where the task waits for this one alone.
+    beside: str = ""
+
+
+class RunJoined(_Task, frozen=True, kw_only=True):
+    """One of two runs that were under way beside each other has ended; the task goes on when the other one has."""
+
+    run_id: str
+    stage: Activity
+    outcome: Literal["completed", "failed", "cancelled"]
+    #: What is known with what it found out; None where it was stopped.
+    subject: StageInput | None = None
+    #: Why the other one is stopped, and what resolution is asked about then.
+    failure: Failure | None = None
+    evidence: tuple[EvidenceRef, ...] = ()
+
+
 class StageSkipped(_Task, frozen=True, kw_only=True):
     """A stage was left out, with its reason."""
 
@@ -374,7 +417,7 @@ class GateAnswered(_Task, frozen=True, kw_only=True):
 class ResolutionAwaited(_Task, frozen=True, kw_only=True):
     """A stage failed or a gate refused: resolution decides how it goes on."""
 
-    stage: Stage
+    stage: Activity
     #: Run or reviews that failed.
     cause: str
     failure: Failure
@@ -391,7 +434,7 @@ class StageCancelRequested(_Task, frozen=True, kw_only=True):
     """A running stage shall be stopped: its process tree killed, its worktree removed."""
 
     run_id: str
-    stage: Stage
+    stage: Activity
     attempt: int
     reason: str
 
@@ -427,7 +470,7 @@ class TaskParked(_Task, frozen=True, kw_only=True):
     #: When the wait ends by itself; None where it takes somebody or something else.
     until: datetime | None = None
     #: Where it goes on if that is not the stage it was at: what came while nothing might be started is not lost.
-    next_stage: Stage | None = None
+    next_stage: Activity | None = None
     #: What that stage gets.
     subject: StageInput | None = None
 
@@ -459,6 +502,14 @@ class TaskRetried(_Task, frozen=True, kw_only=True):
     actor: str
 
 
+class TaskPriorityChanged(_Task, frozen=True, kw_only=True):
+    """Somebody moved a task to another class: from now on it waits for slots in that one."""
+
+    priority: Priority
+    before: Priority
+    actor: str
+
+
 class TaskDone(_Task, frozen=True, kw_only=True):
     """The change is in a pull request, proven and approved."""
 
@@ -484,10 +535,15 @@ class TaskGivenUp(_Task, frozen=True, kw_only=True):
     report: IncidentReport | None = None
 
 
+#: What asks for a run.
+RunRequest: TypeAlias = StageRequested | WorkspaceRequested
+
 TaskEvent: TypeAlias = (
     TaskSubmitted
     | TaskAdmitted
     | StageRequested
+    | WorkspaceRequested
+    | RunJoined
     | StageSkipped
     | GateRequested
     | GateAnswered
@@ -499,6 +555,7 @@ TaskEvent: TypeAlias = (
     | MonitorWaitStarted
     | InfiniteLoopDetected
     | TaskRetried
+    | TaskPriorityChanged
     | TaskDone
     | TaskCancelled
     | TaskGivenUp

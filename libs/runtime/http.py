@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Literal
 
@@ -35,12 +35,15 @@ class Problem(Exception):
         field: str = "",
         errors: Sequence[Any] = (),
         headers: dict[str, str] | None = None,
+        members: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status, self.title, self.detail, self.field = status, title, detail, field
         #: All that is wrong, where `detail` and `field` tell the first.
         self.errors = errors
         self.headers = headers or {}
+        #: What only a problem of this kind tells (RFC 9457, section 3.2).
+        self.members = members or {}
 
     def response(self) -> JSONResponse:
         """Render it."""
@@ -55,6 +58,7 @@ class Problem(Exception):
             body["field"] = self.field
         if self.errors:
             body["errors"] = msgspec.to_builtins(self.errors)
+        body |= msgspec.to_builtins(self.members)
         return JSONResponse(body, self.status, self.headers, media_type="application/problem+json")
 
 

@@ -20,6 +20,7 @@ from libs.testing import scheduling, turns
 TASK_CATEGORIES = frozenset({"task", "run", "review", "loop", "incident", "workspace"})
 #: Gates whose approval `done` needs, and those that mode `minimal` goes without.
 GATES, REVIEW_GATES = frozenset(range(6)), frozenset({4, 5})
+REQUESTS = ("stage_requested", "workspace_requested")
 RUN_ENDS = frozenset({"stage_completed", "stage_failed", "stage_cancelled"})
 
 Check: TypeAlias = Callable[[Sequence[Recorded]], Iterator[str]]
@@ -87,12 +88,12 @@ def runs_are_numbered_once(events: Iterable[Recorded]) -> Iterator[str]:
     for event in events:
         fact: Any = event.event
         kind = "end" if event.type in RUN_ENDS else event.type
-        if kind not in ("stage_requested", "stage_started", "end"):
+        if kind not in (*REQUESTS, "stage_started", "end"):
             continue
         seen[(fact.run_id, kind)] += 1
         if seen[(fact.run_id, kind)] > 1:
             yield f"{fact.run_id} has a second {event.type}"
-        if kind == "stage_requested":
+        if kind in REQUESTS:
             before, now = attempts[(fact.task_id, fact.stage)], (fact.attempt, fact.retry)
             if now not in ((before[0] + 1, 0), (before[0], before[1] + 1)):
                 yield f"{fact.run_id} comes after attempt {before[0]}, retry {before[1]}"

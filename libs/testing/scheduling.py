@@ -85,9 +85,9 @@ def nothing_starts_unallowed(events: Iterable[Recorded]) -> Iterator[str]:
 
 
 def stages_run_only_in_slots(events: Iterable[Recorded]) -> Iterator[str]:
-    """Invariant 4: a run is live only while its task holds a slot, and a task has one live run at most."""
+    """Invariant 4: a run is live only while its task holds a slot, a task has one at most, and a workspace beside it."""
     holders: set[str] = set()
-    live: dict[str, str] = {}
+    live: dict[tuple[str, bool], str] = {}
     for event in events:
         fact: Any = event.event
         match event.type:
@@ -95,17 +95,22 @@ def stages_run_only_in_slots(events: Iterable[Recorded]) -> Iterator[str]:
                 holders.add(fact.task_id)
             case "slot_released":
                 holders.discard(fact.task_id)
-                if fact.task_id in live:
-                    yield f"{fact.task_id} gave its slot back while {live[fact.task_id]} runs"
+                for one in ((fact.task_id, False), (fact.task_id, True)):
+                    if one in live:
+                        yield f"{fact.task_id} gave its slot back while {live[one]} runs"
             case "stage_started":
                 if fact.task_id not in holders:
                     yield f"{fact.run_id} started without a slot"
-                if fact.task_id in live:
-                    yield f"{fact.run_id} started while {live[fact.task_id]} runs"
-                live[fact.task_id] = fact.run_id
+                place = (fact.task_id, fact.stage == "workspace")
+                if place in live:
+                    yield f"{fact.run_id} started while {live[place]} runs"
+                if fact.stage == "implement" and (fact.task_id, True) in live:
+                    yield f"{fact.run_id} started before its workspace was ready"
+                live[place] = fact.run_id
             case "stage_completed" | "stage_failed" | "stage_cancelled":
-                if live.get(fact.task_id) == fact.run_id:
-                    del live[fact.task_id]
+                place = (fact.task_id, fact.stage == "workspace")
+                if live.get(place) == fact.run_id:
+                    del live[place]
 
 
 def dependents_wait(events: Iterable[Recorded]) -> Iterator[str]:

@@ -7,6 +7,7 @@ cut short never makes one.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import os
 import shutil
@@ -14,7 +15,6 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import ClassVar
 
 import msgspec
 import structlog
@@ -27,6 +27,8 @@ _log = structlog.get_logger(__name__)
 #: Raised when entries of an earlier release must not be read.
 _GENERATION = 3
 _OUTPUT_LIMIT = 64 << 20
+#: Seconds between two looks whether another run of the same thing has ended.
+_LOOK_S = 0.05
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,23 +54,24 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 class BaseCache:
     """A folder of base results, shared by all verifications of a data directory."""
 
-    #: Shared by all caches of a process, since each verification may open its own on the same folder.
-    _locks: ClassVar[dict[str, asyncio.Lock]] = {}
-
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()
 
     @asynccontextmanager
     async def turn(self, identity: Identity) -> AsyncIterator[None]:
-        """Let only one run of the same thing go on in this process; the second finds the first one's result."""
-        name = f"{self._folder}/{identity.key}"
-        lock = self._locks.setdefault(name, asyncio.Lock())
+        """Let only one run of the same thing go on, in whatever process; the second finds the first one's result.
+
+        The lock is the kernel's, so a holder that died frees it.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self._folder / f"{identity.key}.turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
         try:
-            async with lock:
-                yield
+            # By short looks: a blocking `flock` would keep a thread when this run is cancelled.
+            while not _taken(descriptor):  # noqa: ASYNC110 (no event crosses processes)
+                await asyncio.sleep(_LOOK_S)
+            yield
         finally:
-            if not lock.locked():
-                self._locks.pop(name, None)
+            os.close(descriptor)
 
     def find(self, identity: Identity, output: Path) -> Ran | None:
         """Return an earlier result and write its output to a file; None if there is none that can be read."""
@@ -99,3 +102,11 @@ class BaseCache:
             _log.debug("base_result_not_kept", key=identity.key, error=str(error))
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import shutil
 import uuid
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ from libs.sandbox.interpreters import required_mounts
 from libs.verification import junit, transcript
 from libs.verification.channel import Channel
 from libs.verification.checkout import Snapshot
-from libs.verification.environment import TREE, Surroundings, hand_over, observed, plain
+from libs.verification.environment import TREE, Surroundings, hand_over, observed, plain, surround
 from libs.verification.report import Report
 from libs.verification.types import Limits
 
@@ -73,6 +74,27 @@ async def together(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def opened(
+    env: Mapping[str, str], limits: Limits, workdir: Path, cookie: str
+) -> AsyncIterator[Workshop]:
+    """Make the working directory of a verification; it is gone afterwards, whatever happens."""
+    surroundings = await asyncio.to_thread(surround, env)
+    await asyncio.to_thread(shutil.rmtree, workdir, ignore_errors=True)
+    workdir.mkdir(parents=True)
+    try:
+        yield Workshop(
+            workdir=workdir.absolute(),
+            surroundings=surroundings,
+            limits=limits,
+            cookie=cookie or f"verify-{uuid.uuid4().hex}",
+            places=asyncio.Semaphore(max(1, limits.parallel)),
+        )
+    finally:
+        # Shielded: a cancelled verification must not leave a checkout behind.
+        await asyncio.shield(asyncio.to_thread(shutil.rmtree, workdir, ignore_errors=True))
 
 
 async def run_plain(workshop: Workshop, command: str, tree: Path, output: Path) -> Ran:

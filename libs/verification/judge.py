@@ -49,6 +49,7 @@ def judge(request: Request, sides: Sides) -> Judgement:
     problems: list[Problem] = []
     if not request.test and not request.fail_to_pass:
         problems.append(_problem(Code.NOTHING_TO_VERIFY, "the task names neither tests nor tests to fix"))
+    problems += unusable(request, None, sides.base)
     for purpose, command in request.commands():
         if purpose in ("build", "audit"):
             problems += _exit(command, sides, purpose)
@@ -78,6 +79,23 @@ def judge(request: Request, sides: Sides) -> Judgement:
         base_tests=total,
         base_tests_held=held,
     )
+
+
+def unusable(request: Request, setup: Ran | None, base: Mapping[str, Ran]) -> Iterator[Problem]:
+    """Say what is wrong with the base itself, so that no change to it can be accepted."""
+    if setup is not None and not setup.succeeded:
+        how = f"exits with {setup.exit_code}" if setup.ended == "exited" else f"was stopped: {setup.ended}"
+        yield _problem(
+            Code.BASE_UNUSABLE, f"the set-up `{setup.command}` does not work on the base: it {how}"
+        )
+        return
+    if request.test and base[request.test].report.violations:
+        why = base[request.test].report.violations[0]
+        yield _problem(Code.BASE_UNUSABLE, f"the base's own tests cannot be observed: {why}")
+    for command in request.fail_to_pass:
+        if base[command].succeeded:
+            detail = f"`{command}` passes on the base: there is nothing to fix"
+            yield _problem(Code.NOT_FAILING_ON_BASE, detail)
 
 
 def condense(problems: Sequence[Problem]) -> tuple[Problem, ...]:
@@ -163,8 +181,6 @@ def _failing_already(base: Report, change: Report, known: Collection[str]) -> st
 def _suite(base: Report, change: Report, known: Collection[str], sides: Sides) -> Iterator[Problem]:
     if not base.tests and not change.tests:
         yield _problem(Code.NO_TESTS_SELECTED, "the test command collects no tests at all")
-    if base.violations:
-        yield _problem(Code.BASE_UNUSABLE, f"the base's own tests cannot be observed: {base.violations[0]}")
     earlier, after = base.by_id(), change.by_id()
     for test, before in earlier.items():
         seen = after.get(test, [])
@@ -253,8 +269,6 @@ def _contains(after: Sequence[str], before: Sequence[str]) -> bool:
 
 
 def _fixed(command: str, base: Ran, change: Ran, sides: Sides) -> Iterator[Problem]:
-    if base.succeeded:
-        yield _problem(Code.NOT_FAILING_ON_BASE, f"`{command}` passes on the base: there is nothing to fix")
     if change.report.observed and not change.report.tests:
         yield _problem(Code.NO_TESTS_SELECTED, f"`{command}` selects no tests on the change")
     before, after = base.report.by_id(), change.report.by_id()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,17 +13,16 @@ import structlog
 from libs.verification import checkout, junit
 from libs.verification.cache import BaseCache
 from libs.verification.checkout import Edit, Tree
-from libs.verification.environment import surround
-from libs.verification.execution import Ran, Workshop, run_plain
+from libs.verification.execution import Ran, Workshop, opened, run_plain
 from libs.verification.facts import measure
-from libs.verification.judge import Judgement, Sides, condense, judge
+from libs.verification.judge import Judgement, Sides, condense, judge, unusable
 from libs.verification.novelty import Novelty, novelty
 from libs.verification.paths import Layout, is_permitted
 from libs.verification.protection import Protection, protect
 from libs.verification.rerun import assure
 from libs.verification.side import CachedBase, Done, Runner
 from libs.verification.tested import constants
-from libs.verification.types import Code, Facts, Keep, Limits, Problem, Receipt, Request, Verification
+from libs.verification.types import Code, Facts, Keep, Problem, Receipt, Request, Verification
 
 _log = structlog.get_logger(__name__)
 
@@ -39,20 +37,15 @@ async def verify(
     """
     if request.report is not None:
         junit.check_path(request.report)
-    workshop = await _open(request.env, request.limits, workdir, cookie)
-    try:
+    async with opened(request.env, request.limits, workdir, cookie) as workshop:
         return await _Verifier(request, mirror, workshop, keep, base_cache).verify()
-    finally:
-        # Shielded: a cancelled verification must not leave a checkout behind.
-        await asyncio.shield(asyncio.to_thread(shutil.rmtree, workdir, ignore_errors=True))
 
 
 async def smoke(
     request: Request, command: str, mirror: Tree, *, workdir: Path, keep: Keep, cookie: str = ""
 ) -> Receipt:
     """Run one command on a fresh checkout of the change; it is judged by its exit code."""
-    workshop = await _open(request.env, request.limits, workdir, cookie)
-    try:
+    async with opened(request.env, request.limits, workdir, cookie) as workshop:
         tree_hash = await mirror.tree(request.commit)
         runner = Runner(request, workshop, mirror, keep, "change", request.commit, tree_hash)
         tree = await runner.export()
@@ -64,21 +57,6 @@ async def smoke(
             return receipt
         ran = await run_plain(workshop, command, tree, output)
         return await runner.receipt("smoke", command, ran, output)
-    finally:
-        await asyncio.shield(asyncio.to_thread(shutil.rmtree, workdir, ignore_errors=True))
-
-
-async def _open(env: dict[str, str], limits: Limits, workdir: Path, cookie: str) -> Workshop:
-    surroundings = await asyncio.to_thread(surround, env)
-    await asyncio.to_thread(shutil.rmtree, workdir, ignore_errors=True)
-    workdir.mkdir(parents=True)
-    return Workshop(
-        workdir=workdir.absolute(),
-        surroundings=surroundings,
-        limits=limits,
-        cookie=cookie or f"verify-{uuid.uuid4().hex}",
-        places=asyncio.Semaphore(max(1, limits.parallel)),
-    )
 
 
 class _Verifier:
@@ -111,8 +89,7 @@ class _Verifier:
         facts = await self._facts(layout, changes, protection, base)
         static = [*protection.problems, *facts.evasions]
         if not base.ready:
-            text = f"the set-up `{request.setup}` does not work on the base"
-            return self._verification([*static, _one(Code.BASE_UNUSABLE, text)], base, facts=facts)
+            return self._verification([*static, *unusable(request, base.setup, base.ran)], base, facts=facts)
         runner = Runner(request, self._workshop, mirror, self._keep, "change", request.commit, tree)
         prepared, setup = await self._prepare(runner, layout, protection)
         static += self._setup_problems(base, setup)

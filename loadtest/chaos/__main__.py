@@ -31,22 +31,12 @@ from loadtest.chaos.load import Load
 from loadtest.chaos.pulls import on_the_forge
 from loadtest.chaos.recovery import recovery
 from loadtest.chaos.report import failed, table
-from loadtest.checker.judge import Breach, judge_at_rest
-from loadtest.checker.record import Record
+from loadtest.checker.judge import Breach
 
-#: Who consumes what, as the documentation says it.
-TOPOLOGY = Path(__file__).parents[2] / "docs" / "topology.txt"
 #: Exit status of a suite that was told to end, as a shell gives it.
 INTERRUPTED = 130
 #: Tasks that have ended before the harm is done; of a small load half.
 WARM = 20
-#: Seconds without a step of a consumer, a relay or a timer after which a stack is at rest, whatever is still waiting.
-STILL_S, QUIET_S = 20.0, 1.0
-#: Changes with every step.
-MOVES = (
-    "select (select count(*) from events), (select sum(version) from inbox), (select sum(position) from follower), (select count(*) from outbox),"
-    " (select count(*) from timer where due <= clock_timestamp())"
-)
 
 
 def main() -> int:
@@ -143,7 +133,7 @@ def _under_fire(case: Case, stack: Arena, load: Load, options: argparse.Namespac
 
 
 def _judge(result: Result, stack: Arena, load: Load, faults: list[Fault]) -> None:
-    record, breaches = _at_rest(stack, load)
+    record, breaches = stack.witness.at_rest(load.accepted)
     result.tasks, result.events = len(load.accepted), len(record.events)
     breaches += [Breach("forge", detail) for detail in on_the_forge(record)]
     result.pull_requests = sum(len(row.data["pull_requests"]) for row in record.of("task_done"))
@@ -154,25 +144,6 @@ def _judge(result: Result, stack: Arena, load: Load, faults: list[Fault]) -> Non
         found = recovery(record, fault.part, fault.at, fault.tasks)
         result.interrupted.append(len(found))
         result.recovered_s.append(round(max(found.values(), default=0.0), 2))
-
-
-def _at_rest(stack: Arena, load: Load) -> tuple[Record, list[Breach]]:
-    """Give consumers, relays and timers as long as they move; then judge."""
-    topology = TOPOLOGY.read_text(encoding="utf-8")
-    moved_at, seen = time.monotonic(), None
-    while True:
-        now = tuple(stack.ask(MOVES)[0])
-        if now != seen:
-            moved_at, seen = time.monotonic(), now
-            time.sleep(QUIET_S)
-            continue
-        record = stack.record()
-        breaches = judge_at_rest(record, accepted=load.accepted, topology=topology)
-        # Judging takes its time: what moved meanwhile is judged again.
-        still = time.monotonic() > moved_at + STILL_S and tuple(stack.ask(MOVES)[0]) == seen
-        if not breaches or still:
-            return record, breaches
-        time.sleep(QUIET_S)
 
 
 if __name__ == "__main__":

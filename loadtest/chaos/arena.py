@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import random
@@ -10,23 +9,23 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeVar
 
 import asyncpg
 import msgspec
 
-from autopilot.stack import cluster, detach, processes, status
+from autopilot.stack import detach, processes, status
 from autopilot.stack.config import HOST, NATS, POSTGRES, StackConfig
 from autopilot.stack.errors import StopTimeoutError
 from autopilot.stack.progress import silent
 from loadtest.chaos import leftovers
 from loadtest.chaos.proxy import Proxy
-from loadtest.checker import record
 from loadtest.checker.record import Record
+from loadtest.witness import Witness
 
 #: Seconds in which a part must be ready, or the record answer again, before a case is given up.
 READY_S = 300.0
@@ -36,7 +35,6 @@ DEAD_S = 30.0
 LOOK_S = 0.02
 
 T = TypeVar("T")
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 class ChaosError(Exception):
@@ -49,8 +47,7 @@ class Arena:
     def __init__(self, config: StackConfig, seed: int) -> None:
         self.config = config
         self.chance = random.Random(seed)  # noqa: S311 - a seed makes a case repeatable
-        self._runner = asyncio.Runner()
-        self._connection: Connection | None = None
+        self.witness = Witness(config)
         self.nats, self.postgres = (
             Proxy(partial(self._target, part), seed=seed) for part in (NATS, POSTGRES)
         )
@@ -118,46 +115,21 @@ class Arena:
 
     def close(self) -> None:
         """Close the proxies and the connection to the record."""
-        if self._connection is not None:
-            self._connection.terminate()
-        self._runner.close()
+        self.witness.close()
         self.nats.close()
         self.postgres.close()
 
     def ask(self, query: str, *args: object) -> list[asyncpg.Record]:
-        """Ask Postgres directly, as its superuser. Raises OSError and asyncpg's errors."""
-
-        async def fetch(connection: Connection) -> list[asyncpg.Record]:
-            return list(await connection.fetch(query, *args))
-
-        return self._connected(fetch)
+        """Ask Postgres directly. Raises OSError and asyncpg's errors."""
+        return self.witness.ask(query, *args)
 
     def record(self) -> Record:
         """Read the whole record. Raises OSError and asyncpg's errors."""
-        return self._connected(record.read)
-
-    def _connected(self, work: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
-        """Work on the one connection, on a new one where it was lost or the server is another."""
-
-        async def run() -> T:
-            if self._connection is None or self._connection.is_closed():
-                self._connection = await record.connect(self._superuser())
-            try:
-                return await work(self._connection)
-            except BaseException:
-                self._connection.terminate()
-                raise
-
-        return self._runner.run(run())
+        return self.witness.record()
 
     def _target(self, part: str) -> tuple[str, int] | None:
         found = status.read(self.config.stack_file)
         return (HOST, found.ports[part]) if found else None
-
-    def _superuser(self) -> str:
-        # Not a role of the product: what it may read does not change with the product's grants.
-        password = (self.config.secrets_dir / "postgres-superuser").read_text(encoding="utf-8").strip()
-        return self.placed.dsn(cluster.SUPERUSER, password)
 
 
 @contextmanager

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
-from loadtest.checker.once import RUN_ENDS
+from loadtest.checker.once import REQUESTS, RUN_ENDS
 from loadtest.checker.record import Record, Row
 
 #: What of a task an interruption is seen by, given the rows before the fault.
@@ -39,11 +39,11 @@ def holding_slots(before: Iterable[Row]) -> set[str]:
     return held
 
 
-def _awaiting(asked: str, key: str, *answers: str) -> Interrupted:
+def _awaiting(asked: Collection[str], key: str, *answers: str) -> Interrupted:
     """Find tasks with something asked for that is not answered."""
 
     def find(before: Sequence[Row]) -> set[str]:
-        open_ = {row.data[key]: row.data["task_id"] for row in before if row.type == asked}
+        open_ = {row.data[key]: row.data["task_id"] for row in before if row.type in asked}
         for row in before:
             if row.type in answers:
                 open_.pop(row.data[key], None)
@@ -54,6 +54,6 @@ def _awaiting(asked: str, key: str, *answers: str) -> Interrupted:
 
 INTERRUPTED: dict[str, Interrupted] = {
     "scheduler": holding_slots,
-    "stage-runner": _awaiting("stage_requested", "run_id", *RUN_ENDS),
-    "gate": _awaiting("gate_requested", "review_id", "gate_decided"),
+    "stage-runner": _awaiting(REQUESTS, "run_id", *RUN_ENDS),
+    "gate": _awaiting(("gate_requested",), "review_id", "gate_decided"),
 }

@@ -8,25 +8,26 @@ from collections.abc import Iterator
 
 from loadtest.checker.record import Record
 
+REQUESTS = ("stage_requested", "workspace_requested")
 RUN_ENDS = ("stage_completed", "stage_failed", "stage_cancelled")
 
 
 def stages(record: Record) -> Iterator[str]:
-    """Per (task, stage, attempt, retry): asked for once, started once, ended once, and nothing after the end."""
+    """Per (task, stage or workspace, attempt, retry): asked for once, started once, ended once, and nothing after the end."""
     asked: Counter[tuple[str, ...]] = Counter()
     seen: Counter[tuple[str, str]] = Counter()
-    for row in record.of("stage_requested", "stage_started", *RUN_ENDS):
+    for row in record.of(*REQUESTS, "stage_started", *RUN_ENDS):
         run = row.data["run_id"]
-        if row.type == "stage_requested":
+        if row.type in REQUESTS:
             key = (row.data["task_id"], row.data["stage"], row.data["attempt"], row.data.get("retry", 0))
             asked[tuple(map(str, key))] += 1
             if asked[tuple(map(str, key))] > 1:
                 yield f"{row.place}: attempt {key} is asked for again"
-        kind = "end" if row.type in RUN_ENDS else row.type
+        kind = "end" if row.type in RUN_ENDS else "request" if row.type in REQUESTS else row.type
         seen[run, kind] += 1
         if seen[run, kind] > 1:
             yield f"{row.place}: {run} has a second {kind}"
-        if kind != "stage_requested" and not seen[run, "stage_requested"]:
+        if kind != "request" and not seen[run, "request"]:
             yield f"{row.place}: {run} was never asked for"
         if kind == "end" and row.type != "stage_cancelled" and not seen[run, "stage_started"]:
             yield f"{row.place}: {run} ends without having started"

@@ -28,24 +28,25 @@ def slots(record: Record) -> Iterator[str]:
 
 
 def live_runs(record: Record) -> Iterator[str]:
-    """A run is live only while its task holds a slot, and a task has one live run at most."""
+    """A run is live only while its task holds a slot; a task has one live run at most, and one workspace beside it."""
     held: set[str] = set()
-    live: dict[str, str] = {}
+    live: dict[tuple[str, bool], str] = {}
     for row in record.of("slot_granted", "slot_released", "stage_started", *RUN_ENDS):
         task = row.data["task_id"]
+        place = (task, row.data.get("stage") == "workspace")
         match row.type:
             case "slot_granted":
                 held.add(task)
             case "slot_released":
                 held.discard(task)
-                if task in live:
-                    yield f"{row.place}: {task} gave its slot back while {live[task]} runs"
+                for run in (live[one] for one in ((task, False), (task, True)) if one in live):
+                    yield f"{row.place}: {task} gave its slot back while {run} runs"
             case "stage_started":
                 if task not in held:
                     yield f"{row.place}: {task} holds no slot"
-                if task in live:
-                    yield f"{row.place}: {live[task]} is still running"
-                live[task] = row.data["run_id"]
+                if place in live:
+                    yield f"{row.place}: {live[place]} is still running"
+                live[place] = row.data["run_id"]
             case _:
-                if live.get(task) == row.data["run_id"]:
-                    del live[task]
+                if live.get(place) == row.data["run_id"]:
+                    del live[place]

@@ -24,13 +24,13 @@ from contracts.resolution import (
 )
 from contracts.stage import StageCompleted
 from contracts.task import (
+    Activity,
     Engine,
     Failure,
     IncidentReport,
     PlanDelta,
     Reproduction,
     ResolutionAwaited,
-    Stage,
     StageInput,
 )
 from libs.eventsourcing.decider import Decider
@@ -53,7 +53,7 @@ class Passed(msgspec.Struct, frozen=True, kw_only=True):
     """A stage was completed, or a gate approved."""
 
     task_id: str
-    stage: Stage | None = None
+    stage: Activity | None = None
     gate: int | None = None
 
 
@@ -65,7 +65,7 @@ class Loops(msgspec.Struct, frozen=True, kw_only=True):
 
     count: int = 0
     #: What failed last and has not passed since.
-    open_stage: Stage | None = None
+    open_stage: Activity | None = None
     open_gates: tuple[int, ...] = ()
     signatures: frozenset[str] = frozenset()
     #: Trees of changes that failed.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from contracts.message import Recorded
-from contracts.task import ResolutionAwaited, Stage, StageRequested
+from contracts.task import Activity, ResolutionAwaited, StageRequested, WorkspaceRequested
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,7 +23,7 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt that failed."""
 
-    stage: Stage
+    stage: Activity
     attempt: int
     #: Gates that refused; empty when the stage itself failed.
     gates: tuple[int, ...] = ()
@@ -49,11 +49,13 @@ class Events(msgspec.Struct, frozen=True, kw_only=True):
 
 def attempts(history: Sequence[Recorded]) -> tuple[Attempt, ...]:
     """List the failed attempts in order."""
-    numbers: dict[Stage, int] = {}
+    numbers: dict[Activity, int] = {}
     found: list[Attempt] = []
     for recorded in history:
         match recorded.event:
-            case StageRequested(stage=stage, attempt=number):
+            case (
+                StageRequested(stage=stage, attempt=number) | WorkspaceRequested(stage=stage, attempt=number)
+            ):
                 numbers[stage] = number
             case ResolutionAwaited() as awaited:
                 found.append(_attempt(awaited, numbers.get(awaited.stage, 0)))

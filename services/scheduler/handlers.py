@@ -19,17 +19,20 @@ from contracts.task import (
     TaskDone,
     TaskGivenUp,
     TaskParked,
+    TaskPriorityChanged,
     TaskRetried,
     TaskUnparked,
 )
 from libs.runtime.work import Work
 from services.scheduler.domain.admission import (
     POOL,
+    Admission,
     AdmissionCommand,
     Enqueue,
     Grant,
     Leave,
-    Limit,
+    Operation,
+    Reprioritise,
     Settle,
     admission,
 )
@@ -136,6 +139,8 @@ async def _settle(work: Work, task_id: str, events: Sequence[Event]) -> Unsettle
                 work.set_timer(f"probe:{task_id}", due, "probe", task_id)
                 await _admit(work, Leave(task_id=task_id, reason="monitoring"))
                 await _admit(work, Settle(task_id=task_id, outcome="met"))
+            case TaskPriorityChanged(priority=priority, actor=actor):
+                await _admit(work, Reprioritise(task_id=task_id, priority=priority, actor=actor))
             case TaskDone():
                 await _admit(work, Leave(task_id=task_id, reason="done"))
                 await _admit(work, Settle(task_id=task_id, outcome="met"))
@@ -190,11 +195,11 @@ async def change_mode(work: Work, wish: ChangeMode) -> ModeState:
     return await work.load(mode, SYSTEM)
 
 
-async def set_limit(work: Work, limit: Limit) -> int:
-    """Change how many tasks may run at once."""
-    await _admit(work, limit)
+async def operate(work: Work, wish: Operation) -> Admission:
+    """Do to the pool what somebody wants, and start whoever may start now."""
+    await _admit(work, wish)
     await grant(work)
-    return (await work.load(admission, POOL)).limit
+    return await work.load(admission, POOL)
 
 
 async def _conditions(work: Work) -> Conditions:
@@ -230,7 +235,7 @@ async def _enqueue(work: Work, state: Task) -> Unsettled:
     others = {dependency: await work.load(task, dependency) for dependency in state.depends_on}
     wish = Enqueue(
         task_id=state.task_id,
-        priority=state.spec.priority,
+        priority=state.priority,
         queue=state.spec.queue,
         depends_on=tuple(dependency for dependency, other in others.items() if not other.fulfilled),
     )

@@ -19,7 +19,7 @@ from contracts.stage import (
     StageResumed,
     StageStarted,
 )
-from contracts.task import Failure, Stage, StageCancelRequested, StageRequested
+from contracts.task import Activity, Failure, RunRequest, StageCancelRequested
 from libs.eventsourcing.decider import Decider
 
 EffectKind: TypeAlias = Literal["push", "open_pull_request", "update_pull_request", "label", "publish_check"]
@@ -34,11 +34,11 @@ class Which(msgspec.Struct, frozen=True, kw_only=True):
 
     run_id: str
     task_id: str
-    stage: Stage
+    stage: Activity
     attempt: int
 
 
-def which_of(request: StageRequested | StageCancelRequested) -> Which:
+def which_of(request: RunRequest | StageCancelRequested) -> Which:
     """Name the run that a request is about."""
     return Which(run_id=request.run_id, task_id=request.task_id, stage=request.stage, attempt=request.attempt)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contracts.mode import ModeChanged
-from contracts.task import StageCancelRequested, StageRequested
+from contracts.task import StageCancelRequested, StageRequested, WorkspaceRequested
 from libs.messaging.outcome import Outcome, Retry
 from libs.runtime.running import Running
 from libs.runtime.work import Work
@@ -14,7 +14,7 @@ from services.stage_runner.ports import Executor
 HALTED_S = 0.5
 
 
-async def run_stage(event: StageRequested, work: Work) -> Outcome | None:
+async def run_stage(event: StageRequested | WorkspaceRequested, work: Work) -> Outcome | None:
     """Claim a run and begin it once the claim is true; during an emergency stop it stays on the bus."""
     executor: Executor = work.parts
     assert work.lease is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from contracts.task import StageRequested
+from contracts.task import RunRequest
 
 
 class Executor(Protocol):
@@ -17,7 +17,7 @@ class Executor(Protocol):
         """Return how many more runs may be started now."""
         ...
 
-    def start(self, request: StageRequested) -> None:
+    def start(self, request: RunRequest) -> None:
         """Begin a run that has been claimed."""
         ...
 

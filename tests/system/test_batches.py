@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -12,7 +11,6 @@ import pytest
 
 from contracts.batch import MAX_TASKS
 from libs.eventstore.store import Append, ConflictError, StoreUnavailableError
-from libs.runtime import http
 from libs.testing.world import World
 from services.scheduler.domain.admission import POOL, admission
 from tests.system.faults import KillAt, Killed
@@ -23,22 +21,6 @@ def task(key: str | None = None, *needs: str, **values: Any) -> dict[str, Any]:
     """A simulated task as a client sends it."""
     given = {"title": key or "t", "engine": "noop", "synthetic": True, "repos": [{"name": "r", "url": "/r"}]}
     return {**given, "key": key, "depends_on": needs, **values}
-
-
-@pytest.fixture
-async def api(world: World) -> AsyncIterator[httpx.AsyncClient]:
-    """The scheduler's API, of whichever process runs the scheduler at the time."""
-
-    async def ready() -> dict[str, str]:
-        return {}
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await http.build(world.running["scheduler"], ready)(scope, receive, send)
-
-    headers = {"authorization": "Bearer token-of-the-tests"}
-    transport = httpx.ASGITransport(app=app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://scheduler", headers=headers) as client:
-        yield client
 
 
 async def post(api: httpx.AsyncClient, *tasks: Any, key: str = "once") -> httpx.Response:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from contracts.receipt import EvidenceRef
 from libs.evidence.store import EvidenceStore
@@ -58,7 +59,8 @@ def nothing_left(data: Path, shop: Shop) -> None:
     for mirror in (data / "mirrors").glob("*.git"):
         listed = shop.git("worktree", "list", cwd=mirror).splitlines()
         assert len(listed) == 1, listed
-    assert marked(cookie_of(data, "t1-verify-1")) == []
+    for run_id in ("t1-workspace-1", "t1-verify-1"):
+        assert marked(cookie_of(data, run_id)) == []
 
 
 async def test_a_right_patch_ends_in_a_pull_request_with_proof(
@@ -135,34 +137,38 @@ async def test_a_patch_that_breaks_another_test_ends_in_an_incident_that_shows_i
     assert "test_narrow" in done.stdout
 
 
-async def test_a_cancelled_verify_leaves_no_process_and_no_directory(
-    world: World, shop: Shop, tmp_path: Path
+@pytest.mark.parametrize(("stage", "hangs_on"), [("workspace", "true"), ("verify", "grep -q ljust wide.py")])
+async def test_a_cancelled_run_leaves_no_process_and_no_directory(
+    world: World, shop: Shop, tmp_path: Path, stage: str, hangs_on: str
 ) -> None:
     unwaiting(world)
+    run_id = f"t1-{stage}-1"
     # A grandchild in a session of its own: killing the direct child is not enough.
-    hangs = "setsid sleep 600 & sleep 600"
+    hangs = f"{hangs_on} || exit 0; setsid sleep 600 & sleep 600"
     await submit(
         world, "t1", shop.task(shop.patch({"wide.py": RIGHT}), verify={"test": hangs}, fail_to_pass=[])
     )
-    await until(world, lambda: marked(cookie_of(tmp_path / "data", "t1-verify-1")))
+    await until(world, lambda: marked(cookie_of(tmp_path / "data", run_id)))
     await tell(world, "t1", Cancel(actor="somebody", reason="enough"))
-    await until(world, lambda: not world.running["stage-runner"].parts.working_on("t1-verify-1"))
+    await until(world, lambda: not world.running["stage-runner"].parts.working_on(run_id))
     await world.settle()
     await wait_out(world)
     events = await sound(world)
-    assert stages(events)[-1] == "verify 1"
-    assert [run.stage for run in facts_of(events, "t1", "stage_cancelled")] == ["verify"]
+    assert stages(events)[-1] == ("verify 1" if stage == "verify" else "think 1")
+    assert [run.stage for run in facts_of(events, "t1", "stage_cancelled")] == [stage]
     nothing_left(tmp_path / "data", shop)
 
 
-async def test_a_verify_whose_stage_runner_dies_is_made_again_and_counts_as_one(
-    world: World, shop: Shop, tmp_path: Path
+@pytest.mark.parametrize("stage", ["workspace", "verify"])
+async def test_a_run_whose_stage_runner_dies_is_made_again_and_counts_as_one(
+    world: World, shop: Shop, tmp_path: Path, stage: str
 ) -> None:
     unwaiting(world)
+    run_id = f"t1-{stage}-1"
     await submit(world, "t1", shop.task(shop.patch({"wide.py": RIGHT})))
-    await until(world, lambda: marked(cookie_of(tmp_path / "data", "t1-verify-1")))
+    await until(world, lambda: marked(cookie_of(tmp_path / "data", run_id)))
     # Another stack on this machine, with a task of the same id.
-    mark = cookie_of(tmp_path / "elsewhere", "t1-verify-1")
+    mark = cookie_of(tmp_path / "elsewhere", run_id)
     neighbour = await asyncio.create_subprocess_exec("sleep", "600", env={"AUTOPILOT_COOKIE": mark})
     await restart(world, "stage-runner")
     await world.settle()
@@ -172,7 +178,7 @@ async def test_a_verify_whose_stage_runner_dies_is_made_again_and_counts_as_one(
     events = await sound(world)
     assert end(events) == "task_done"
     assert "verify 2" not in stages(events)
-    assert [run.stage for run in facts_of(events, "t1", "stage_resumed")] == ["verify"]
+    assert [run.stage for run in facts_of(events, "t1", "stage_resumed")] == [stage]
     assert len(await LocalForge(tmp_path / "data").list(shop.url)) == 1
     nothing_left(tmp_path / "data", shop)
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from contracts.task import StageRequested
+from contracts.task import RunRequest
 from libs.eventstore.store import LeaseClaim
 from libs.messaging.memory import MemoryBus
 from libs.runtime.clock import Clock
@@ -28,8 +28,8 @@ from tests.system.walking import facts_of, submit, switch, tell
 FIRST, SECOND = "stage-runner-1", "second"
 
 
-def endless(request: StageRequested) -> Answer:
-    return honest(request) if request.stage in ("spec", "plan") else None
+def endless(request: RunRequest) -> Answer:
+    return honest(request) if request.stage in ("spec", "plan", "workspace") else None
 
 
 class Astray:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from contracts.receipt import ChangeFacts, CommandReceipt, EvidenceRef, RepoVerification
+from contracts.receipt import ChangeFacts, CommandReceipt, EvidenceRef, RepoBaseline, RepoVerification
 from contracts.stage import StageOutput
 from contracts.task import (
     Failure,
@@ -20,8 +20,8 @@ from contracts.task import (
     PullRequestRef,
     RepoChange,
     ReviewReport,
+    RunRequest,
     Specification,
-    StageRequested,
     TaskSpec,
 )
 from libs.runtime.running import Running
@@ -40,7 +40,7 @@ TEST, FIX, AUDIT = (
 
 #: What a stage answers: an output, a failure, or nothing for as long as it takes.
 Answer: TypeAlias = StageOutput | Failure | None
-Script: TypeAlias = Callable[[StageRequested], Answer]
+Script: TypeAlias = Callable[[RunRequest], Answer]
 
 
 def patch_task(**values: Any) -> TaskSpec:
@@ -57,7 +57,7 @@ def patch_task(**values: Any) -> TaskSpec:
     )
 
 
-def honest(request: StageRequested) -> StageOutput:
+def honest(request: RunRequest) -> StageOutput:
     """Answer as stages do that did their work."""
     given = request.input
     match request.stage:
@@ -75,6 +75,10 @@ def honest(request: StageRequested) -> StageOutput:
             )
             delta = given.delta.loop if given.delta else 0
             return StageOutput(plan=Plan(approach="a", repos=(step,), risk="low", digest=f"plan {delta}"))
+        case "workspace":
+            seen = tuple(receipt for receipt in receipts() if receipt.side == "base")
+            base = RepoBaseline(repo="r", base_commit=BASE, tree=BASE_TREE, environment="e", commands=seen)
+            return StageOutput(baselines=(base,))
         case "think":
             return StageOutput(thoughts=("hm",))
         case "implement":
@@ -181,7 +185,7 @@ class TwinExecutor:
 
     def __init__(self, running: Running, script: Script) -> None:
         self._running, self._script = running, script
-        self._runs: dict[str, StageRequested] = {}
+        self._runs: dict[str, RunRequest] = {}
         self._stopping: dict[str, str] = {}
         self._seen: set[str] = set()
         self.halted = False
@@ -200,7 +204,7 @@ class TwinExecutor:
         self._seen.add(run_id)
         return known
 
-    def start(self, request: StageRequested) -> None:
+    def start(self, request: RunRequest) -> None:
         """Begin a run."""
         self._runs[request.run_id] = request
 
@@ -218,12 +222,12 @@ class TwinExecutor:
                 del self._runs[run_id]
                 await self._record(request, end)
 
-    async def _record(self, request: StageRequested, end: RunCommand) -> None:
+    async def _record(self, request: RunRequest, end: RunCommand) -> None:
         await self._running.perform(
             lambda work: work.decide(run, request.run_id, end), synthetic=request.input.spec.synthetic
         )
 
-    def _end(self, request: StageRequested) -> RunCommand | None:
+    def _end(self, request: RunRequest) -> RunCommand | None:
         if reason := self._stopping.pop(request.run_id, None):
             which = Which(
                 run_id=request.run_id, task_id=request.task_id, stage=request.stage, attempt=request.attempt

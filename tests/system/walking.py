@@ -25,7 +25,7 @@ from services.scheduler.domain.commands import Submit, TaskCommand
 from services.scheduler.domain.mode import ChangeMode
 from services.scheduler.domain.state import Task
 from services.scheduler.domain.walk import task
-from services.scheduler.handlers import change_mode, command, set_limit
+from services.scheduler.handlers import change_mode, command, operate
 from services.scheduler.handlers import submit as take_in
 from services.stage_runner.adapters.resumption import look
 from services.stage_runner.app import service as stage_runner
@@ -88,7 +88,7 @@ async def switch(world: World, mode: Any) -> None:
 async def limit(world: World, max_concurrent: int) -> None:
     """Change how many tasks may run as the API does."""
     wish = Limit(max_concurrent=max_concurrent, actor="operator")
-    await world.perform("scheduler", lambda work: set_limit(work, wish))
+    await world.perform("scheduler", lambda work: operate(work, wish))
 
 
 async def state_of(world: World, task_id: str) -> Task:

@@ -9,6 +9,7 @@ import msgspec
 
 from contracts.message import Event, Meta, Recorded, Unknown, category_of, subject_of
 from contracts.receipt import Problem
+from contracts.task import column_of
 from services.dashboard.projections.card import pull_requests, runs_in_order, stage_states
 from services.dashboard.projections.documents import Review, Run, TaskDocument
 from services.dashboard.projections.task import task_of
@@ -139,7 +140,7 @@ def task_view(document: TaskDocument) -> dict[str, Any]:
 
 
 def stages_of(document: TaskDocument) -> list[StageView]:
-    """List the eight stages with their attempts."""
+    """List the eight stages with their attempts; a workspace is listed under the stage it is made for."""
     runs = runs_in_order(document)
     return [
         StageView(
@@ -147,7 +148,7 @@ def stages_of(document: TaskDocument) -> list[StageView]:
             state=state,
             attempts=document.attempts.get(stage, 0),
             skipped=document.skipped.get(stage, ""),
-            runs=tuple(run for run in runs if run.stage == stage),
+            runs=tuple(run for run in runs if column_of(run.stage) == stage),
         )
         for stage, state in stage_states(document)
     ]

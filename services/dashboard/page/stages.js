@@ -1,3 +1,6 @@
 // The eight stages, in their order; columns of the board and lanes of the timeline are numbered alike.
 
 export const STAGES = ["spec", "plan", "think", "implement", "verify", "review", "pr", "monitor"];
+
+// A workspace is made for the stage that changes something, and has ended before that begins: both have one place.
+export const placeOf = (stage) => STAGES.indexOf(stage === "workspace" ? "implement" : stage);

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from contracts.task import STAGES, PullRequestRef, Stage
+from contracts.task import STAGES, PullRequestRef, Stage, column_of
 from services.dashboard.projections.documents import ENDS, Card, Run, TaskDocument
 
 
@@ -63,7 +63,7 @@ def stage_states(document: TaskDocument) -> list[tuple[Stage, str]]:
 
     A new plan voids what came of the plan before: a stage that has not been asked for since is pending again.
     """
-    latest = {run.stage: run for run in runs_in_order(document)}
+    latest = {column_of(run.stage): run for run in runs_in_order(document)}
     plan = latest.get("plan")
     since = plan.requested_at if plan else None
     return [(stage, _state(document, stage, latest.get(stage), since)) for stage in STAGES]
@@ -74,6 +74,8 @@ def _state(document: TaskDocument, stage: Stage, run: Run | None, planned_at: da
         return "skipped" if stage in document.skipped else "pending"
     stale = run.requested_at and planned_at and run.requested_at < planned_at
     if stale and STAGES.index(stage) > STAGES.index("plan"):
+        return "pending"
+    if run.stage == "workspace" and run.status in ("completed", "cancelled"):
         return "pending"
     if run.status == "completed" and run.problems:
         return "not accepted"

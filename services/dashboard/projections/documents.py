@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from contracts.receipt import EvidenceRef, Problem
-from contracts.task import AxisScore, FailureClass, PullRequestRef, Reproduction
+from contracts.task import Activity, AxisScore, FailureClass, PullRequestRef, Reproduction
 
 Phase: TypeAlias = Literal[
     "unknown",
@@ -120,7 +120,7 @@ class Run(_Document, frozen=True, kw_only=True):
 
     run_id: str
     #: From whichever of the two streams came first; both say the same.
-    stage: str
+    stage: Activity
     attempt: int
     #: From the task's stream.
     requested_at: datetime | None = None

@@ -38,6 +38,7 @@ from contracts.task import (
     InfiniteLoopDetected,
     MonitorWaitStarted,
     ResolutionAwaited,
+    RunJoined,
     StageCancelRequested,
     StageRequested,
     StageSkipped,
@@ -48,9 +49,11 @@ from contracts.task import (
     TaskEvent,
     TaskGivenUp,
     TaskParked,
+    TaskPriorityChanged,
     TaskRetried,
     TaskSubmitted,
     TaskUnparked,
+    WorkspaceRequested,
 )
 from contracts.workspace import (
     ArtifactCompressed,
@@ -157,6 +160,12 @@ def _task(event: TaskEvent) -> Line:
             ), ""
         case StageRequested(stage=stage, attempt=attempt, retry=retry):
             return f"{stage} requested, attempt {attempt}" + (f", retry {retry}" if retry else ""), ""
+        case WorkspaceRequested(retry=retry):
+            return "workspace requested" + (f", retry {retry}" if retry else ""), ""
+        case RunJoined(stage=stage, failure=failure):
+            return f"{stage} has ended, the run beside it goes on" if failure is None else (
+                f"{stage} failed, the run beside it is stopped"
+            ), "" if failure is None else "warn"
         case StageSkipped(stage=stage, reason=reason):
             return f"{stage} skipped: {reason}", ""
         case GateRequested(gate=gate, round=round_):
@@ -179,6 +188,8 @@ def _task(event: TaskEvent) -> Line:
             return f"infinite loop: {stage} attempted {attempts} times", "bad"
         case TaskRetried(actor=actor):
             return f"{actor} granted one more allowance", ""
+        case TaskPriorityChanged(priority=priority, before=before, actor=actor):
+            return f"{actor} made it {priority} instead of {before}", ""
         case TaskDone(pull_requests=pulls):
             named = ", ".join(f"{pull.repo} #{pull.number}" for pull in pulls)
             return "done" + (f": {named}" if named else ""), "good"

@@ -97,8 +97,9 @@ def _checks(output: StageOutput) -> tuple[Check, ...]:
         for verification in output.verifications
         for receipt in verification.commands
     ]
+    of_bases = [_check(base.repo, receipt) for base in output.baselines for receipt in base.commands]
     of_probes = [_check("", receipt) for receipt in output.probes]
-    return tuple([*of_verifications, *of_probes][:LIST_LIMIT])
+    return tuple([*of_verifications, *of_bases, *of_probes][:LIST_LIMIT])
 
 
 def _check(repo: str, receipt: CommandReceipt) -> Check:

@@ -13,6 +13,7 @@ from contracts.task import (
     InfiniteLoopDetected,
     MonitorWaitStarted,
     ResolutionAwaited,
+    RunJoined,
     StageCancelRequested,
     StageRequested,
     StageSkipped,
@@ -23,9 +24,12 @@ from contracts.task import (
     TaskEvent,
     TaskGivenUp,
     TaskParked,
+    TaskPriorityChanged,
     TaskRetried,
     TaskSubmitted,
     TaskUnparked,
+    WorkspaceRequested,
+    column_of,
 )
 from services.dashboard.projections.documents import (
     BODY_LIMIT,
@@ -55,6 +59,10 @@ def fold_walk(document: TaskDocument, recorded: Recorded, event: TaskEvent) -> T
             return phase("running", started_at=document.started_at or at, parked=None)
         case StageRequested():
             return _requested(document, recorded, event)
+        case WorkspaceRequested():
+            return _prepared(document, recorded, event)
+        case RunJoined():
+            return document
         case StageSkipped(stage=stage, reason=reason):
             return replace(document, skipped={**document.skipped, stage: clip(reason, REASON_LIMIT)})
         case GateRequested(review_id=review_id):
@@ -66,7 +74,7 @@ def fold_walk(document: TaskDocument, recorded: Recorded, event: TaskEvent) -> T
         case GateAnswered(gate=gate, verdict=verdict):
             return replace(document, gates={**document.gates, gate: verdict})
         case ResolutionAwaited(stage=stage):
-            return phase("resolving", stage=stage)
+            return phase("resolving", stage=column_of(stage))
         case StageCancelRequested():
             return phase("cancelling" if document.cancel_requested_by else "suspending")
         case TaskCancelRequested(actor=actor):
@@ -92,6 +100,8 @@ def fold_walk(document: TaskDocument, recorded: Recorded, event: TaskEvent) -> T
                 gates={},
                 retries_by_people=document.retries_by_people + 1,
             )
+        case TaskPriorityChanged(priority=priority):
+            return replace(document, priority=priority)
         case TaskDone(pull_requests=pulls, approvals=approvals):
             shown = tuple(pull_of(pull) for pull in pulls)
             return _ended(document, recorded, "done", pull_requests=shown, approvals=approvals, reason="")
@@ -146,6 +156,28 @@ def _requested(document: TaskDocument, recorded: Recorded, event: StageRequested
         # A new plan voids what the gates said of the old one.
         gates={} if event.stage == "plan" else document.gates,
         runs={**document.runs, event.run_id: run},
+        parked=None,
+        next_probe=None,
+        reason="",
+    )
+
+
+def _prepared(document: TaskDocument, recorded: Recorded, event: WorkspaceRequested) -> TaskDocument:
+    """Note a workspace that is asked for; what runs beside it says where the task is."""
+    at = recorded.recorded_at
+    known = document.runs.get(event.run_id) or Run(
+        run_id=event.run_id, stage=event.stage, attempt=event.attempt
+    )
+    run = msgspec.structs.replace(known, requested_at=at, retry=event.retry)
+    document = msgspec.structs.replace(document, runs={**document.runs, event.run_id: run})
+    if event.beside:
+        return document
+    return msgspec.structs.replace(
+        document,
+        phase="running",
+        phase_since=at,
+        stage=column_of(event.stage),
+        stage_since=at,
         parked=None,
         next_probe=None,
         reason="",

@@ -101,7 +101,7 @@ def expect(incident: IncidentOpened) -> Expectation:
     # A command that is both a test and one to fix need not be run twice.
     checks = tuple(dict.fromkeys(check for repo in incident.repos for check in _checks(incident, repo)))
     unseen = tuple(found for found in incident.findings if _is_unseen(found, checks))
-    if not incident.changes and incident.label != "setup_failed":
+    if not incident.changes and not incident.receipts and incident.label != "setup_failed":
         # That the task is still open says nothing about why an engine made nothing of it.
         unseen = (Problem(code=incident.label, detail=incident.reason), *unseen)
     return Expectation(
@@ -136,6 +136,8 @@ def _checks(incident: IncidentOpened, repo: RepoSpec) -> Iterator[Check]:
     yield from (check for receipt in receipts if (check := _of_receipt(repo, receipt)))
     if change is None and incident.label == "setup_failed" and repo.setup:
         yield Check(repo=repo.name, kind="fails", side="base", about=repo.setup)
+        return
+    if change is None and receipts:
         return
     if change is None:
         # Nothing was made of the task: what it asks for is still asked for.

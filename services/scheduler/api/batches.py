@@ -13,7 +13,11 @@ from contracts.task import TaskSpec
 from libs.runtime.http import Problem, json_response
 from libs.runtime.running import Running
 from libs.runtime.work import Work
+from services.scheduler.api.backpressure import too_many, wants_anyway
 from services.scheduler.api.requests import look, refusal, require_same, submission_of
+from services.scheduler.api.turnover import Turnover
+from services.scheduler.domain.admission import POOL, admission
+from services.scheduler.domain.backlog import BacklogFullError, require_room
 from services.scheduler.domain.batch import (
     MAX_OUTSIDE,
     Fault,
@@ -30,14 +34,14 @@ from services.scheduler.domain.walk import task
 from services.scheduler.handlers import submit
 
 
-def routes(running: Running) -> APIRouter:
+def routes(running: Running, turnover: Turnover) -> APIRouter:
     """Build the routes."""
     router = APIRouter()
 
     @router.post("/batches", status_code=202)
     async def accept(request: Request) -> Response:
         """Accept several tasks, all or none. The same Idempotency-Key with the same body is the same batch."""
-        given = await submission_of(request, running)
+        given, anyway = await submission_of(request, running), wants_anyway(request)
         batch = batch_id_of(given.seed)
         first = member_id_of(batch, 0)
         known = await look(running, first)
@@ -56,6 +60,7 @@ def routes(running: Running) -> APIRouter:
             state = await work.load(task, first)
             if state.phase != "none":
                 return state, False
+            require_room(await work.load(admission, POOL), specs, anyway=anyway)
             wishes = [
                 Submit(
                     task_id=task_id,
@@ -72,7 +77,10 @@ def routes(running: Running) -> APIRouter:
             return await work.load(task, first), True
 
         synthetic = all(spec.synthetic for spec in specs)
-        state, created = await running.perform(act, actor=given.actor, synthetic=synthetic)
+        try:
+            state, created = await running.perform(act, actor=given.actor, synthetic=synthetic)
+        except BacklogFullError as full:
+            raise await too_many(full, turnover, anyway=anyway) from full
         require_same(given, state)
         answer = {
             "batch": batch,

@@ -6,12 +6,19 @@ from fastapi import APIRouter, Depends
 
 from libs.runtime.http import bearer
 from libs.runtime.running import Running
-from services.scheduler.api import batches, system, tasks
+from services.scheduler.api import batches, operations, system, tasks
+from services.scheduler.api.turnover import Turnover
 
 
 def routes(running: Running) -> APIRouter:
     """Build the scheduler's routes."""
     router = APIRouter(prefix="/v1", dependencies=[Depends(bearer(running.config.api_token))])
-    for part in (tasks, batches, system):
-        router.include_router(part.routes(running))
+    turnover = Turnover(running)
+    for part in (
+        tasks.routes(running, turnover),
+        batches.routes(running, turnover),
+        operations.routes(running),
+        system.routes(running),
+    ):
+        router.include_router(part)
     return router

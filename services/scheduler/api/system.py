@@ -1,4 +1,4 @@
-"""Routes about the system as a whole: mode and settings."""
+"""Routes about the system as a whole: its mode."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from contracts.mode import Mode
-from libs.runtime.http import Problem, body_of, json_response
+from libs.runtime.http import body_of, json_response
 from libs.runtime.running import Running
 from services.scheduler.api.requests import actor, parse
-from services.scheduler.domain.admission import POOL, Limit, admission
 from services.scheduler.domain.mode import ChangeMode, mode
-from services.scheduler.handlers import SYSTEM, change_mode, set_limit
+from services.scheduler.handlers import SYSTEM, change_mode
 
 
 class ModeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -20,12 +19,6 @@ class ModeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     mode: Mode
     reason: str = ""
-
-
-class LimitBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Body of a change of settings."""
-
-    max_concurrent: int
 
 
 def routes(running: Running) -> APIRouter:
@@ -43,25 +36,5 @@ def routes(running: Running) -> APIRouter:
         body = parse(await body_of(request), ModeBody)
         wish = ChangeMode(mode=body.mode, actor=actor(request), reason=body.reason)
         return json_response(await running.perform(lambda work: change_mode(work, wish), actor=wish.actor))
-
-    @router.get("/config")
-    async def get_config() -> Response:
-        """Tell the settings that can be changed while running."""
-        pool = await running.perform(lambda work: work.load(admission, POOL))
-        return json_response(
-            {"max_concurrent": pool.limit, "running": pool.running, "waiting": len(pool.waiting)}
-        )
-
-    @router.put("/config")
-    async def put_config(request: Request) -> Response:
-        """Change how many tasks may run at once."""
-        body = parse(await body_of(request), LimitBody)
-        if not 1 <= body.max_concurrent <= 1000:
-            raise Problem(
-                422, "Invalid request", "max_concurrent must be between 1 and 1000", field="max_concurrent"
-            )
-        wish = Limit(max_concurrent=body.max_concurrent, actor=actor(request))
-        limit = await running.perform(lambda work: set_limit(work, wish), actor=wish.actor)
-        return json_response({"max_concurrent": limit})
 
     return router

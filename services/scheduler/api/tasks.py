@@ -1,18 +1,19 @@
-"""Routes about single tasks: submit, look, cancel, retry."""
+"""Routes about single tasks: submit, look, cancel, retry, reprioritise."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection
 
 import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from contracts.message import key_of
-from contracts.task import IncidentReport, TaskSpec
+from contracts.task import Priority, TaskSpec
 from libs.runtime.http import Problem, body_of, json_response
 from libs.runtime.running import Running
 from libs.runtime.work import Work
+from services.scheduler.api.backpressure import too_many, wants_anyway
 from services.scheduler.api.requests import (
     actor,
     look,
@@ -22,42 +23,18 @@ from services.scheduler.api.requests import (
     submission_of,
     typed,
 )
-from services.scheduler.domain.admission import POOL, admission
-from services.scheduler.domain.commands import Cancel, Retry, Submit
+from services.scheduler.api.turnover import Turnover
+from services.scheduler.api.views import view
+from services.scheduler.domain.admission import POOL, Admission, Forecast, admission
+from services.scheduler.domain.backlog import BacklogFullError, require_room
+from services.scheduler.domain.commands import Cancel, Prioritise, Retry, Submit, TaskCommand
 from services.scheduler.domain.identity import task_id_of
-from services.scheduler.domain.state import Task
+from services.scheduler.domain.state import ENDS, Task
 from services.scheduler.domain.submission import faults, with_engine
+from services.scheduler.domain.waits import estimate, waits
 from services.scheduler.domain.walk import task
 from services.scheduler.handlers import command
 from services.scheduler.handlers import submit as accept
-
-
-class TaskView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A task for the outside."""
-
-    id: str
-    #: What it is called in its batch.
-    key: str = ""
-    batch: str = ""
-    title: str
-    phase: str
-    stage: str
-    engine: str
-    priority: str
-    attempts: dict[str, int]
-    depends_on: tuple[str, ...] = ()
-    repos: tuple[str, ...] = ()
-    pull_requests: tuple[dict[str, Any], ...] = ()
-    approvals: tuple[str, ...] = ()
-    reason: str = ""
-    waits_for: str = ""
-    owner: str = ""
-    #: Why it does not run yet, in words.
-    why_not_yet: str = ""
-    incident_id: str = ""
-    #: What is told of the incident that the task ended in.
-    incident: IncidentReport | None = None
-    synthetic: bool = False
 
 
 class CancelBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,7 +43,13 @@ class CancelBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str = ""
 
 
-def routes(running: Running) -> APIRouter:
+class PriorityBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of a change of a task's class."""
+
+    priority: Priority
+
+
+def routes(running: Running, turnover: Turnover) -> APIRouter:
     """Build the routes."""
     router = APIRouter()
 
@@ -75,6 +58,7 @@ def routes(running: Running) -> APIRouter:
         """Accept a task. The same Idempotency-Key with the same body is the same task."""
         given = await submission_of(request, running)
         spec = with_engine(typed(given.data, TaskSpec), bool(running.config.config_agent_command))
+        anyway = wants_anyway(request)
         task_id = task_id_of(given.seed)
         if (await look(running, task_id)).phase == "none":
             await _require(running, spec, task_id)
@@ -83,6 +67,7 @@ def routes(running: Running) -> APIRouter:
             known = await work.load(task, task_id)
             if known.phase != "none":
                 return known, False
+            require_room(await work.load(admission, POOL), [spec], anyway=anyway)
             wish = Submit(
                 task_id=task_id,
                 spec=spec,
@@ -93,24 +78,40 @@ def routes(running: Running) -> APIRouter:
             await accept(work, [wish])
             return await work.load(task, task_id), True
 
-        state, created = await running.perform(act, actor=given.actor, synthetic=spec.synthetic)
+        try:
+            state, created = await running.perform(act, actor=given.actor, synthetic=spec.synthetic)
+        except BacklogFullError as full:
+            raise await too_many(full, turnover, anyway=anyway) from full
         require_same(given, state)
-        view = await show(state)
-        return json_response(view, 202 if created else 200, {"Location": f"/v1/tasks/{task_id}"})
+        seen = view(state, waits(state, await _pool(running)))
+        return json_response(seen, 202 if created else 200, {"Location": f"/v1/tasks/{task_id}"})
 
     @router.get("/tasks")
     async def tasks(limit: int = 100, after: str = "") -> Response:
         """List tasks, newest first; `after` is the id of the last one seen."""
-        heads = await running.store.heads(
-            "task", limit=min(max(limit, 1), 500), after=after and f"task-{after}"
-        )
-        views = [await show(await look(running, key_of(head.stream))) for head in heads]
-        return json_response({"tasks": views, "next": views[-1].id if len(views) == limit else None})
+        most = min(max(limit, 1), 500)
+        heads = await running.store.heads("task", limit=most, after=after and f"task-{after}")
+        pool = await _pool(running)
+        # One look ahead for all of them: those that it does not reach have no position here.
+        ahead = {name: Forecast(ahead=place, exact=True) for place, name in enumerate(pool.upcoming())}
+        states = [await look(running, key_of(head.stream)) for head in heads]
+        views = [view(state, waits(state, pool), ahead.get(state.task_id)) for state in states]
+        return json_response({"tasks": views, "next": views[-1].id if len(views) == most else None})
 
     @router.get("/tasks/{task_id}")
     async def one(task_id: str) -> Response:
-        """Show one task."""
-        return json_response(await show(await known_task(task_id)))
+        """Show one task, and why it does not run yet."""
+        state = await known_task(task_id)
+        pool = await _pool(running)
+        entry = pool.queued(task_id)
+        others = [await look(running, name) for name in (entry.depends_on if entry else ())]
+        known = waits(state, pool, {other.task_id: other for other in others})
+        if not known:
+            return json_response(view(state))
+        position = pool.forecast(task_id)
+        of_slots = position is not None and all(wait.kind == "slot" for wait in known)
+        expected = estimate(known, pool, position, await turnover.pace(pool) if of_slots else None)
+        return json_response(view(state, known, position, expected))
 
     @router.get("/tasks/{task_id}/events")
     async def events(task_id: str, after: int = 0) -> Response:
@@ -139,13 +140,22 @@ def routes(running: Running) -> APIRouter:
             )
         return await apply(task_id, Retry(actor=actor(request)), request, set(), "retried")
 
+    @router.post("/tasks/{task_id}/reprioritise", status_code=202)
+    async def reprioritise(task_id: str, request: Request) -> Response:
+        """Have a task wait in another class from now on."""
+        body = parse(await body_of(request), PriorityBody)
+        wish = Prioritise(priority=body.priority, actor=actor(request))
+        return await apply(task_id, wish, request, ENDS, "reprioritised")
+
     async def known_task(task_id: str) -> Task:
         state = await look(running, task_id)
         if state.phase == "none":
             raise Problem(404, "Not found", f"there is no task {task_id!r}")
         return state
 
-    async def apply(task_id: str, wish: Any, request: Request, refused: set[str], done: str) -> Response:
+    async def apply(
+        task_id: str, wish: TaskCommand, request: Request, refused: Collection[str], done: str
+    ) -> Response:
         state = await known_task(task_id)
         if state.phase in refused:
             raise Problem(409, "Too late", f"task {task_id} is {state.phase} and cannot be {done}")
@@ -154,44 +164,14 @@ def routes(running: Running) -> APIRouter:
             await command(work, task_id, wish)
             return await work.load(task, task_id)
 
-        return json_response(await show(await running.perform(act, actor=actor(request))), 202)
-
-    async def show(state: Task) -> TaskView:
-        pool = await running.perform(lambda work: work.load(admission, POOL))
-        entry = pool.queued(state.task_id)
-        why = ""
-        if entry is not None and not state.ended:
-            ahead = pool.forecast(state.task_id)
-            if entry.depends_on:
-                why = f"waits for {', '.join(entry.depends_on)}"
-            elif ahead is None:
-                why = f"queue {entry.queue} is paused"
-            else:
-                why = f"all {pool.limit} slots are taken; up to {ahead.ahead} tasks are ahead"
-        return TaskView(
-            id=state.task_id,
-            key=state.spec.key or "",
-            batch=state.batch,
-            title=state.spec.title,
-            phase=state.phase,
-            stage=state.stage,
-            engine=state.spec.engine,
-            priority=state.spec.priority,
-            attempts={str(stage): count for stage, count in state.attempts.items()},
-            depends_on=state.depends_on,
-            repos=tuple(repo.name for repo in state.spec.repos),
-            pull_requests=tuple(msgspec.structs.asdict(pull) for pull in state.pull_requests),
-            approvals=tuple(f"gate {gate}" for gate in sorted(state.approved)),
-            reason=state.reason,
-            waits_for=state.waits_for,
-            owner=state.waits_on,
-            why_not_yet=why,
-            incident_id=state.incident_id,
-            incident=state.incident if state.incident_id else None,
-            synthetic=state.synthetic,
-        )
+        state = await running.perform(act, actor=actor(request))
+        return json_response(view(state, waits(state, await _pool(running))), 202)
 
     return router
+
+
+async def _pool(running: Running) -> Admission:
+    return await running.perform(lambda work: work.load(admission, POOL))
 
 
 async def _require(running: Running, spec: TaskSpec, task_id: str) -> None:

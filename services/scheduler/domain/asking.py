@@ -1,45 +1,52 @@
-"""Asking for a stage: which attempt it is, what it gets, and when it is not asked for."""
+"""Asking for a run: which attempt it is, what it gets, and when it is not asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-import msgspec
-
 from contracts.task import (
+    Activity,
     Failure,
     InfiniteLoopDetected,
     ResolutionAwaited,
-    Stage,
     StageInput,
     StageRequested,
     TaskEvent,
     TaskParked,
+    WorkspaceRequested,
     run_id_of,
 )
 from services.scheduler.domain.commands import Conditions
+from services.scheduler.domain.known import is_prepared, slim
 from services.scheduler.domain.state import ATTEMPTS, Task
+
+#: Seconds that a workspace gets for clone and checkout, on top of what its commands may take one after the other.
+CHECKOUT_S = 120.0
 
 
 def ask(
     state: Task,
-    stage: Stage,
+    stage: Activity,
     known: StageInput,
     conditions: Conditions,
     *,
     again: bool = False,
     failures: int = 0,
 ) -> Iterator[TaskEvent]:
-    """Ask for a stage: the same attempt `again`, or the next one, unless it would be one too many."""
+    """Ask for a run: the same attempt `again`, or the next one, unless it would be one too many of a stage.
+
+    While a task thinks, its workspace is made ready beside it.
+    """
     if conditions.mode == "emergency-stop":
         yield _halted(state) if again else _halted(state, stage, known)
         return
-    done = state.attempts.get(stage, 0)
-    attempt = max(done, 1) if again else done + 1
-    retry = state.retry + 1 if again and done else 0
+    if stage == "workspace":
+        yield _workspace(state, known, again, failures)
+        return
+    attempt, retry = _numbers(state, stage, again)
     if attempt > ATTEMPTS * state.allowance:
-        yield InfiniteLoopDetected(task_id=state.task_id, stage=stage, attempts=done)
-        detail = f"{stage} was attempted {done} times; more would be a loop"
+        yield InfiniteLoopDetected(task_id=state.task_id, stage=stage, attempts=attempt - 1)
+        detail = f"{stage} was attempted {attempt - 1} times; more would be a loop"
         yield ResolutionAwaited(
             task_id=state.task_id,
             stage=stage,
@@ -57,9 +64,39 @@ def ask(
         failures=failures,
         input=slim(known, stage),
     )
+    if stage == "think" and not is_prepared(known):
+        beside = run_id_of(state.task_id, stage, attempt, retry)
+        yield _workspace(state, known, again, failures, beside)
 
 
-def _halted(state: Task, stage: Stage | None = None, known: StageInput | None = None) -> TaskParked:
+def _workspace(
+    state: Task, known: StageInput, again: bool, failures: int, beside: str = ""
+) -> WorkspaceRequested:
+    attempt, retry = _numbers(state, "workspace", again)
+    set_up = sum(bool(repo.setup) for repo in known.spec.repos)
+    steps = known.plan.repos if known.plan else ()
+    commands = set_up + sum(len(step.verification) for step in steps)
+    return WorkspaceRequested(
+        task_id=state.task_id,
+        run_id=run_id_of(state.task_id, "workspace", attempt, retry),
+        attempt=attempt,
+        retry=retry,
+        failures=failures,
+        input=slim(known, "workspace"),
+        wall_s=CHECKOUT_S + commands * known.spec.budget.wall_s,
+        beside=beside,
+    )
+
+
+def _numbers(state: Task, activity: Activity, again: bool) -> tuple[int, int]:
+    """Count the attempt, and how often it is run again."""
+    done = state.attempts.get(activity, 0)
+    if again and done:
+        return done, state.retries.get(activity, 0) + 1
+    return done + 1, 0
+
+
+def _halted(state: Task, stage: Activity | None = None, known: StageInput | None = None) -> TaskParked:
     return TaskParked(
         task_id=state.task_id,
         code="emergency_stop",
@@ -69,13 +106,6 @@ def _halted(state: Task, stage: Stage | None = None, known: StageInput | None = 
         next_stage=stage,
         subject=slim(known, stage) if known and stage else None,
     )
-
-
-def slim(known: StageInput, stage: Stage) -> StageInput:
-    """Leave the patch text out where it is not needed: it would be stored with every event."""
-    if stage in ("spec", "plan", "implement") or known.spec.patch is None:
-        return known
-    return msgspec.structs.replace(known, spec=msgspec.structs.replace(known.spec, patch=None))
 
 
 def known_of(state: Task) -> StageInput:

@@ -11,7 +11,7 @@ from contracts.gate import GateDecided
 from contracts.mode import Mode
 from contracts.resolution import IncidentFiled, PlanDeltaRecorded, StageRetryAdvised
 from contracts.stage import StageCancelled, StageCompleted, StageFailed
-from contracts.task import BaseRef, OnFailedDependency, TaskSpec
+from contracts.task import BaseRef, OnFailedDependency, Priority, TaskSpec
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +95,13 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
 
 
+class Prioritise(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody wants the task to wait in another class."""
+
+    priority: Priority
+    actor: str
+
+
 TaskCommand: TypeAlias = (
-    Submit | Start | Observe | RetryStage | LoseDependency | Unpark | Halt | Cancel | Retry
+    Submit | Start | Observe | RetryStage | LoseDependency | Unpark | Halt | Cancel | Retry | Prioritise
 )

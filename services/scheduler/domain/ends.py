@@ -8,7 +8,6 @@ from typing import Literal
 
 from contracts.task import (
     MonitorWaitStarted,
-    StageCancelRequested,
     StageInput,
     TaskCancelled,
     TaskCancelRequested,
@@ -17,6 +16,7 @@ from contracts.task import (
     TaskParked,
 )
 from services.scheduler.domain.commands import LoseDependency, Observe
+from services.scheduler.domain.joining import stop_runs
 from services.scheduler.domain.proof import proof_lacking
 from services.scheduler.domain.state import Task
 
@@ -82,17 +82,6 @@ def cancel(state: Task, actor: str, reason: str) -> Iterator[TaskEvent]:
         return
     yield TaskCancelRequested(task_id=state.task_id, actor=actor, reason=reason)
     if state.phase in ("running", "suspending"):
-        yield stop_run(state, reason or f"cancelled by {actor}")
+        yield from stop_runs(state, reason or f"cancelled by {actor}")
     else:
         yield TaskCancelled(task_id=state.task_id, actor=actor, reason=reason)
-
-
-def stop_run(state: Task, reason: str) -> StageCancelRequested:
-    """Have the run that is under way stopped."""
-    return StageCancelRequested(
-        task_id=state.task_id,
-        run_id=state.run_id,
-        stage=state.stage,
-        attempt=state.attempts.get(state.stage, 1),
-        reason=reason,
-    )

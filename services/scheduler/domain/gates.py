@@ -15,8 +15,9 @@ from contracts.task import (
     TaskEvent,
 )
 from services.scheduler.domain import state as states
-from services.scheduler.domain.asking import known_of, slim
+from services.scheduler.domain.asking import known_of
 from services.scheduler.domain.ends import ask_person
+from services.scheduler.domain.known import slim
 from services.scheduler.domain.state import Task
 
 #: Gates asked after a stage; architecture section 6. All of one row are asked at once.
@@ -59,6 +60,7 @@ def hear(news: GateDecided, state: Task) -> Generator[TaskEvent, None, Task | No
     )
     yield answered
     state = states.evolve(state, answered)
+    assert state.stage != "workspace", "gates judge what stages made"
     if state.refused:
         if not state.pending:
             yield _await_resolution(state)

@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias, assert_never
 import msgspec
 
 from contracts.receipt import Problem
-from contracts.stage import StageCompleted, StageFailed, StageOutput
 from contracts.task import (
+    Activity,
     BaseRef,
     GateAnswered,
     GateRequested,
@@ -17,10 +17,11 @@ from contracts.task import (
     InfiniteLoopDetected,
     MonitorWaitStarted,
     OnFailedDependency,
-    PlanDelta,
+    Priority,
     PullRequestRef,
     Reproduction,
     ResolutionAwaited,
+    RunJoined,
     Stage,
     StageCancelRequested,
     StageInput,
@@ -33,15 +34,18 @@ from contracts.task import (
     TaskEvent,
     TaskGivenUp,
     TaskParked,
+    TaskPriorityChanged,
     TaskRetried,
     TaskSpec,
     TaskSubmitted,
     TaskUnparked,
+    WorkspaceRequested,
 )
+from services.scheduler.domain.known import whole
 
 #: queued: waits for a slot · running: a stage is under way · gating: gates are asked · resolving: a failure is
 #: being looked at · waiting: between two probes of monitor · parked: waits for something named · cancelling ·
-#: suspending: its stage is being stopped by an emergency stop · the rest are ends.
+#: suspending: what runs is being stopped, by an emergency stop or because what ran beside it failed · the rest are ends.
 Phase: TypeAlias = Literal[
     "none",
     "queued",
@@ -72,11 +76,18 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     batch: str = ""
     on_failed_dependency: OnFailedDependency = "park"
     synthetic: bool = False
-    #: The stage that runs, ran last, or is gone on with after a wait.
-    stage: Stage = "spec"
+    #: In which class it waits; at first that of its file.
+    priority: Priority = "normal"
+    #: What runs, ran last, or is gone on with after a wait.
+    stage: Activity = "spec"
     run_id: str = ""
-    attempts: dict[Stage, int] = msgspec.field(default_factory=dict)
-    retry: int = 0
+    #: The workspace that is made ready while `stage` runs.
+    beside: str = ""
+    #: The one of two runs beside each other that failed, while the other is being stopped.
+    failed: RunJoined | None = None
+    attempts: dict[Activity, int] = msgspec.field(default_factory=dict)
+    #: How often the present attempt of each was run again.
+    retries: dict[Activity, int] = msgspec.field(default_factory=dict)
     #: Passing failures of the present attempt, or of the present probe.
     failures: int = 0
     #: Allowances of attempts: one, and one more for every `retry` of a person.
@@ -98,6 +109,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     cancel_reason: str = ""
     #: Why it is parked, from a closed vocabulary.
     parked: str = ""
+    #: When that ends by itself.
+    parked_until: datetime | None = None
     waits_for: str = ""
     waits_on: str = ""
     reason: str = ""
@@ -110,6 +123,12 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         """Return the task file."""
         assert self.input is not None, "a task that was never submitted has no specification"
         return self.input.spec
+
+    @property
+    def live(self) -> dict[str, Activity]:
+        """List what is under way for it: run id to what it is for."""
+        runs: dict[str, Activity] = {self.run_id: self.stage, self.beside: "workspace"}
+        return {run_id: activity for run_id, activity in runs.items() if run_id}
 
     @property
     def ended(self) -> bool:
@@ -141,9 +160,12 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 batch=event.batch,
                 on_failed_dependency=event.on_failed_dependency,
                 synthetic=event.spec.synthetic,
+                priority=event.spec.priority,
             )
         case TaskAdmitted(bases=bases):
-            return replace(state, input=_with(state, bases=bases or _bases(state)))
+            return replace(
+                state, input=replace(state.input, bases=bases or _bases(state)) if state.input else None
+            )
         case StageRequested():
             # A new plan voids what the gates said of the old one, and what was left out for it.
             anew = event.stage == "plan"
@@ -156,16 +178,45 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 monitor_until=state.monitor_until if event.stage == "monitor" else None,
                 stage=event.stage,
                 run_id=event.run_id,
-                retry=event.retry,
+                beside="",
+                failed=None,
                 failures=event.failures,
                 attempts={**state.attempts, event.stage: event.attempt},
-                # The requested input holds all that is known, but for the patch text that most stages do not need.
-                input=replace(event.input, spec=state.spec),
+                retries={**state.retries, event.stage: event.retry},
+                input=whole(state.input, event.input),
                 pending={},
                 refused=(),
                 findings=(),
                 resume=False,
             )
+        case WorkspaceRequested(run_id=run_id):
+            state = replace(
+                state,
+                failures=event.failures,
+                attempts={**state.attempts, event.stage: event.attempt},
+                retries={**state.retries, event.stage: event.retry},
+            )
+            if event.beside:
+                return replace(state, beside=run_id)
+            return replace(
+                state,
+                phase="running",
+                stage=event.stage,
+                run_id=run_id,
+                beside="",
+                failed=None,
+                input=whole(state.input, event.input),
+                pending={},
+                resume=False,
+            )
+        case RunJoined(run_id=run_id):
+            failed = event if event.failure else state.failed
+            if event.outcome != "completed" or event.subject is None:
+                return replace(state, failed=failed, **{"beside" if run_id == state.beside else "run_id": ""})
+            state = replace(state, input=whole(state.input, event.subject))
+            if run_id == state.beside:
+                return replace(state, beside="")
+            return replace(state, stage="workspace", run_id=state.beside, beside="")
         case GateAnswered(gate=gate, verdict=verdict):
             pending = {key: value for key, value in state.pending.items() if key != gate}
             approved = {**state.approved, gate: event.trees} if verdict == "approve" else state.approved
@@ -173,7 +224,16 @@ def evolve(state: Task, event: TaskEvent) -> Task:
             findings = (*state.findings, *event.findings)
             return replace(state, pending=pending, approved=approved, refused=refused, findings=findings)
         case ResolutionAwaited():
-            return replace(state, phase="resolving", run_id="", pending={}, refused=(), findings=())
+            return replace(
+                state,
+                phase="resolving",
+                run_id="",
+                beside="",
+                failed=None,
+                pending={},
+                refused=(),
+                findings=(),
+            )
         case StageSkipped(stage=stage):
             return replace(state, skipped=state.skipped | {stage})
         case GateRequested(gate=gate):
@@ -184,7 +244,7 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 stage=event.stage,
                 pending={**state.pending, gate: event.review_id},
                 rounds={**state.rounds, gate: event.round},
-                input=replace(event.subject, spec=state.spec),
+                input=whole(state.input, event.subject),
             )
         case StageCancelRequested():
             return replace(state, phase="cancelling" if state.cancelled_by else "suspending")
@@ -192,20 +252,25 @@ def evolve(state: Task, event: TaskEvent) -> Task:
             return replace(state, cancelled_by=actor, cancel_reason=reason)
         case TaskParked(next_stage=next_stage, subject=subject):
             if next_stage is not None and subject is not None:
-                state = replace(state, stage=next_stage, input=replace(subject, spec=state.spec))
+                state = replace(state, stage=next_stage, input=whole(state.input, subject))
             return replace(
                 state,
                 phase="parked",
                 parked=event.code,
+                parked_until=event.until,
                 reason=event.reason,
                 waits_on=event.owner,
                 waits_for=event.wake_up,
                 run_id="",
+                beside="",
+                failed=None,
                 pending={},
                 resume=next_stage is None and state.stage in state.attempts,
             )
         case TaskUnparked():
-            return replace(state, phase="queued", parked="", reason="", waits_on="", waits_for="")
+            return replace(
+                state, phase="queued", parked="", parked_until=None, reason="", waits_on="", waits_for=""
+            )
         case MonitorWaitStarted(until=until):
             return replace(state, phase="waiting", failures=0, monitor_until=until, run_id="", resume=True)
         case InfiniteLoopDetected():
@@ -230,10 +295,12 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 cancelled_by="",
                 resume=False,
             )
+        case TaskPriorityChanged(priority=priority):
+            return replace(state, priority=priority)
         case TaskDone():
             return replace(state, phase="done", run_id="")
         case TaskCancelled(reason=reason):
-            return replace(state, phase="cancelled", run_id="", reason=reason)
+            return replace(state, phase="cancelled", run_id="", beside="", failed=None, reason=reason)
         case TaskGivenUp(incident_id=incident_id, reason=reason, report=report):
             return replace(
                 state,
@@ -245,37 +312,6 @@ def evolve(state: Task, event: TaskEvent) -> Task:
             )
         case _:
             assert_never(event)
-
-
-def merged(state: Task, event: StageCompleted | StageFailed) -> StageInput:
-    """Add what a stage found out to what the next one gets."""
-    output: StageOutput = event.output
-    values = {
-        field: value
-        for field in (
-            "specification",
-            "plan",
-            "thoughts",
-            "changes",
-            "verifications",
-            "review",
-            "pull_requests",
-        )
-        if (value := getattr(output, field))
-    }
-    return _with(state, **values)
-
-
-def with_delta(state: Task, delta: PlanDelta) -> StageInput:
-    """Go back to the plan: what was found out about the old change no longer counts."""
-    return _with(
-        state, delta=delta, plan=None, thoughts=(), changes=(), verifications=(), review=None, approvals=()
-    )
-
-
-def _with(state: Task, **values: object) -> StageInput:
-    assert state.input is not None
-    return msgspec.structs.replace(state.input, **values)
 
 
 def _unreported(state: Task, event: TaskGivenUp) -> IncidentReport:

@@ -17,6 +17,7 @@ from contracts.task import (
     TaskCancelled,
     TaskEvent,
     TaskGivenUp,
+    TaskPriorityChanged,
     TaskRetried,
     TaskSubmitted,
     TaskUnparked,
@@ -31,6 +32,7 @@ from services.scheduler.domain.commands import (
     LoseDependency,
     News,
     Observe,
+    Prioritise,
     Retry,
     RetryStage,
     Start,
@@ -38,8 +40,10 @@ from services.scheduler.domain.commands import (
     TaskCommand,
     Unpark,
 )
-from services.scheduler.domain.ends import after_probe, approvals, cancel, lose, stop_run, unproven
+from services.scheduler.domain.ends import after_probe, approvals, cancel, lose, unproven
 from services.scheduler.domain.gates import ask_gates, hear
+from services.scheduler.domain.joining import RunEnd, about, join, noted, stop_runs
+from services.scheduler.domain.known import is_prepared, with_delta, with_output
 from services.scheduler.domain.proof import evidence_lacking
 from services.scheduler.domain.state import Task
 
@@ -74,9 +78,14 @@ def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
                 yield TaskUnparked(task_id=state.task_id, reason=reason)
         case Halt():
             if state.phase == "running":
-                yield stop_run(state, "emergency stop")
+                yield from stop_runs(state, "emergency stop")
         case Cancel(actor=actor, reason=reason):
             yield from cancel(state, actor, reason)
+        case Prioritise(priority=priority, actor=actor):
+            if state.phase != "none" and not state.ended and priority != state.priority:
+                yield TaskPriorityChanged(
+                    task_id=state.task_id, priority=priority, before=state.priority, actor=actor
+                )
         case Retry(actor=actor):
             if state.phase in ("incident", "cancelled"):
                 yield TaskRetried(task_id=state.task_id, actor=actor)
@@ -98,22 +107,17 @@ def _start(state: Task, command: Start) -> Iterator[TaskEvent]:
 def _observe(command: Observe, news: News, state: Task) -> Iterator[TaskEvent]:
     conditions = command.conditions
     match news:
-        case StageCompleted() | StageFailed() | StageCancelled() if news.run_id != state.run_id:
+        case StageCompleted() | StageFailed() | StageCancelled() if news.run_id not in state.live:
             return  # of an earlier run
-        case StageCompleted() | StageFailed() | StageCancelled() if state.phase == "cancelling":
-            yield TaskCancelled(task_id=state.task_id, actor=state.cancelled_by, reason=state.cancel_reason)
-        case StageFailed() | StageCancelled() if state.phase == "suspending":
-            # Operation may be normal again by now: then nothing would ever wake what is parked here.
-            yield from ask(state, state.stage, known_of(state), conditions, again=True)
-        case StageCompleted() if state.phase in ("running", "suspending"):
-            yield from _after_stage(command, news, state)
-        case StageFailed() if state.phase == "running":
-            yield _await_stage_resolution(state, news)
+        case StageCompleted() | StageFailed() | StageCancelled() if len(state.live) > 1:
+            yield from join(news, state)
+        case StageCompleted() | StageFailed() | StageCancelled():
+            yield from _after_run(command, news, state)
         case GateDecided():
             if (approved := (yield from hear(news, state))) is not None:
                 yield from _after_gates(conditions, approved)
         case PlanDeltaRecorded(delta=delta) if state.phase == "resolving":
-            known = states.with_delta(state, delta)
+            known = with_delta(known_of(state), delta)
             # What has no specification yet cannot be planned: a failed `spec` is made again itself.
             yield from ask(state, "plan" if known.specification else "spec", known, conditions)
         case IncidentFiled() if state.phase == "resolving":
@@ -127,15 +131,44 @@ def _observe(command: Observe, news: News, state: Task) -> Iterator[TaskEvent]:
             return
 
 
+def _after_run(command: Observe, news: RunEnd, state: Task) -> Iterator[TaskEvent]:
+    """Go on after the only run that was under way, or the last of two."""
+    if state.phase == "cancelling":
+        yield TaskCancelled(task_id=state.task_id, actor=state.cancelled_by, reason=state.cancel_reason)
+    elif state.failed is not None:
+        if isinstance(news, StageCompleted):
+            yield noted(news, state)
+        yield about(state.failed, state)
+    elif isinstance(news, StageCompleted) and _lacks_the_other(news, state):
+        joined = noted(news, state)
+        yield joined
+        state = states.evolve(state, joined)
+        yield from ask(state, state.stage, known_of(state), command.conditions, again=True)
+    elif isinstance(news, StageCompleted) and state.phase in ("running", "suspending"):
+        yield from _after_stage(command, news, state)
+    elif state.phase == "suspending":
+        # Operation may be normal again by now: then nothing would ever wake what is parked here.
+        yield from ask(state, state.stage, known_of(state), command.conditions, again=True)
+    elif isinstance(news, StageFailed) and state.phase == "running":
+        yield _await_stage_resolution(state, news)
+
+
+def _lacks_the_other(news: StageCompleted, state: Task) -> bool:
+    """Tell whether the run that was beside this one was stopped before it had done its work."""
+    if news.stage == "think":
+        return not is_prepared(known_of(state))
+    return news.run_id == state.beside
+
+
 def _after_stage(command: Observe, news: StageCompleted, state: Task) -> Iterator[TaskEvent]:
-    known = states.merged(state, news)
+    known = with_output(known_of(state), news.output)
     conditions = command.conditions
     match news.stage:
         case "spec":
             yield from ask(state, "plan", known, conditions)
         case "plan" | "verify" | "review":
             yield from ask_gates(state, news.stage, known)
-        case "think":
+        case "think" | "workspace":
             yield from ask(state, "implement", known, conditions)
         case "implement":
             yield from ask(state, "verify", known, conditions)
@@ -151,7 +184,7 @@ def _after_gates(conditions: Conditions, state: Task) -> Iterator[TaskEvent]:
         case "plan":
             if reason := _no_thinking_needed(known):
                 yield StageSkipped(task_id=state.task_id, stage="think", reason=reason)
-                yield from ask(state, "implement", known, conditions)
+                yield from ask(state, "implement" if is_prepared(known) else "workspace", known, conditions)
             else:
                 yield from ask(state, "think", known, conditions)
         case "verify" if conditions.mode == "minimal":
@@ -166,7 +199,7 @@ def _after_gates(conditions: Conditions, state: Task) -> Iterator[TaskEvent]:
 
 
 def _await_stage_resolution(state: Task, news: StageFailed) -> ResolutionAwaited:
-    known = states.merged(state, news)
+    known = with_output(known_of(state), news.output)
     return ResolutionAwaited(
         task_id=state.task_id,
         stage=news.stage,

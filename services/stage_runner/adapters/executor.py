@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from contracts.stage import StageOutput
-from contracts.task import Failure, StageRequested
+from contracts.task import Failure, RunRequest
 from libs.eventstore.store import StaleLeaseError
 from libs.runtime.running import NotLeaderError, Running
 from services.stage_runner.adapters.ends import Ends
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 CLEAN_UP_S = 4.0
 
 Carry = Callable[[StageContext], Awaitable[StageOutput]]
-Make = Callable[[StageRequested], StageContext]
+Make = Callable[[RunRequest], StageContext]
 
 
 class BackgroundExecutor:
@@ -61,7 +61,7 @@ class BackgroundExecutor:
         self._unseen.discard(run_id)
         return not unseen
 
-    def start(self, request: StageRequested) -> None:
+    def start(self, request: RunRequest) -> None:
         """Begin a run that has been claimed."""
         if request.run_id not in self._runs:
             self._unseen.add(request.run_id)
@@ -100,7 +100,7 @@ class BackgroundExecutor:
         self._begun.discard(run_id)
         self._unseen.discard(run_id)
 
-    async def _run(self, request: StageRequested) -> None:
+    async def _run(self, request: RunRequest) -> None:
         which = which_of(request)
         context = self._make(request)
         self._begun.add(request.run_id)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from contracts.task import Engine, StageRequested
+from contracts.task import Engine, RunRequest
 
 #: Engines whose `implement` executes commands of a repository.
 EXECUTING: frozenset[Engine] = frozenset({"repair", "command"})
@@ -24,7 +24,7 @@ class Places:
         self._engines = asyncio.Semaphore(max(1, count - 1))
 
     @asynccontextmanager
-    async def held(self, request: StageRequested) -> AsyncIterator[None]:
+    async def held(self, request: RunRequest) -> AsyncIterator[None]:
         """Hold the place that a run needs, if it needs one; waits until it is free."""
         if not executes(request):
             yield
@@ -37,11 +37,11 @@ class Places:
                 yield
 
 
-def executes(request: StageRequested) -> bool:
+def executes(request: RunRequest) -> bool:
     """Tell whether a run executes commands of a repository, of which only a few may do so at once."""
     spec = request.input.spec
     match request.stage:
-        case "verify":
+        case "workspace" | "verify":
             return True
         case "implement":
             return spec.engine in EXECUTING

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import structlog
 
 from contracts.message import key_of
-from contracts.task import StageCancelRequested, StageRequested
+from contracts.task import RunRequest, StageCancelRequested
 from libs.eventstore.store import StoreUnavailableError
 from libs.runtime.leadership import LEASE_S
 from libs.runtime.running import Running
@@ -121,11 +121,11 @@ async def _heed_stop(running: Running, executor: BackgroundExecutor, state: Run)
         executor.stop(state.which.run_id, stopped.reason)
 
 
-async def _asked(running: Running, which: Which) -> tuple[StageRequested | None, StageCancelRequested | None]:
+async def _asked(running: Running, which: Which) -> tuple[RunRequest | None, StageCancelRequested | None]:
     """Read what the scheduler asked for concerning a run."""
-    types = ["stage_requested", "stage_cancel_requested"]
+    types = ["stage_requested", "workspace_requested", "stage_cancel_requested"]
     found = await running.store.read_stream(f"task-{which.task_id}", types=types)
     asked = [event.event for event in found if getattr(event.event, "run_id", "") == which.run_id]
-    request = next((event for event in asked if isinstance(event, StageRequested)), None)
+    request = next((event for event in asked if isinstance(event, RunRequest)), None)
     stopped = next((event for event in asked if isinstance(event, StageCancelRequested)), None)
     return request, stopped

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 
 from contracts.stage import EffectIntended
-from contracts.task import StageRequested, run_id_of
+from contracts.task import RunRequest, run_id_of
 from libs.evidence.redaction import Redactor
 from libs.evidence.store import EvidenceStore
 from libs.forge.hosting import hosting
@@ -27,7 +27,7 @@ class Workplace:
         self._redactor = Redactor([*config.secrets, *self.hosting.secrets])
         self._evidence = EvidenceStore(config.data / "evidence", self._redactor)
 
-    def context(self, request: StageRequested) -> StageContext:
+    def context(self, request: RunRequest) -> StageContext:
         """Build the surroundings of a run that was claimed. Raises NotLeaderError."""
         config, lease = self._running.config, self._running.lease
         if lease is None:
@@ -48,7 +48,7 @@ class Workplace:
             agent_command=config.config_agent_command,
         )
 
-    def _ledger(self, request: StageRequested) -> Ledger:
+    def _ledger(self, request: RunRequest) -> Ledger:
         run_id, running = request.run_id, self._running
         synthetic = request.input.spec.synthetic
 

@@ -17,6 +17,7 @@ from contracts.task import (
     PullRequestRef,
     TaskDone,
     TaskGivenUp,
+    TaskPriorityChanged,
     TaskRetried,
 )
 from services.dashboard.projections.card import active_card_of, card_of, pull_requests
@@ -134,6 +135,14 @@ async def test_nothing_but_the_end_of_a_task_makes_it_done(told: World) -> None:
     assert without.phase != "done"
     assert without.ended_at is None
     assert active_card_of(without) is not None
+
+
+async def test_a_task_is_shown_in_the_class_that_somebody_moved_it_to(told: World) -> None:
+    document = folded(await told.history())["t-wrong"]
+    moved = TaskPriorityChanged(task_id="t-wrong", priority="low", before="normal", actor="ada")
+    card = card_of(fold_task(document, recorded(moved, 10_000)))
+    assert card is not None
+    assert card.priority == "low"
 
 
 async def test_an_end_takes_a_task_out_of_the_flow_and_a_retry_brings_it_back(told: World) -> None:

@@ -101,11 +101,19 @@ async def test_a_patch_that_is_none(world: World, shop: Shop) -> None:
     assert code == "patch_malformed"
 
 
-async def test_a_patch_that_is_in_the_base_already(world: World, shop: Shop) -> None:
+@pytest.mark.parametrize(
+    ("values", "stage", "code"),
+    [
+        ({}, "workspace", "not_failing_on_base"),
+        ({"fail_to_pass": [], "verify": {"test": PYTEST}}, "implement", "patch_does_not_apply"),
+    ],
+)
+async def test_a_patch_that_is_in_the_base_already(
+    world: World, shop: Shop, values: dict[str, Any], stage: str, code: str
+) -> None:
     patch = shop.patch({"wide.py": RIGHT})
     shop.commit({"wide.py": RIGHT})
-    code, _ = await failed(world, shop, shop.task(patch), stage="implement")
-    assert code == "patch_does_not_apply"
+    assert (await failed(world, shop, shop.task(patch, **values), stage=stage))[0] == code
 
 
 async def test_a_verification_that_hangs(world: World, shop: Shop) -> None:

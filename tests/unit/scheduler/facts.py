@@ -9,17 +9,18 @@ import msgspec
 
 from contracts.gate import GateDecided, Verdict
 from contracts.message import Event
-from contracts.receipt import ChangeFacts, RepoVerification
+from contracts.receipt import ChangeFacts, RepoBaseline, RepoVerification
 from contracts.stage import StageCancelled, StageCompleted, StageFailed, StageOutput
 from contracts.task import (
     Failure,
     GateRequested,
     Plan,
+    PlannedRepo,
     PullRequestRef,
     RepoChange,
     ReviewReport,
+    RunRequest,
     Specification,
-    StageRequested,
     TaskSpec,
 )
 from services.scheduler.domain.commands import Observe, Submit
@@ -47,7 +48,7 @@ def submit(**values: Any) -> Submit:
     return Submit(task_id="t1", spec=spec(**values), depends_on=(), request_digest="d", now=NOW)
 
 
-def output_of(request: StageRequested) -> StageOutput:
+def output_of(request: RunRequest) -> StageOutput:
     """What an honest stage makes."""
     match request.stage:
         case "spec":
@@ -56,8 +57,10 @@ def output_of(request: StageRequested) -> StageOutput:
             )
         case "plan":
             return StageOutput(
-                plan=Plan(approach="a", repos=(), risk="low", digest=f"plan {request.attempt}")
+                plan=Plan(approach="a", repos=(planned(),), risk="low", digest=f"plan {request.attempt}")
             )
+        case "workspace":
+            return StageOutput(baselines=(baseline(),))
         case "think":
             return StageOutput(thoughts=("hm",))
         case "implement":
@@ -72,6 +75,18 @@ def output_of(request: StageRequested) -> StageOutput:
             return StageOutput(pull_requests=(pull_request(),))
         case "monitor":
             return StageOutput()
+
+
+def planned(base: str = BASE) -> PlannedRepo:
+    """A plan for repository r."""
+    return PlannedRepo(
+        repo="r", base_commit=base, files=("a.py",), verification=("pytest",), rollback="close it"
+    )
+
+
+def baseline(base: str = BASE) -> RepoBaseline:
+    """What the base of repository r showed."""
+    return RepoBaseline(repo="r", base_commit=base, tree=BASE_TREE, environment="e", commands=())
 
 
 def verification(**values: Any) -> RepoVerification:
@@ -111,18 +126,18 @@ def pull_request(**values: Any) -> PullRequestRef:
     return PullRequestRef(**given)
 
 
-def completed(request: StageRequested, output: StageOutput | None = None) -> StageCompleted:
+def completed(request: RunRequest, output: StageOutput | None = None) -> StageCompleted:
     """The run ended well."""
     return StageCompleted(**_names(request), output=output or output_of(request), duration_s=1.0)
 
 
-def failed(request: StageRequested, kind: str = "persistent", code: str = "broken") -> StageFailed:
+def failed(request: RunRequest, kind: str = "persistent", code: str = "broken") -> StageFailed:
     """The run ended badly."""
     failure = msgspec.convert({"kind": kind, "code": code, "detail": "it broke"}, Failure)
     return StageFailed(**_names(request), failure=failure, duration_s=1.0)
 
 
-def cancelled(request: StageRequested) -> StageCancelled:
+def cancelled(request: RunRequest) -> StageCancelled:
     """The run was stopped."""
     return StageCancelled(**_names(request), reason="asked")
 
@@ -153,7 +168,7 @@ def walk_to(stage: str, commands: tuple[Any, ...]) -> tuple[Task, list[Event]]:
         for event in list(task.decide(queue.pop(0), state)):
             state = task.evolve(state, event)
             log.append(event)
-            if isinstance(event, StageRequested):
+            if isinstance(event, RunRequest):
                 if event.stage == stage:
                     return state, log
                 queue.append(observe(completed(event)))
@@ -162,7 +177,7 @@ def walk_to(stage: str, commands: tuple[Any, ...]) -> tuple[Task, list[Event]]:
     return state, log
 
 
-def _names(request: StageRequested) -> dict[str, Any]:
+def _names(request: RunRequest) -> dict[str, Any]:
     return {
         "run_id": request.run_id,
         "task_id": request.task_id,

@@ -21,6 +21,7 @@ from contracts.task import (
     PlanDelta,
     Reproduction,
     ResolutionAwaited,
+    RunRequest,
     StageCancelRequested,
     StageRequested,
     StageSkipped,
@@ -29,6 +30,7 @@ from contracts.task import (
     TaskDone,
     TaskGivenUp,
     TaskParked,
+    TaskPriorityChanged,
 )
 from services.scheduler.domain.commands import (
     Cancel,
@@ -36,6 +38,7 @@ from services.scheduler.domain.commands import (
     Halt,
     LoseDependency,
     Observe,
+    Prioritise,
     Retry,
     RetryStage,
     Start,
@@ -99,7 +102,7 @@ def test_a_gate_that_does_not_approve_stops_the_task(gate: int, verdict: Any) ->
         state, made = decide(state, queue.pop(0))
         log += made
         for event in made:
-            if isinstance(event, StageRequested):
+            if isinstance(event, RunRequest):
                 queue.append(facts.observe(facts.completed(event)))
             elif isinstance(event, GateRequested):
                 queue.append(
@@ -203,18 +206,18 @@ def test_a_retry_after_an_incident_carries_it_and_does_not_skip_think(
     state, _ = decide(state, facts.observe(facts.failed(_requested(state, "verify"))), facts.observe(news))
     assert state.incident is not None
     state, _ = decide(state, Retry(actor="somebody"), *then)
-    asked: list[StageRequested] = []
+    asked: list[RunRequest] = []
     queue: list[Any] = [Start()]
     while queue:
         state, made = decide(state, queue.pop(0))
         for event in made:
             assert not isinstance(event, StageSkipped)
-            if isinstance(event, StageRequested):
+            if isinstance(event, RunRequest):
                 asked.append(event)
                 queue += [facts.observe(facts.completed(event))] if event.stage != "implement" else []
             elif isinstance(event, GateRequested):
                 queue.append(facts.observe(facts.decided(event)))
-    assert [event.stage for event in asked] == ["spec", "plan", "think", "implement"]
+    assert [event.stage for event in asked] == ["spec", "plan", "think", "workspace", "implement"]
     for event in asked:
         assert event.input.incident is not None
         assert (event.input.incident.incident_id, event.input.incident.reason) == ("t1-1", "why")
@@ -365,7 +368,7 @@ def test_whatever_happens_done_implies_proof(wishes: list[tuple[str, int]]) -> N
     """Invariant 8 and numbering, for any sequence of news about any request made so far."""
     state, log = decide(task.initial, *OPENING)
     for wish, which in wishes:
-        runs = [event for event in log if isinstance(event, StageRequested)]
+        runs = [event for event in log if isinstance(event, RunRequest)]
         gates = [event for event in log if isinstance(event, GateRequested)]
         run, gate = runs[which % len(runs)], gates[which % len(gates)] if gates else None
         delta = PlanDelta(loop=1, different="d", answers=("x",), signature=str(which))
@@ -389,14 +392,14 @@ def test_whatever_happens_done_implies_proof(wishes: list[tuple[str, int]]) -> N
             if which % 3:
                 state, answered = decide(state, facts.observe(facts.decided(asked)))
                 log += answered
-    ids = [event.run_id for event in log if isinstance(event, StageRequested)]
+    ids = [event.run_id for event in log if isinstance(event, RunRequest)]
     assert len(ids) == len(set(ids))
     if state.phase == "done":
         assert state.input is not None
         assert not proof_lacking(state.input, state)
     assert sum(isinstance(event, TaskDone) for event in log) <= 1
     if state.phase in ENDS:
-        assert state.run_id == ""
+        assert state.live == {}
 
 
 def _requested(state: Task, stage: str) -> StageRequested:
@@ -406,7 +409,7 @@ def _requested(state: Task, stage: str) -> StageRequested:
         run_id=state.run_id,
         stage=stage,  # type: ignore[arg-type]
         attempt=state.attempts[stage],  # type: ignore[index]
-        retry=state.retry,
+        retry=state.retries[stage],  # type: ignore[index]
         input=state.input,
     )
 
@@ -428,3 +431,12 @@ def test_it_is_cancelled_where_its_batch_says_so() -> None:
     assert made[1:] == [TaskCancelled(task_id="t1", actor="scheduler", reason=reason)]
     running, _ = decide(Task(), wish, Start())
     assert decide(running, LOST)[1] == [], "what runs has had what it depends on"
+
+
+def test_a_task_changes_its_class_once_and_not_after_its_end() -> None:
+    wish = Prioritise(priority="urgent", actor="ann")
+    state, made = decide(Task(), wish, facts.submit(), wish, wish)
+    assert made[1:] == [TaskPriorityChanged(task_id="t1", priority="urgent", before="normal", actor="ann")]
+    assert (state.priority, state.spec.priority) == ("urgent", "normal")
+    ended, _ = decide(state, Cancel(actor="ann", reason=""))
+    assert decide(ended, Prioritise(priority="low", actor="ann"))[1] == []

@@ -16,7 +16,7 @@ import msgspec
 
 from contracts.receipt import EvidenceRef, Problem
 from contracts.stage import StageOutput
-from contracts.task import Failure, FailureClass, RepoSpec, StageInput, StageRequested
+from contracts.task import Failure, FailureClass, RepoSpec, RunRequest, StageInput
 from libs.evidence.store import EvidenceStore
 from libs.forge.error import ForgeError, ForgeRefusedError, ForgeUnavailableError, UnknownBaseError
 from libs.forge.port import Forge
@@ -68,7 +68,7 @@ class Ledger:
 class StageContext:
     """One run's surroundings."""
 
-    request: StageRequested
+    request: RunRequest
     data_dir: Path
     broker: Broker
     evidence: EvidenceStore

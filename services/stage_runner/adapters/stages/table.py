@@ -1,4 +1,4 @@
-"""Which function carries out which stage."""
+"""Which function carries out which stage, and the workspace."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from services.stage_runner.adapters.stages import (
     spec,
     think,
     verify,
+    workspace,
 )
 from services.stage_runner.adapters.stages.context import StageContext
 
@@ -36,6 +37,8 @@ def _function(context: StageContext) -> Callable[[StageContext], Awaitable[Stage
             return spec.carry
         case "plan":
             return plan.carry
+        case "workspace":
+            return workspace.carry
         case "think":
             return think.carry
         case "implement":

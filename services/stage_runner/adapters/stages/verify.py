@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -18,6 +21,8 @@ from services.stage_runner.adapters.stages.context import StageContext, fail, gi
 
 #: Findings of one kind, and files, that an event lists. Gates reject long before either is reached.
 MAX_LISTED, MAX_FILES = 100, 2_000
+#: Commands of one verification that run at once; how many verifications do is the executor's business.
+AT_ONCE = min(4, max(2, os.cpu_count() or 1))
 
 
 async def carry(context: StageContext) -> StageOutput:
@@ -36,25 +41,31 @@ async def carry(context: StageContext) -> StageOutput:
 
 
 async def _verified(context: StageContext, repo: RepoSpec, change: RepoChange) -> RepoVerification:
-    try:
-        mirror = await context.mirror(repo)
+    with verifying(repo.name):
         made = await verify(
             request_for(context, repo, change.base_commit, change.commit),
-            mirror,
+            await context.mirror(repo),
             workdir=context.directory / repo.name,
             keep=keeper(context, repo),
             base_cache=BaseCache(context.cache_dir),
             cookie=context.cookie,
         )
-    except VerificationError as error:
-        fail("impossible", "not_verifiable", f"{repo.name}: {error}", repo.name)
-    except SandboxUnavailableError as error:
-        fail("environmental", "no_sandbox", str(error), repo.name)
-    except SandboxError as error:
-        fail("transient", "sandbox_failed", str(error), repo.name)
-    except GitError as error:
-        raise git_failure(error, "checkout_failed", repo.name) from error
     return msgspec.convert(made, RepoVerification, from_attributes=True)
+
+
+@contextmanager
+def verifying(repo: str) -> Iterator[None]:
+    """Make the stage's failure of what keeps the verifier from its work."""
+    try:
+        yield
+    except VerificationError as error:
+        fail("impossible", "not_verifiable", f"{repo}: {error}", repo)
+    except SandboxUnavailableError as error:
+        fail("environmental", "no_sandbox", str(error), repo)
+    except SandboxError as error:
+        fail("transient", "sandbox_failed", str(error), repo)
+    except GitError as error:
+        raise git_failure(error, "checkout_failed", repo) from error
 
 
 def bounded(seen: RepoVerification) -> RepoVerification:
@@ -89,7 +100,7 @@ def request_for(context: StageContext, repo: RepoSpec, base: str, commit: str) -
         env=repo.env,
         may_change_tests=repo.may_change_tests,
         report=repo.report,
-        limits=Limits(wall_s=budget.wall_s, memory_mb=budget.memory_mb),
+        limits=Limits(wall_s=budget.wall_s, memory_mb=budget.memory_mb, parallel=AT_ONCE),
     )
 
 

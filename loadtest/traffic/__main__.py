@@ -1,0 +1,137 @@
+"""Drives an embedded stack of its own with Locust and judges what came of it: `python -m loadtest.traffic`.
+
+100 tasks at once, of no-op stages and of an agent that sleeps in the sandbox. Prints figures per route and per stage, writes
+them as JSON, and exits 1 when a request failed, a user found something wrong, or the record breaks a rule of the checker.
+Users are processes of their own: Locust replaces the standard library's sockets with gevent's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from autopilot.cli.client import Client
+from autopilot.stack.config import StackConfig
+from loadtest.ownstack import own_stack
+from loadtest.traffic import repository
+from loadtest.traffic.report import Report, failures, report, routes, text
+from loadtest.witness import OPEN, Witness
+
+LOCUSTFILE = Path(__file__).parents[1] / "locustfile.py"
+#: Seconds between looks at what is still open, and after the last users for all of it to end.
+LOOK_S, PATIENCE_S = 1.0, 300.0
+#: Seconds that the generator gets beyond the time of its users.
+GRACE_S = 60.0
+
+
+def main() -> int:
+    """Run and report."""
+    options = _options()
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="autopilot-traffic-") as scratch:
+        # Read by the stack's processes when they start.
+        os.environ.update(_settings(options))
+        with own_stack() as config:
+            found = _run(config, Path(scratch), options)
+    options.json.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
+    print(text(found))
+    return 0 if found.sound else 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m loadtest.traffic", description=(__doc__ or "").splitlines()[0]
+    )
+    add = parser.add_argument
+    add("--seconds", type=int, default=90, help="for which users are there")
+    add("--users", type=int, default=60)
+    add("--processes", type=int, default=1, help="of the load generator")
+    add("--max-concurrent", type=int, default=100, help="slots of the stack")
+    add("--task-seconds", type=float, default=8.0, help="what a task of no-op stages waits in all, about")
+    add("--agent-seconds", type=float, default=5.0, help="what the agent of engine command sleeps")
+    add("--json", type=Path, default=Path("build/loadtest.json"))
+    return parser.parse_args()
+
+
+def _settings(options: argparse.Namespace) -> Mapping[str, str]:
+    """Give the stage-runner as many places as there are slots, for sleeping agents too: they use next to nothing."""
+    places = str(options.max_concurrent)
+    return {"AUTOPILOT_CONFIG_PLACES": places, "AUTOPILOT_CONFIG_HEAVY_PLACES": places}
+
+
+def _run(config: StackConfig, scratch: Path, options: argparse.Namespace) -> Report:
+    Client(config).scheduler("PUT", "/v1/config", json={"max_concurrent": options.max_concurrent})
+    agents, accepted, before = (
+        repository.make(scratch / "waiting", options.agent_seconds),
+        scratch / "accepted",
+        _load(),
+    )
+    began = time.time()
+    status = _generate(config, scratch, agents, options)
+    gone = time.time()
+    witness = Witness(config)
+    try:
+        _wait_until_ended(witness)
+        names = accepted.read_text(encoding="utf-8").split() if accepted.exists() else []
+        record, breaches = witness.at_rest(names)
+    finally:
+        witness.close()
+    return report(
+        record,
+        breaches,
+        (began, gone),
+        options.max_concurrent,
+        load=(before, _load()),
+        generator=status,
+        routes=routes(scratch / "figures.json"),
+        failures=failures(scratch / "figures"),
+        accepted=len(names),
+    )
+
+
+def _generate(config: StackConfig, scratch: Path, agents: Path, options: argparse.Namespace) -> int:
+    """Let users loose; return the generator's exit status."""
+    command = [sys.executable, "-m", "locust", "-f", LOCUSTFILE, "--headless", "--only-summary"]
+    command += [
+        "-u",
+        options.users,
+        "-r",
+        max(1, options.users // 5),
+        "-t",
+        f"{options.seconds}s",
+        "-s",
+        "10",
+    ]
+    command += ["--json-file", scratch / "figures", "--csv", scratch / "figures"]
+    command += ["--data-dir", config.data_dir, "--task-seconds", options.task_seconds]
+    command += ["--repository", agents, "--accepted", scratch / "accepted"]
+    if options.processes > 1:
+        command += ["--processes", options.processes]
+    with (options.json.parent / "loadtest.log").open("wb") as log:
+        done = subprocess.run(
+            list(map(str, command)), stdout=log, stderr=log, check=False, timeout=options.seconds + GRACE_S
+        )
+    return done.returncode
+
+
+def _wait_until_ended(witness: Witness) -> None:
+    """Wait until no task is under way; what has not ended by then is what the checker will say."""
+    end = time.monotonic() + PATIENCE_S
+    while witness.ask(OPEN)[0][0] and time.monotonic() < end:
+        time.sleep(LOOK_S)
+
+
+def _load() -> float:
+    return round(os.getloadavg()[0], 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""A base is looked at by itself, once, before there is a change."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import uuid
+from typing import Any
+
+from libs.verification.baseline import baseline
+from libs.verification.cache import BaseCache
+from libs.verification.types import Request, Verification
+from tests.integration.verification.conftest import FAIL_TO_PASS, TEST, Court
+from tests.integration.verification.shop import RIGHT
+
+FIX = {"pricing/money.py": RIGHT}
+HOLDER = """
+import fcntl, sys
+lock = open(sys.argv[1], "a")
+fcntl.flock(lock, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+async def seen(court: Court, **settings: Any) -> Verification:
+    """Look at the base as another task on another replica would: with a cache of its own on the same folder."""
+    return await baseline(
+        request(court, **settings),
+        await court.mirror(),
+        workdir=court.folder / f"work-{uuid.uuid4().hex}",
+        keep=court.keep,
+        base_cache=BaseCache(court.folder / "cache"),
+    )
+
+
+def request(court: Court, **settings: Any) -> Request:
+    base = court.repository.base
+    return court.request(base, **{"fail_to_pass": (FAIL_TO_PASS,), **settings})
+
+
+def codes(verification: Verification) -> list[str]:
+    return [str(problem.code) for problem in verification.problems]
+
+
+async def test_a_verification_finds_what_the_baseline_has_run(court: Court) -> None:
+    before = await seen(court, audit="true", setup="true")
+    after = await court.judge(FIX, fail_to_pass=(FAIL_TO_PASS,), audit="true", setup="true")
+
+    assert before.problems == after.problems == ()
+    assert [(one.purpose, one.cached) for one in before.commands] == [
+        (purpose, False) for purpose in ("setup", "test", "audit", "fail_to_pass")
+    ]
+    assert all(one.duration_s > 0 and one.peak_memory_mb > 0 for one in before.commands)
+    base = [one for one in after.commands if one.side == "base"]
+    assert [(one.purpose, one.cached) for one in base] == [(one.purpose, True) for one in before.commands]
+    assert [one.peak_memory_mb for one in base] == [one.peak_memory_mb for one in before.commands]
+    assert list(court.folder.glob("work-*")) == []
+
+
+async def test_two_baselines_at_once_run_each_command_once(court: Court) -> None:
+    first, second = await asyncio.gather(seen(court), seen(court))
+
+    ran = [one.cached for each in (first, second) for one in each.commands]
+    assert sorted(ran) == [False, False, True, True]
+
+
+async def test_another_process_that_runs_the_same_is_waited_for(court: Court) -> None:
+    earlier = set((court.folder / "cache").glob("*.turn"))
+    alone = {"setup": "touch alone"}
+    await seen(court, **alone)
+    (lock,) = set((court.folder / "cache").glob("*.turn")) - earlier
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdin is not None
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    waiting = asyncio.create_task(seen(court, **alone))
+    done, _ = await asyncio.wait([waiting], timeout=1)
+    assert not done
+    holder.kill()
+    holder.wait()
+    assert (await waiting).problems == ()
+    holder.stdin.close()
+    holder.stdout.close()
+
+
+async def test_what_no_change_can_mend_is_told_before_there_is_one(court: Court) -> None:
+    passing = "python -m pytest -q tests/test_basket.py"
+    assert codes(await seen(court, fail_to_pass=(passing, FAIL_TO_PASS))) == ["not_failing_on_base"]
+    broken = await seen(court, setup="exit 3")
+    assert codes(broken) == ["base_unusable"]
+    assert "exits with 3" in broken.problems[0].detail
+    assert [(one.purpose, one.exit_code) for one in broken.commands] == [("setup", 3)]
+
+
+async def test_tests_that_fail_on_the_base_are_no_fault_of_the_task(court: Court) -> None:
+    assert codes(await seen(court, test=TEST, build="exit 1", audit="exit 1")) == []

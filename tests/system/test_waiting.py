@@ -1,0 +1,178 @@
+"""Why a task does not run yet, as the API tells it from the record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from contracts.task import StageRequested
+from libs.testing.world import World
+from services.scheduler.domain.admission import Admission, Hold, PauseQueue
+from services.scheduler.domain.commands import Cancel
+from services.scheduler.handlers import operate
+from tests.system.twin import Answer, honest
+from tests.system.walking import limit, restart, submit, tell
+
+
+@pytest.fixture
+def going() -> set[str]:
+    """Tasks whose stages end; those of all others take for ever."""
+    return set()
+
+
+@pytest.fixture
+async def world(acted: Any, going: set[str]) -> World:
+    """Services whose stages end for the tasks that a test lets go."""
+
+    def script(request: StageRequested) -> Answer:
+        return honest(request) if request.task_id in going else None
+
+    world: World = await acted(script)
+    return world
+
+
+async def shown(api: httpx.AsyncClient, task_id: str) -> dict[str, Any]:
+    """One task as the API shows it."""
+    answer = await api.get(f"/v1/tasks/{task_id}")
+    assert answer.status_code == 200, answer.text
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+async def turn_over(world: World, going: set[str], count: int, seconds: float) -> None:
+    """Let so many tasks end, one after the other."""
+    for number in range(count):
+        going.add(f"t{number}")
+        await world.pass_time(seconds)
+
+
+async def test_position_and_estimate_follow_from_the_last_slots_that_came_free(
+    world: World, api: httpx.AsyncClient, going: set[str]
+) -> None:
+    await limit(world, 1)
+    for number in range(20):
+        await submit(world, f"t{number}")
+    early = await shown(api, "t19")
+    assert early["position"] == {"ahead": 18, "exact": True}
+    assert early["estimate"]["seconds"] is None
+    assert "no estimate: fewer than 5 slots have come free" in early["why_not_yet"]
+    await world.pass_time(8)
+    await turn_over(world, going, 8, 8)
+    late = await shown(api, "t19")
+    assert late["position"] == {"ahead": 10, "exact": True}
+    # Seven came free after the first one, 8 s after each other.
+    assert late["estimate"]["seconds"] == pytest.approx(11 * 8)
+    assert late["why_not_yet"] == (
+        "1 of 1 slots are taken; about 88 s: 10 starts ahead, a slot has come free every 8.0 s over the last 7"
+    )
+    await restart(world, "scheduler")
+    assert await shown(api, "t19") == late, "it follows from the record alone"
+
+
+async def test_a_dependency_is_told_with_where_it_is(world: World, api: httpx.AsyncClient) -> None:
+    await submit(world, "t1")
+    await submit(world, "t2", depends_on=["t1"])
+    told = await shown(api, "t2")
+    assert told["waits"] == [{"kind": "dependency", "detail": "waits for t1 (running at spec)", "on": ["t1"]}]
+    assert "position" not in told
+    await tell(world, "t1", Cancel(actor="ann", reason=""))
+    await world.settle()
+    parked = await shown(api, "t2")
+    assert (parked["phase"], [wait["kind"] for wait in parked["waits"]]) == ("parked", ["person"])
+    assert "autopilot retry t1" in parked["why_not_yet"]
+
+
+async def test_a_paused_queue_and_a_hold_are_told_with_who_said_so(
+    world: World, api: httpx.AsyncClient
+) -> None:
+    pause = PauseQueue(queue="shop", actor="ann", reason="release day")
+    await world.perform("scheduler", lambda work: operate(work, pause))
+    await world.perform("scheduler", lambda work: operate(work, Hold(cause="drain", actor="bob")))
+    await submit(world, "t1", queue="shop")
+    await submit(world, "t2")
+    one, other = await shown(api, "t1"), await shown(api, "t2")
+    assert [wait["kind"] for wait in one["waits"]] == ["queue", "hold"]
+    assert "queue shop is paused by ann (release day)" in one["why_not_yet"]
+    assert [wait["kind"] for wait in other["waits"]] == ["hold"]
+    assert "draining, by bob" in other["why_not_yet"]
+    assert other["estimate"]["seconds"] is None
+
+
+async def test_what_runs_has_nothing_to_explain(world: World, api: httpx.AsyncClient) -> None:
+    await submit(world, "t1")
+    told = await shown(api, "t1")
+    assert told["phase"] == "running"
+    assert not {"why_not_yet", "waits", "position", "estimate"} & set(told)
+
+
+async def test_a_list_of_tasks_looks_ahead_once_for_all_of_them(
+    world: World, api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await limit(world, 1)
+    for number in range(120):
+        await submit(world, f"t{number}")
+    asked: list[str] = []
+
+    def counted(name: str) -> Any:
+        real = getattr(Admission, name)
+
+        def call(pool: Admission, *given: Any) -> Any:
+            asked.append(name)
+            return real(pool, *given)
+
+        return call
+
+    monkeypatch.setattr(Admission, "forecast", counted("forecast"))
+    monkeypatch.setattr(Admission, "upcoming", counted("upcoming"))
+    reads = 0
+    real_read = world.store.read_stream
+
+    async def read(stream: str, after: int = 0, **options: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        return await real_read(stream, after, **options)
+
+    world.store.read_stream = read  # type: ignore[method-assign]
+    page = (await api.get("/v1/tasks", params={"limit": 100})).json()
+    assert asked == ["upcoming"]
+    assert reads == 0, "what this process has decided it knows"
+    assert len(page["tasks"]) == 100
+    assert page["tasks"][0]["position"] == {"ahead": 118, "exact": True}
+    assert page["tasks"][0]["why_not_yet"] == "1 of 1 slots are taken; 118 starts ahead"
+    rest = (await api.get("/v1/tasks", params={"limit": 100, "after": page["next"]})).json()
+    assert [one["id"] for one in rest["tasks"]] == [f"t{number}" for number in reversed(range(20))]
+
+
+async def test_a_page_that_was_cut_says_where_it_goes_on(world: World, api: httpx.AsyncClient) -> None:
+    for number in range(3):
+        await submit(world, f"t{number}")
+    assert (await api.get("/v1/tasks", params={"limit": 0})).json()["next"] == "t2"
+    for number in range(3, 501):
+        await submit(world, f"t{number}")
+    page = (await api.get("/v1/tasks", params={"limit": 9_999})).json()
+    assert (len(page["tasks"]), page["next"]) == (500, "t1")
+
+
+async def test_many_who_ask_within_a_second_read_the_record_once(
+    world: World, api: httpx.AsyncClient, going: set[str]
+) -> None:
+    await limit(world, 1)
+    for number in range(20):
+        await submit(world, f"t{number}")
+    await turn_over(world, going, 6, 3)
+    read = world.store.read_stream
+    streams: list[str] = []
+
+    async def seen(stream: str, after: int = 0, **options: Any) -> Any:
+        streams.append(stream)
+        return await read(stream, after, **options)
+
+    world.store.read_stream = seen  # type: ignore[method-assign]
+    for _ in range(50):
+        await shown(api, "t19")
+    assert streams == ["admission-main"]
+    world.clock.advance(1)
+    await shown(api, "t19")
+    assert streams == ["admission-main"] * 2
