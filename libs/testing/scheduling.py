@@ -80,7 +80,7 @@ def nothing_starts_unallowed(events: Iterable[Recorded]) -> Iterator[str]:
         shut.see(event)
         if event.type == "slot_granted" and (why := shut.to(fact.task_id)):
             yield f"{fact.task_id} got a slot at {event.position} though {why}"
-        elif event.type == "stage_requested" and shut.mode == SHUT[0]:
+        elif event.type in ("stage_requested", "workspace_requested") and shut.mode == SHUT[0]:
             yield f"{fact.run_id} was asked for at {event.position} after an emergency stop"
 
 
@@ -166,7 +166,8 @@ def nothing_is_forgotten(events: Sequence[Recorded]) -> Iterator[str]:
     for event in events:
         fact: Any = event.event
         shut.see(event)
-        if category_of(event.stream) == "task":
+        # Its class changes, and it goes on waiting for what it waited for.
+        if category_of(event.stream) == "task" and event.type != "task_priority_changed":
             last[fact.task_id] = event
         match event.type:
             case "task_submitted":

@@ -8,7 +8,7 @@ from typing import Any
 
 from contracts.message import Recorded
 from contracts.resolution import IncidentFiled, PlanDeltaRecorded, StageRetryAdvised
-from contracts.task import GateRequested, PlanDelta, ResolutionAwaited, StageRequested, TaskSpec
+from contracts.task import GateRequested, PlanDelta, ResolutionAwaited, RunRequest, TaskSpec
 from libs.eventstore.store import Cursor
 from libs.testing.world import World
 from services.scheduler import handlers
@@ -31,7 +31,7 @@ class LoneScheduler:
         self._seen = Cursor()
         self.events: list[Recorded] = []
         #: By run, by review, by task.
-        self.runs: dict[str, StageRequested] = {}
+        self.runs: dict[str, RunRequest] = {}
         self.reviews: dict[str, GateRequested] = {}
         self.troubles: dict[str, ResolutionAwaited] = {}
         #: Who waits in the queue and who holds a slot, as the events tell it.
@@ -117,7 +117,7 @@ class LoneScheduler:
 
     def _note(self, type_: str, fact: Any) -> None:
         match type_:
-            case "stage_requested":
+            case "stage_requested" | "workspace_requested":
                 self.runs[fact.run_id] = fact
             case "gate_requested":
                 self.reviews[fact.review_id] = fact

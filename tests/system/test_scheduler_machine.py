@@ -213,7 +213,8 @@ class Scheduling(RuleBasedStateMachine):
             self.must_hold()
             checks = [*invariants.ALWAYS, scheduling.nothing_is_forgotten]
             events = self.scheduler.events
-            assert [one for check in checks if check not in NOT_HERE for one in check(events)] == []
+            found = [one for check in checks if check not in NOT_HERE for one in check(events)]
+            assert not found, found
         finally:
             self.scheduler.close()
 

@@ -13,6 +13,7 @@ _OF_TASKS = (
     "task_submitted",
     "task_admitted",
     "task_parked",
+    "task_priority_changed",
     "task_done",
     "task_given_up",
     "task_cancelled",

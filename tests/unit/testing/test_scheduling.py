@@ -111,6 +111,7 @@ def test_a_dependent_that_did_not_wait_is_named(facts: Any, words: str) -> None:
         ((RED, PAUSED, RESUMED), "is forgotten after task_submitted"),
         ((parked("a", "no_quorum"),), ""),
         ((parked("a", "no_quorum", owner=""),), "without a reason, an owner or a wake-up"),
+        ((parked("a", "no_quorum"), ("task_priority_changed", {"task_id": "a"})), ""),
         ((mode("emergency-stop"), parked("a", "emergency_stop")), ""),
         ((mode("emergency-stop"), parked("a", "emergency_stop"), mode("normal")), "which is over"),
         ((mode("minimal"), parked("a", "mode")), ""),
