@@ -12,6 +12,10 @@ Command = TypeVar("Command", contravariant=True)
 State = TypeVar("State")
 
 
+def _one(state: Any) -> int:
+    return 1
+
+
 @dataclass(frozen=True)
 class Decider(Generic[Command, State]):
     """A pure heart: `decide(command, state)` yields events, nothing if it is already so; `evolve` folds them."""
@@ -21,6 +25,8 @@ class Decider(Generic[Command, State]):
     initial: State
     decide: Callable[[Command, State], Iterable[Event]]
     evolve: Callable[[State, Any], State]
+    #: How many parts a state has, where it may have many: a snapshot of it is as much work.
+    size: Callable[[State], int] = _one
 
     def fold(self, events: Iterable[Event | Unknown], state: State | None = None) -> State:
         """Fold events from the beginning, or onto a state. Events of a newer release change nothing."""

@@ -7,6 +7,7 @@ them changes no answer, and nobody has to remember to raise a number. Short stre
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import hashlib
 import inspect
@@ -20,11 +21,13 @@ import structlog
 import contracts
 from libs.eventsourcing import decider as folding
 from libs.eventsourcing.decider import Decider
+from libs.eventsourcing.persistent import from_plain, to_plain
 from libs.eventstore.store import EventStoreError, Snapshot, Store, StreamHead
 
 log = structlog.get_logger(__name__)
 
-#: Events between two snapshots of a stream.
+#: Events between two snapshots of a stream whose state is small; of others, about as many as their states have parts,
+#: so that the work of snapshots stays in proportion to that of the events.
 EVERY = 500
 #: Events read before a snapshot is looked for, and read at once after that.
 FIRST_PAGE, PAGE = 200, 1_000
@@ -54,7 +57,7 @@ async def _snapshot(store: Store, decider: Decider[Any, Any], stream: str) -> tu
     try:
         if found.digest != _digest(found):
             raise ValueError("it is not what was written")
-        state = msgspec.json.decode(found.state, type=type(decider.initial))
+        state = decode(found.state, type(decider.initial))
         last = await store.read_stream(stream, found.version - 1, upto=found.version)
         if [event.hash for event in last] != [found.hash]:
             raise ValueError("the stream does not have its last event")
@@ -64,20 +67,42 @@ async def _snapshot(store: Store, decider: Decider[Any, Any], stream: str) -> tu
     return StreamHead(stream=stream, version=found.version, hash=found.hash), state
 
 
-def is_due(version: int, events: int) -> bool:
-    """Tell whether the last so many events of a stream have brought it so far that a snapshot is worth its while."""
-    return version // EVERY > (version - events) // EVERY
+def is_due(version: int, events: int, size: int) -> bool:
+    """Tell whether the last so many events of a stream have brought it so far that a snapshot is worth its while.
+
+    `size` is that of its state. No more events than that, or `EVERY`, are ever left to be read behind a snapshot, twice
+    as many where the state has grown as fast as it can.
+    """
+    every = EVERY << max((size // EVERY).bit_length() - 1, 0)
+    return version // every > (version - events) // every
+
+
+def encode(state: Any) -> bytes:
+    """Write a state as JSON."""
+    return msgspec.json.encode(state, enc_hook=to_plain)
+
+
+def decode(encoded: bytes | str, type_: type[Any]) -> Any:
+    """Read a state as `encode` has written it. Raises what `msgspec` raises."""
+    return msgspec.json.decode(encoded, type=type_, dec_hook=from_plain)
 
 
 async def save(store: Store, decider: Decider[Any, Any], head: StreamHead, state: Any) -> None:
-    """Keep a stream's state for later loads; where that fails, they read the events."""
+    """Keep a stream's state for later loads; where that fails, they read the events.
+
+    A state of a hundred thousand parts is a second's work: between its steps, others come to theirs.
+    """
     code = fingerprint(decider.evolve)
     if not code or not isinstance(state, msgspec.Struct):
         return
-    encoded = msgspec.json.encode(state)
-    if type(state) is not type(decider.initial) or msgspec.json.decode(encoded, type=type(state)) != state:
+    encoded = encode(state)
+    await asyncio.sleep(0)
+    again = decode(encoded, type(state)) if type(state) is type(decider.initial) else None
+    await asyncio.sleep(0)
+    if again != state:
         log.error("snapshot_impossible", stream=head.stream, state=type(state).__name__)
         return
+    await asyncio.sleep(0)
     snapshot = Snapshot(
         stream=head.stream,
         fingerprint=code,
@@ -102,11 +127,11 @@ def fingerprint(evolve: Callable[..., Any]) -> str:
         own = Path(inspect.getfile(inspect.unwrap(evolve)))
         folders = {
             Path(inspect.getfile(contracts)).parent,
+            Path(inspect.getfile(folding)).parent,
             *([own.parent] if own.parent.name == "domain" else []),
         }
         files = {
             own,
-            Path(inspect.getfile(folding)),
             *(path for folder in folders for path in folder.glob("*.py")),
         }
         digest = hashlib.sha256(msgspec.__version__.encode())

@@ -331,7 +331,9 @@ class Work:
             known = self._cache.states.get(stream)
             if known is None or known[0].version <= loaded.head.version:
                 self._cache.states.put(stream, (loaded.head, loaded.state))
-            if snapshots.is_due(loaded.head.version, len(loaded.events)):
+            if loaded.events and snapshots.is_due(
+                loaded.head.version, len(loaded.events), loaded.decider.size(loaded.state)
+            ):
                 save = partial(snapshots.save, self._store, loaded.decider, loaded.head, loaded.state)
                 self._after.append(save)
         for (view, key), (before, value, _) in self._documents.items():

@@ -209,7 +209,7 @@ ALWAYS: tuple[Check, ...] = (
     versions_have_no_gap,
     chain_holds,
     scheduling.slots_within_limit,
-    turns.nobody_waits_too_long,
+    turns.slots_go_in_turn,
     scheduling.nothing_starts_unallowed,
     scheduling.stages_run_only_in_slots,
     scheduling.dependents_wait,

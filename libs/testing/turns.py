@@ -1,7 +1,8 @@
-"""Invariant 10: no task waits longer than the published bound of its class; a check as those in `invariants`.
+"""Invariant 10: who starts before whom, and how long anybody waits, judged by what was published and nothing else.
 
-What is published (docs/scheduling.md): of so many starts in a row one at least is a class's own, while somebody in it can
-start; of eight starts of a class one at least goes to whoever has waited longest in it; so a task with `n` older ones in
+Published is (docs/scheduling.md): a class goes before a more urgent one only when it has let so many starts of others pass,
+and of so many starts in a row one at least is a class's own, while somebody in it can start. A queue's tasks start one after
+the other; of eight starts of a class one at least goes to whoever has waited longest in it. So a task with `n` older ones in
 its class starts within `(n + 1) * 8 * P` starts. A task counts in its own class, and in every more urgent one whose tasks
 wait for it. It waits from when nothing of its own keeps it from starting: its dependencies are there, its queue is not paused.
 """
@@ -14,8 +15,10 @@ from typing import Any
 
 from contracts.message import Recorded
 
-#: Classes of priority, the first served first, with the starts of which one at least is the class's own.
+#: Classes of priority, the most urgent first, with the starts of which one at least is the class's own, and the starts of
+#: others in a row that it lets pass before it may go before a more urgent one.
 WITHIN = {"urgent": 3, "normal": 6, "low": 17}
+PATIENCE = {"urgent": 0, "normal": 4, "low": 16}
 RANKS = tuple(WITHIN)
 #: Starts of a class of which one at least goes to its eldest.
 ELDEST = 8
@@ -37,7 +40,7 @@ class _Place:
     older: int
 
 
-def nobody_waits_too_long(events: Iterable[Recorded]) -> Iterator[str]:
+def slots_go_in_turn(events: Iterable[Recorded]) -> Iterator[str]:
     """Judge every start, and everybody who still waits after it."""
     turns = _Turns()
     for event in events:
@@ -74,32 +77,41 @@ class _Turns:
             case "queue_resumed":
                 self._paused.discard(fact.queue)
             case "slot_granted":
-                yield from self._start(fact.task_id, fact.rank, event.position)
+                yield from self._start(fact, event.position)
                 self._waiting.pop(fact.task_id, None)
             case _:
                 return
         self._settle()
 
-    def _start(self, task_id: str, rank: str | None, position: int) -> Iterator[str]:
-        entry = self._waiting.get(task_id)
-        rank = rank or (entry.priority if entry else "")
-        line = self._able.get(rank, {})
-        if task_id not in line:
-            yield f"{task_id} got a slot at {position} as {rank or 'nothing'}, and could not start as that"
+    def _start(self, fact: Any, position: int) -> Iterator[str]:
+        task_id, entry = fact.task_id, self._waiting.get(fact.task_id)
+        # Records from before tasks could count in a class above their own do not name it.
+        rank = fact.rank or (entry.priority if entry else RANKS[0])
+        line = self._able[rank]
+        if entry is None or task_id not in line:
+            yield f"{task_id} got a slot at {position} before it could start as {rank}"
             return
-        self._starts += 1
-        eldest = line[task_id].change == next(iter(line.values())).change
-        self._younger[rank] = 0 if eldest else self._younger[rank] + 1
+        if self._passed[rank] < PATIENCE[rank] and any(self._able[more] for more in _above(rank)):
+            yield f"{task_id} got a slot at {position} before somebody more urgent"
+        older = [name for name, place in line.items() if place.change < line[task_id].change]
+        if older and (fact.eldest or any(self._waiting[name].queue == entry.queue for name in older)):
+            yield f"{task_id} got a slot at {position} before somebody who was there before"
+        self._younger[rank] = self._younger[rank] + 1 if older else 0
         if self._younger[rank] >= ELDEST:
             yield f"the last {ELDEST} starts of class {rank} passed over its eldest at {position}"
+        self._starts += 1
         for other, able in self._able.items():
-            self._passed[other] = self._passed[other] + 1 if able and other != rank else 0
-            if self._passed[other] >= WITHIN[other]:
-                yield f"{self._passed[other]} starts in a row passed over class {other} at {position}"
-            for waiting, place in able.items():
-                bound = (place.older + 1) * ELDEST * WITHIN[other]
-                if self._starts - place.starts > bound - (waiting != task_id):
-                    yield f"{waiting} does not start within {bound} starts as {other} at {position}"
+            yield from self._wait(other, able, task_id if other == rank else "", position)
+
+    def _wait(self, rank: str, able: dict[str, _Place], started: str, position: int) -> Iterator[str]:
+        """Count a start for a class: it was its own, or it was passed over."""
+        self._passed[rank] = self._passed[rank] + 1 if able and not started else 0
+        if self._passed[rank] >= WITHIN[rank]:
+            yield f"{self._passed[rank]} starts in a row passed over class {rank} at {position}"
+        for name, place in able.items():
+            bound = (place.older + 1) * ELDEST * WITHIN[rank]
+            if self._starts - place.starts > bound - (name != started):
+                yield f"{name} does not start within {bound} starts as {rank} at {position}"
 
     def _settle(self) -> None:
         """Whoever has lost a place leaves it; newcomers come to the end."""
@@ -125,3 +137,7 @@ class _Turns:
             name in other.needs and self._counts(other, other_name, rank)
             for other_name, other in self._waiting.items()
         )
+
+
+def _above(rank: str) -> tuple[str, ...]:
+    return RANKS[: RANKS.index(rank)]

@@ -26,7 +26,6 @@ from contracts.task import (
 from libs.runtime.work import Work
 from services.scheduler.domain.admission import (
     POOL,
-    Admission,
     AdmissionCommand,
     Enqueue,
     Grant,
@@ -48,6 +47,7 @@ from services.scheduler.domain.commands import (
     Unpark,
 )
 from services.scheduler.domain.mode import ChangeMode, ModeState, mode
+from services.scheduler.domain.pool import Admission
 from services.scheduler.domain.state import Task
 from services.scheduler.domain.walk import task
 

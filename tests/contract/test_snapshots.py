@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import pytest
 
 from autopilot.wiring import services
 from contracts.catalogue import classes_of, registry
 from contracts.message import wire_type
 from libs.eventsourcing.decider import Decider
-from libs.runtime.snapshots import fingerprint
+from libs.runtime.snapshots import decode, encode, fingerprint
 from tests.contract.test_payloads import payload
 
 DECIDERS = [decider for service in services() for decider in service.owns]
@@ -24,7 +23,7 @@ def test_json_gives_back_every_state_as_it_was(decider: Decider[Any, Any]) -> No
         event = registry.decode(wire_type(cls), payload(cls, cls.schema_version), cls.schema_version)
         state = decider.evolve(state, event)
         assert type(state) is type(decider.initial)
-        assert msgspec.json.decode(msgspec.json.encode(state), type=type(state)) == state
+        assert decode(encode(state), type(state)) == state
 
 
 @pytest.mark.parametrize("decider", DECIDERS, ids=lambda decider: decider.category)

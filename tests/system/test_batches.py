@@ -276,7 +276,7 @@ async def test_what_depends_on_a_failed_task_is_cancelled_where_the_batch_says_s
     [of_d] = facts_of(events, ids["d"], "task_cancelled")
     assert (of_b.actor, of_b.reason) == ("scheduler", f"it depends on {ids['a']}, which ended as incident")
     assert of_d.reason == f"it depends on {ids['c']}, which ended as cancelled"
-    assert (await world.perform("scheduler", lambda work: work.load(admission, POOL))).waiting == ()
+    assert (await world.perform("scheduler", lambda work: work.load(admission, POOL))).waiting.plain() == {}
 
 
 async def test_a_long_chain_is_cancelled_to_its_end(world: World, api: httpx.AsyncClient) -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from contracts.task import StageRequested
 from libs.testing.world import World
-from services.scheduler.domain.admission import Admission, Hold, PauseQueue
+from services.scheduler.domain.admission import Hold, PauseQueue
 from services.scheduler.domain.commands import Cancel
+from services.scheduler.domain.pool import Admission
 from services.scheduler.handlers import operate
 from tests.system.twin import Answer, honest
 from tests.system.walking import limit, restart, submit, tell

@@ -20,7 +20,6 @@ from services.scheduler.domain.admission import (
     MAX_LIMIT,
     MAX_WEIGHT,
     POOL,
-    Admission,
     Hold,
     Limit,
     LimitBacklog,
@@ -31,6 +30,7 @@ from services.scheduler.domain.admission import (
     WeighQueue,
     admission,
 )
+from services.scheduler.domain.pool import Admission
 from services.scheduler.handlers import operate
 
 
@@ -161,7 +161,7 @@ async def _views(running: Running, pool: Admission, *named: str) -> list[QueueVi
     running_in: Counter[str] = Counter()
     for task_id in pool.running:
         running_in[(await look(running, task_id)).spec.queue] += 1
-    waiting = Counter(entry.queue for entry in pool.waiting)
+    waiting = Counter(entry.queue for entry in pool.waiting.plain().values())
     return [
         QueueView(
             name=name,

@@ -25,10 +25,11 @@ from services.scheduler.api.requests import (
 )
 from services.scheduler.api.turnover import Turnover
 from services.scheduler.api.views import view
-from services.scheduler.domain.admission import POOL, Admission, Forecast, admission
+from services.scheduler.domain.admission import POOL, admission
 from services.scheduler.domain.backlog import BacklogFullError, require_room
 from services.scheduler.domain.commands import Cancel, Prioritise, Retry, Submit, TaskCommand
 from services.scheduler.domain.identity import task_id_of
+from services.scheduler.domain.pool import Admission, Forecast
 from services.scheduler.domain.state import ENDS, Task
 from services.scheduler.domain.submission import faults, with_engine
 from services.scheduler.domain.waits import estimate, waits

@@ -9,8 +9,9 @@ from contracts.admission import SlotGranted, SlotReleased
 from contracts.message import stream_name, wire_type
 from libs.eventstore.store import Store
 from libs.runtime.running import Running
-from services.scheduler.domain.admission import POOL, Admission, admission
+from services.scheduler.domain.admission import POOL, admission
 from services.scheduler.domain.pace import MOST, Pace, Turn, pace
+from services.scheduler.domain.pool import Admission
 
 #: Events of the pool that are looked through for its last turns; the second only where the first held too few.
 NEAR, FAR = 250, 2_500

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from contracts.task import STAGES, IncidentReport, column_of
-from services.scheduler.domain.admission import Forecast
+from services.scheduler.domain.pool import Forecast
 from services.scheduler.domain.state import Task
 from services.scheduler.domain.waits import Estimate, Wait, told
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from contracts.admission import TaskEnqueued
 from contracts.task import TaskSpec
-from services.scheduler.domain.admission import Admission, Forecast, evolve
+from services.scheduler.domain.pool import Admission, Forecast, evolve
 
 #: Waiting tasks beyond which nothing is taken, whoever wants it; a backlog that was set higher counts instead. So many
 #: were measured: docs/scheduling.md.

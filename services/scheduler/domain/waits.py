@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from services.scheduler.domain.admission import Admission, Forecast, Waiting
 from services.scheduler.domain.pace import LEAST, Pace, spoken
+from services.scheduler.domain.pool import Admission, Forecast, Waiting
 from services.scheduler.domain.state import Task
 
 #: slot: its turn has not come · dependency · queue: it is paused · hold: nobody gets a slot · mode · time: it goes on by

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contracts.admission import AdmissionEvent
 from contracts.task import Priority
 from services.scheduler.domain.admission import (
-    Admission,
     AdmissionCommand,
     Enqueue,
     Grant,
@@ -20,6 +19,7 @@ from services.scheduler.domain.admission import (
     WeighQueue,
     admission,
 )
+from services.scheduler.domain.pool import Admission
 
 
 class Pool:

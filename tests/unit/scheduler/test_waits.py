@@ -11,20 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.task import TaskParked
-from services.scheduler.domain.admission import (
-    Admission,
-    Enqueue,
-    Forecast,
-    Grant,
-    Hold,
-    Leave,
-    Limit,
-    PauseQueue,
-    admission,
-)
+from services.scheduler.domain.admission import Enqueue, Grant, Hold, Leave, Limit, PauseQueue, admission
 from services.scheduler.domain.backlog import CEILING, BacklogFullError, require_room
 from services.scheduler.domain.commands import Start
 from services.scheduler.domain.pace import Pace
+from services.scheduler.domain.pool import Admission, Forecast
 from services.scheduler.domain.state import Task
 from services.scheduler.domain.waits import estimate, told, waits
 from services.scheduler.domain.walk import task
@@ -169,7 +160,7 @@ def test_whoever_waits_in_the_pool_is_told_why(steps: list[str], limit: int) -> 
             case _:
                 wish = Hold(cause="drain")
         pool = admission.fold(list(admission.decide(wish, pool)), pool)
-    for entry in pool.waiting:
+    for entry in pool.waiting.plain().values():
         known = waits(msgspec.structs.replace(QUEUED, task_id=entry.task_id), pool)
         assert known
         startable = pool.forecast(entry.task_id) is not None and not pool.holds

@@ -51,8 +51,8 @@ def enqueued(task_id: str, priority: str = "normal", *needs: str, queue: str = "
     return ("task_enqueued", fields)
 
 
-def granted(task_id: str, rank: str | None = None) -> Any:
-    return ("slot_granted", {"task_id": task_id, "rank": rank})
+def granted(task_id: str, rank: str | None = None, *, eldest: bool = False) -> Any:
+    return ("slot_granted", {"task_id": task_id, "rank": rank, "eldest": eldest})
 
 
 def released(task_id: str) -> Any:

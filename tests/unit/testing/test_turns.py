@@ -6,18 +6,20 @@ from typing import Any
 
 import pytest
 
-from libs.testing.turns import nobody_waits_too_long
+from libs.testing.turns import slots_go_in_turn
 from tests.unit.testing.histories import enqueued, granted, told
 
 
 def flood(count: int, priority: str = "urgent", prefix: str = "f") -> list[Any]:
     """Let so many tasks come, each when the one before it has started."""
     names = [f"{prefix}{number}" for number in range(count)]
-    return [fact for name in names for fact in (enqueued(name, priority), granted(name, priority))]
+    return [
+        fact for name in names for fact in (enqueued(name, priority, queue="flood"), granted(name, priority))
+    ]
 
 
 def breaches(*facts: Any) -> list[str]:
-    return list(nobody_waits_too_long(told(*facts)))
+    return list(slots_go_in_turn(told(*facts)))
 
 
 @pytest.mark.parametrize(("priority", "most"), [("normal", 5), ("low", 16)])
@@ -55,6 +57,37 @@ def test_a_task_that_does_not_start_within_its_bound_is_named() -> None:
         "within" in one
         for one in breaches(*second, *flood(22), granted("b", "urgent"), *flood(20, prefix="g"))
     )
+
+
+THREE = (enqueued("a", "low"), enqueued("b"), enqueued("c"))
+NEEDY = (enqueued("a", "urgent", "x"), enqueued("b"))
+MET = ("dependency_met", {"task_id": "x"})
+RED = enqueued("b", queue="red")
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ((*THREE, granted("b"), granted("c"), granted("a")), ""),
+        ((*THREE, granted("c")), "c got a slot at 4 before somebody who was there before"),
+        ((*THREE, granted("a")), "a got a slot at 4 before somebody more urgent"),
+        # Another queue of the class has its turn, the eldest of the class has not been left out for it.
+        ((enqueued("a"), RED, granted("b")), ""),
+        ((enqueued("a"), RED, granted("b", eldest=True)), "somebody who was there before"),
+        # Whoever lets sixteen pass goes first, and not before.
+        (
+            (enqueued("z", "low"), *flood(15), enqueued("u", "urgent"), granted("z")),
+            "before somebody more urgent",
+        ),
+        ((enqueued("z", "low"), *flood(16), enqueued("u", "urgent"), granted("z")), ""),
+        # Who waits for another task is passed over until that is there.
+        ((*NEEDY, granted("b"), MET, granted("a")), ""),
+        ((*NEEDY, granted("a")), "a got a slot at 3 before it could start"),
+    ],
+)
+def test_a_slot_out_of_turn_is_named(facts: Any, words: str) -> None:
+    found = breaches(*facts)
+    assert len(found) == bool(words) and all(words in one for one in found)
 
 
 @pytest.mark.parametrize(
