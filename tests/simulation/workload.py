@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 5.0
 _ENDS = ("task_done", "task_given_up", "task_cancelled")
 _RETRYABLE = ("task_given_up", "task_cancelled", "task_parked")
-_MODES = ("minimal", "emergency-stop", "normal")
+_MODES = ("minimal", "read-only", "emergency-stop", "normal")
 
 
 class Workload:
@@ -43,8 +43,8 @@ class Workload:
     def _wishes(self) -> list[Any]:
         """Draw what they are going to do; now and then there are many tasks for few slots."""
         dice = self._dice
-        crowd = dice.randint(6, 14) if dice.random() < 0.2 else dice.randint(1, 4)
-        wishes = [self._submit] * (1 + crowd)
+        crowded = dice.random() < 0.25
+        wishes: list[Any] = [self._submit] * (dice.randint(7, 16) if crowded else dice.randint(1, 4))
         wishes += [self._batch] * dice.choice((0, 0, 1, 1, 2))
         wishes += [self._cancel] * dice.choice((0, 0, 1, 2, 3))
         wishes += [self._retry] * dice.choice((0, 1, 2, 3))
@@ -56,7 +56,8 @@ class Workload:
         wishes += [self._weigh] * dice.choice((0, 0, 1, 2))
         wishes += [self._reprioritise] * dice.choice((0, 0, 1, 2))
         wishes += [self._fill_disk] * (dice.random() < 0.2)
-        return wishes
+        dice.shuffle(wishes)
+        return [self._limit if crowded else self._submit, *wishes]
 
     async def _at(self, moment: float, wish: Any) -> None:
         await asyncio.sleep(moment)
@@ -138,7 +139,7 @@ class Workload:
 
     async def _crowd_out(self) -> None:
         """Let few tasks wait for a while; whoever is refused comes again."""
-        await self.call("PUT", "/v1/config", {"max_queued": self._dice.choice((1, 3))})
+        await self.call("PUT", "/v1/config", {"max_queued": self._dice.choice((5, 7))})
         await asyncio.sleep(self._dice.uniform(0.2, 6.0))
         await self.call("PUT", "/v1/config", {"max_queued": 10_000})
 
@@ -153,7 +154,7 @@ class Workload:
             await self.call("POST", f"/v1/tasks/{self._dice.choice(going)}/reprioritise", wanted)
 
     async def _limit(self) -> None:
-        await self.call("PUT", "/v1/config", {"max_concurrent": self._dice.choice((1, 1, 2, 3, 10))})
+        await self.call("PUT", "/v1/config", {"max_concurrent": self._dice.choice((1, 1, 2, 2, 3, 3, 10))})
 
     async def _fill_disk(self) -> None:
         self._world.disk_used = 95

@@ -87,7 +87,8 @@ RED = enqueued("b", queue="red")
 )
 def test_a_slot_out_of_turn_is_named(facts: Any, words: str) -> None:
     found = breaches(*facts)
-    assert len(found) == bool(words) and all(words in one for one in found)
+    assert len(found) == bool(words)
+    assert all(words in one for one in found)
 
 
 @pytest.mark.parametrize(
