@@ -14,8 +14,8 @@ config = typer.Typer(
     help="Settings that can be changed while running.", no_args_is_help=True, rich_markup_mode=show.MARKUP
 )
 
-#: Modes that can be set; `minimal` and `read-only` need a release that enforces them everywhere.
-MODES = ("normal", "emergency-stop")
+#: Modes that can be set.
+MODES = ("normal", "minimal", "read-only", "emergency-stop")
 
 
 def alerts(data_dir: DataDir = None, json: AsJson = False) -> None:
@@ -33,13 +33,17 @@ def alerts(data_dir: DataDir = None, json: AsJson = False) -> None:
 
 def mode(
     wanted: Annotated[
-        str, typer.Argument(metavar="[MODE]", help="normal or emergency-stop; nothing shows the mode.")
+        str, typer.Argument(metavar="[MODE]", help=f"{', '.join(MODES)}; nothing shows the mode.")
     ] = "",
     reason: Annotated[str, typer.Option(help="Why.")] = "",
     data_dir: DataDir = None,
     json: AsJson = False,
 ) -> None:
-    """Show or change the mode. `emergency-stop` kills running stages and parks their tasks until `normal`."""
+    """Show or change the mode: who may start, and whether what runs goes on.
+
+    In `minimal` only tasks of low risk go on, without `think` and `review`, to a draft that is marked unreviewed. In
+    `read-only` nothing starts, and what runs is finished. `emergency-stop` kills what runs; it goes on later where it was.
+    """
     if wanted and wanted not in MODES:
         raise UsageError(f"MODE: {wanted!r} is none of {', '.join(MODES)}")
     connected = client(data_dir)

@@ -8,7 +8,7 @@ from contracts.admission import AdmissionEvent
 from contracts.alert import AlertDelivered, AlertDeliveryFailed, AlertEvent, AlertRaised, AlertResolved
 from contracts.gate import GateDecided, GateEvent
 from contracts.message import Event, Unknown
-from contracts.mode import ModeChanged, ModeEvent
+from contracts.mode import AsideEvent, ModeChanged, ModeEvent, TasksCalledBack, TaskSetAside
 from contracts.receipt import RepoVerification
 from contracts.resolution import (
     IncidentEvent,
@@ -74,6 +74,7 @@ Known: TypeAlias = (
     TaskEvent
     | AdmissionEvent
     | ModeEvent
+    | AsideEvent
     | StageEvent
     | GateEvent
     | LoopEvent
@@ -126,6 +127,10 @@ def _tell(event: Known) -> Line:
             return f"alert resolved: {reason}", "good"
         case ModeChanged(mode=mode, before=before, actor=actor):
             return f"mode {before} → {mode} by {actor}", "warn"
+        case TaskSetAside():
+            return "waits for another mode", ""
+        case TasksCalledBack(task_ids=task_ids):
+            return f"{len(task_ids)} tasks that waited for another mode are queued again", ""
         case ArtifactCompressed(digest=digest):
             return f"evidence {digest[:12]} compressed", ""
         case WorkspaceRemoved(freed=freed):

@@ -15,7 +15,7 @@ from contracts.admission import AdmissionEvent, SlotGranted, SlotReleased
 from contracts.alert import AlertEvent
 from contracts.gate import GateDecided
 from contracts.message import Event, Recorded, Unknown
-from contracts.mode import ModeEvent
+from contracts.mode import AsideEvent, ModeEvent
 from contracts.resolution import IncidentFiled, IncidentOpened, IncidentWritten, LoopEvent
 from contracts.stage import StageEvent
 from contracts.task import TaskEvent
@@ -82,7 +82,9 @@ def _fold(document: TaskDocument, recorded: Recorded, event: Known) -> TaskDocum
             return fold_run(document, recorded, event)
         case _ if isinstance(event, LoopEvent):
             return fold_loop(document, recorded, event)
-        case _ if isinstance(event, AdmissionEvent | AlertEvent | ArtifactEvent | DiskEvent | ModeEvent):
+        case _ if isinstance(
+            event, AdmissionEvent | AlertEvent | ArtifactEvent | AsideEvent | DiskEvent | ModeEvent
+        ):
             # They are told in the timeline and change nothing else of the task.
             return document
         case _:

@@ -76,6 +76,8 @@ class Unpark(msgspec.Struct, frozen=True, kw_only=True):
     """What the task waited for is there."""
 
     reason: str
+    #: Codes of the waits that this ends; none means any.
+    codes: tuple[str, ...] = ()
 
 
 class Halt(msgspec.Struct, frozen=True, kw_only=True):

@@ -266,6 +266,7 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 failed=None,
                 pending={},
                 resume=next_stage is None and state.stage in state.attempts,
+                failures=state.failures + (event.code in ("backing_off", "rate_limited")),
             )
         case TaskUnparked():
             return replace(
