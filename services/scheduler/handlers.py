@@ -175,15 +175,27 @@ _MOVES_SLOTS = (
 
 
 async def grant(work: Work) -> None:
-    """Start whoever's turn it is, on a tree that contains what it depends on."""
-    for granted in await work.decide(admission, POOL, Grant()):
-        if isinstance(granted, SlotGranted):
-            state = await work.load(task, granted.task_id)
-            start = Start(bases=await _bases(work, state), conditions=await _conditions(work))
-            started = await work.decide(task, granted.task_id, start)
-            await settle(
-                work, granted.task_id, [event for event in started if not isinstance(event, TaskUnparked)]
-            )
+    """Start whoever's turn it is, and others instead of those that cannot start after all."""
+    given_back = True
+    while given_back:
+        turns = [one for one in await work.decide(admission, POOL, Grant()) if isinstance(one, SlotGranted)]
+        given_back = not all([await _start(work, turn.task_id) for turn in turns])
+
+
+async def _start(work: Work, task_id: str) -> bool:
+    """Start a task on a tree that contains what it depends on; False if that is not there any more.
+
+    What was in monitor when the task was queued may be lost before the task has its turn.
+    """
+    state = await work.load(task, task_id)
+    if not all([(await work.load(task, other)).fulfilled for other in state.depends_on]):
+        await _admit(work, Leave(task_id=task_id, reason="what it depends on is not there any more"))
+        await _settle_all(work, await _enqueue(work, state))
+        return False
+    start = Start(bases=await _bases(work, state), conditions=await _conditions(work))
+    started = await work.decide(task, task_id, start)
+    await settle(work, task_id, [event for event in started if not isinstance(event, TaskUnparked)])
+    return True
 
 
 async def change_mode(work: Work, wish: ChangeMode) -> ModeState:

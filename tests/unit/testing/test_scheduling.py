@@ -87,11 +87,11 @@ WATCHED = ("monitor_wait_started", {"task_id": "x"})
 @pytest.mark.parametrize(
     ("facts", "words"),
     [
-        ((WATCHED, granted("a")), ""),
-        ((ended("x"), granted("a")), ""),
-        ((granted("a"),), "before x is done"),
-        ((ended("x", "task_given_up"), granted("a")), "before x is done"),
-        ((WATCHED, ended("x", "task_cancelled"), granted("a")), "before x is done"),
+        ((WATCHED, admitted()), ""),
+        ((ended("x"), admitted()), ""),
+        ((admitted(),), "before x is done"),
+        ((ended("x", "task_given_up"), admitted()), "before x is done"),
+        ((WATCHED, ended("x", "task_cancelled"), admitted()), "before x is done"),
         ((OPENED, WATCHED, admitted(BASE)), ""),
         ((OPENED, WATCHED, admitted()), "on a tree without x"),
     ],
