@@ -3,6 +3,7 @@
 from contracts.catalogue import registry
 from libs.runtime.service import Consumer, Service
 from services.scheduler import handlers
+from services.scheduler.api.metrics import token_gauges
 from services.scheduler.api.routes import routes
 from services.scheduler.domain.admission import admission
 from services.scheduler.domain.aside import aside
@@ -23,5 +24,6 @@ service = Service(
         "admit": handlers.admit,
     },
     routes=routes,
+    gauges=token_gauges,
     one_at_a_time=True,
 )
