@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from contracts import admission, alert, gate, mode, resolution, stage, task, workspace
+from contracts import admission, alert, claim, gate, mode, resolution, stage, task, workspace
 from contracts.message import Event, Registry
 
 UNIONS: dict[str, Any] = {
     "task": task.TaskEvent,
     "admission": admission.AdmissionEvent,
     "mode": mode.ModeEvent,
+    "claim": claim.ClaimEvent,
     "run": stage.StageEvent,
     "review": gate.GateEvent,
     "loop": resolution.LoopEvent,
@@ -25,6 +26,7 @@ OWNERS: dict[str, str] = {
     "task": "scheduler",
     "admission": "scheduler",
     "mode": "scheduler",
+    "claim": "scheduler",
     "run": "stage-runner",
     "review": "gate",
     "loop": "resolution",

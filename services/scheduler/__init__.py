@@ -1,8 +1,8 @@
 """Walks every task from submission to its end and decides who may run.
 
-Owns: task, admission, mode
+Owns: task, admission, mode, claim
 Consumes: stage_completed stage_failed stage_cancelled gate_decided plan_delta_recorded stage_retry_advised
     incident_filed
-Emits: every event of its three streams
+Emits: every event of its four streams
 Never: runs anything, judges anything, reads another service's tables
 """

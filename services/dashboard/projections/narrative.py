@@ -6,6 +6,7 @@ from typing import TypeAlias, assert_never
 
 from contracts.admission import AdmissionEvent
 from contracts.alert import AlertDelivered, AlertDeliveryFailed, AlertEvent, AlertRaised, AlertResolved
+from contracts.claim import ClaimEvent, FilesAwaited, FilesClaimed, FilesReleased
 from contracts.gate import GateDecided, GateEvent
 from contracts.message import Event, Unknown
 from contracts.mode import ModeChanged, ModeEvent
@@ -65,7 +66,7 @@ from contracts.workspace import (
     WorkspaceRemoved,
 )
 from services.dashboard.projections.documents import Line, Tone
-from services.dashboard.projections.queueing import tell_admission
+from services.dashboard.projections.queueing import tell_admission, tell_claim
 
 #: Characters of a timeline's sentence.
 TEXT_LIMIT = 400
@@ -74,6 +75,7 @@ Known: TypeAlias = (
     TaskEvent
     | AdmissionEvent
     | ModeEvent
+    | ClaimEvent
     | StageEvent
     | GateEvent
     | LoopEvent
@@ -126,6 +128,8 @@ def _tell(event: Known) -> Line:
             return f"alert resolved: {reason}", "good"
         case ModeChanged(mode=mode, before=before, actor=actor):
             return f"mode {before} → {mode} by {actor}", "warn"
+        case FilesClaimed() | FilesAwaited() | FilesReleased():
+            return tell_claim(event)
         case ArtifactCompressed(digest=digest):
             return f"evidence {digest[:12]} compressed", ""
         case WorkspaceRemoved(freed=freed):

@@ -13,6 +13,7 @@ import msgspec
 
 from contracts.admission import AdmissionEvent, SlotGranted, SlotReleased
 from contracts.alert import AlertEvent
+from contracts.claim import ClaimEvent
 from contracts.gate import GateDecided
 from contracts.message import Event, Recorded, Unknown
 from contracts.mode import ModeEvent
@@ -82,7 +83,9 @@ def _fold(document: TaskDocument, recorded: Recorded, event: Known) -> TaskDocum
             return fold_run(document, recorded, event)
         case _ if isinstance(event, LoopEvent):
             return fold_loop(document, recorded, event)
-        case _ if isinstance(event, AdmissionEvent | AlertEvent | ArtifactEvent | DiskEvent | ModeEvent):
+        case _ if isinstance(
+            event, AdmissionEvent | AlertEvent | ArtifactEvent | ClaimEvent | DiskEvent | ModeEvent
+        ):
             # They are told in the timeline and change nothing else of the task.
             return document
         case _:

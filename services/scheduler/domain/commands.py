@@ -14,10 +14,19 @@ from contracts.stage import StageCancelled, StageCompleted, StageFailed
 from contracts.task import BaseRef, OnFailedDependency, Priority, TaskSpec
 
 
+class Overlap(msgspec.Struct, frozen=True, kw_only=True):
+    """Other tasks are going to change files that this one's plan names."""
+
+    behind: tuple[str, ...]
+    #: Some of these files.
+    shared: tuple[str, ...]
+
+
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     """What the rest of the system allows while a task decides how it goes on."""
 
     mode: Mode = "normal"
+    overlap: Overlap | None = None
 
 
 class Submit(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +85,8 @@ class Unpark(msgspec.Struct, frozen=True, kw_only=True):
     """What the task waited for is there."""
 
     reason: str
+    #: Tasks whose changes its tree has to contain from now on.
+    after: tuple[str, ...] = ()
 
 
 class Halt(msgspec.Struct, frozen=True, kw_only=True):
