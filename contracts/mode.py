@@ -1,4 +1,4 @@
-"""Stream `mode`: how the whole system runs, written by the scheduler."""
+"""Stream `mode`, how the whole system runs, and stream `aside`, who waits for another mode; written by the scheduler."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import ClassVar, Literal, TypeAlias
 from contracts.message import Event
 
 Mode: TypeAlias = Literal["normal", "minimal", "read-only", "emergency-stop"]
+#: Codes under which a task is parked by a mode: it was stopped, or is not among those that may go on.
+SetAside: TypeAlias = Literal["emergency_stop", "mode"]
 
 
 class ModeChanged(Event, frozen=True, kw_only=True):
@@ -21,4 +23,25 @@ class ModeChanged(Event, frozen=True, kw_only=True):
     reason: str
 
 
+class _Aside(Event, frozen=True, kw_only=True):
+    stream: ClassVar[str] = "aside"
+    key: ClassVar[str] = "scope"
+    scope: str = "system"
+
+
+class TaskSetAside(_Aside, frozen=True, kw_only=True):
+    """A task waits, without a slot, for another mode."""
+
+    task_id: str
+    code: SetAside
+
+
+class TasksCalledBack(_Aside, frozen=True, kw_only=True):
+    """Tasks that waited for another mode are queued again, those that still do."""
+
+    task_ids: tuple[str, ...]
+    code: SetAside
+
+
 ModeEvent: TypeAlias = ModeChanged
+AsideEvent: TypeAlias = TaskSetAside | TasksCalledBack

@@ -60,6 +60,8 @@ class StageRetryAdvised(_Loop, frozen=True, kw_only=True):
     retry: int
     #: Seconds.
     after_s: float
+    #: Seconds for which an outside service asked to be left alone; 0 where none did.
+    retry_after_s: float = 0.0
 
 
 class LoopClosed(_Loop, frozen=True, kw_only=True):

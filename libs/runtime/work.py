@@ -211,15 +211,6 @@ class Work:
             )
         return events
 
-    async def open_streams(self, category: str) -> list[str]:
-        """List the keys of a category's streams that have not ended."""
-        keys: list[str] = []
-        after = ""
-        while page := await self._store.heads(category, open_only=True, after=after):
-            keys += [key_of(head.stream) for head in page]
-            after = page[-1].stream
-        return keys
-
     def set_timer(self, key: str, due: datetime, kind: str, subject: str) -> None:
         """Ask for the timer handler `kind` to be called with `subject` at `due`; the same key replaces."""
         self._cleared.discard(key)

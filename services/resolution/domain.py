@@ -99,6 +99,7 @@ def _resolve(awaited: ResolutionAwaited, state: Loops) -> Iterator[LoopEvent]:
             stage=awaited.stage,
             retry=awaited.retry + 1,
             after_s=max(FIRST_WAIT_S * 2**awaited.retry, failure.retry_after_s),
+            retry_after_s=failure.retry_after_s,
         )
         return
     loop, seen = state.count + 1, signature(awaited)

@@ -5,6 +5,7 @@ from libs.runtime.service import Consumer, Service
 from services.scheduler import handlers
 from services.scheduler.api.routes import routes
 from services.scheduler.domain.admission import admission
+from services.scheduler.domain.aside import aside
 from services.scheduler.domain.claims import claims
 from services.scheduler.domain.mode import mode
 from services.scheduler.domain.walk import task
@@ -12,9 +13,14 @@ from services.scheduler.domain.walk import task
 service = Service(
     name="scheduler",
     registry=registry,
-    owns=(task, admission, mode, claims),
+    owns=(task, admission, mode, aside, claims),
     consumes=(Consumer(handlers.advance_task), Consumer(handlers.plan_retry)),
-    timers={"retry_stage": handlers.retry_stage, "probe": handlers.probe, "wake": handlers.wake},
+    timers={
+        "retry_stage": handlers.retry_stage,
+        "probe": handlers.probe,
+        "wake": handlers.wake,
+        "call_back": handlers.call_back,
+    },
     routes=routes,
     one_at_a_time=True,
 )

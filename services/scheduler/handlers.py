@@ -13,6 +13,7 @@ from contracts.admission import DependencyBroken, SlotGranted
 from contracts.claim import FilesClaimed
 from contracts.gate import GateDecided
 from contracts.message import Event
+from contracts.mode import TasksCalledBack
 from contracts.resolution import IncidentFiled, PlanDeltaRecorded, StageRetryAdvised
 from contracts.stage import StageCancelled, StageCompleted, StageFailed
 from contracts.task import (
@@ -32,14 +33,17 @@ from services.scheduler.domain.admission import (
     AdmissionCommand,
     Enqueue,
     Grant,
+    Hold,
     Leave,
     Operation,
+    Release,
     Reprioritise,
     Settle,
     admission,
 )
+from services.scheduler.domain.aside import CallBack, NoteAside, aside
 from services.scheduler.domain.bases import bases_of, predecessors
-from services.scheduler.domain.claims import LETS_GO, TABLE, Claim, ClaimCommand, Release, claims, files_of
+from services.scheduler.domain.claims import LETS_GO, TABLE, Claim, ClaimCommand, LetGo, claims, files_of
 from services.scheduler.domain.commands import (
     Conditions,
     Halt,
@@ -52,7 +56,7 @@ from services.scheduler.domain.commands import (
     TaskCommand,
     Unpark,
 )
-from services.scheduler.domain.mode import ChangeMode, ModeState, mode
+from services.scheduler.domain.mode import ChangeMode, ModeState, admits, mode
 from services.scheduler.domain.pool import Admission
 from services.scheduler.domain.state import Task
 from services.scheduler.domain.walk import task
@@ -79,7 +83,9 @@ async def advance_task(
 
 
 async def plan_retry(news: StageRetryAdvised, work: Work) -> None:
-    """Wait before a stage that failed for a passing reason is run again."""
+    """Wait before a stage that failed for a passing reason is run again: with the slot, or without it for longer."""
+    if await command(work, news.task_id, Observe(news=news, now=work.now)):
+        return
     work.set_timer(
         f"retry:{news.task_id}", work.now + timedelta(seconds=news.after_s), "retry_stage", news.task_id
     )
@@ -146,7 +152,9 @@ async def _settle(work: Work, task_id: str, events: Sequence[Event]) -> Unsettle
                 lost += await _enqueue(work, state)
             case TaskParked(code="dependency_broken"):
                 pass  # It keeps its place in the queue: should the dependency be met after a retry, it starts at once.
-            case TaskParked(reason=reason, until=until):
+            case TaskParked(code=code, reason=reason, until=until):
+                if code == "emergency_stop" or code == "mode":
+                    await work.decide(aside, SYSTEM, NoteAside(task_id=task_id, code=code))
                 if until is not None:
                     work.set_timer(f"wake:{task_id}", until, "wake", task_id)
                 await _admit(work, Leave(task_id=task_id, reason=reason))
@@ -183,9 +191,6 @@ _MOVES_SLOTS = (
 
 async def grant(work: Work) -> None:
     """Start whoever's turn it is, on a tree that contains what it depends on."""
-    present = await work.load(mode, SYSTEM)
-    if present.halted:
-        return
     for granted in await work.decide(admission, POOL, Grant()):
         if isinstance(granted, SlotGranted):
             state = await work.load(task, granted.task_id)
@@ -200,17 +205,31 @@ async def grant(work: Work) -> None:
 
 
 async def change_mode(work: Work, wish: ChangeMode) -> ModeState:
-    """Change the mode; an emergency stop stops running stages, normal operation wakes what it parked."""
+    """Change the mode: slots are held back or given again, an emergency stop stops what runs, others let it go on."""
     if await work.decide(mode, SYSTEM, wish):
-        pool = await work.load(admission, POOL)
-        if wish.mode == "emergency-stop":
-            for task_id in pool.running:
-                await command(work, task_id, Halt())
+        if admits(wish.mode):
+            await _admit(work, Release(cause="mode", actor=wish.actor))
         else:
-            for task_id in await _parked_by_stop(work):
-                await command(work, task_id, Unpark(reason=f"mode is {wish.mode}"))
-            await grant(work)
+            detail = f"mode is {wish.mode}" + (f": {wish.reason}" if wish.reason else "")
+            await _admit(work, Hold(cause="mode", detail=detail, actor=wish.actor))
+        if wish.mode == "emergency-stop":
+            for task_id in (await work.load(admission, POOL)).running:
+                await command(work, task_id, Halt())
+        await call_back(SYSTEM, work)
+        await grant(work)
     return await work.load(mode, SYSTEM)
+
+
+async def call_back(scope: str, work: Work) -> None:
+    """Queue tasks that need not wait for another mode any more: a lot of them now, and the next at once."""
+    present = await work.load(mode, scope)
+    for called in await work.decide(aside, scope, CallBack(mode=present.mode)):
+        assert isinstance(called, TasksCalledBack)
+        wish = Unpark(reason=f"mode is {present.mode}", codes=(called.code,))
+        for task_id in called.task_ids:
+            await _settle_all(work, [(task_id, await work.decide(task, task_id, wish))])
+        work.set_timer("call_back", work.now, "call_back", scope)
+        await grant(work)
 
 
 async def operate(work: Work, wish: Operation) -> Admission:
@@ -223,15 +242,6 @@ async def operate(work: Work, wish: Operation) -> Admission:
 async def _conditions(work: Work) -> Conditions:
     """Tell a task what the rest of the system allows."""
     return Conditions(mode=(await work.load(mode, SYSTEM)).mode)
-
-
-async def _parked_by_stop(work: Work) -> list[str]:
-    parked = []
-    for head in await work.open_streams(task.category):
-        state = await work.load(task, head)
-        if state.phase == "parked" and state.parked == "emergency_stop":
-            parked.append(head)
-    return parked
 
 
 async def _admit(work: Work, wish: AdmissionCommand) -> Unsettled:
@@ -295,7 +305,7 @@ async def _let_go(work: Work, state: Task, event: Event) -> Unsettled:
 async def _release(work: Work, state: Task, reason: str, *, delivered: bool = False) -> Unsettled:
     if state.spec.engine == "noop":
         return []
-    return await _hand_over(work, Release(task_id=state.task_id, delivered=delivered, reason=reason))
+    return await _hand_over(work, LetGo(task_id=state.task_id, delivered=delivered, reason=reason))
 
 
 async def _hand_over(work: Work, wish: ClaimCommand) -> Unsettled:
@@ -303,7 +313,7 @@ async def _hand_over(work: Work, wish: ClaimCommand) -> Unsettled:
     woken: Unsettled = []
     for event in await work.decide(claims, TABLE, wish):
         if isinstance(event, FilesClaimed) and event.task_id != wish.task_id:
-            unpark = Unpark(reason="its files are free", after=event.after)
+            unpark = Unpark(reason="its files are free", codes=("files_overlap",), after=event.after)
             woken.append((event.task_id, await work.decide(task, event.task_id, unpark)))
     return woken
 

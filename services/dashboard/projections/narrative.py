@@ -9,7 +9,7 @@ from contracts.alert import AlertDelivered, AlertDeliveryFailed, AlertEvent, Ale
 from contracts.claim import ClaimEvent, FilesAwaited, FilesClaimed, FilesReleased
 from contracts.gate import GateDecided, GateEvent
 from contracts.message import Event, Unknown
-from contracts.mode import ModeChanged, ModeEvent
+from contracts.mode import AsideEvent, ModeChanged, ModeEvent, TasksCalledBack, TaskSetAside
 from contracts.receipt import RepoVerification
 from contracts.resolution import (
     IncidentEvent,
@@ -76,6 +76,7 @@ Known: TypeAlias = (
     | AdmissionEvent
     | ModeEvent
     | ClaimEvent
+    | AsideEvent
     | StageEvent
     | GateEvent
     | LoopEvent
@@ -130,6 +131,10 @@ def _tell(event: Known) -> Line:
             return f"mode {before} → {mode} by {actor}", "warn"
         case FilesClaimed() | FilesAwaited() | FilesReleased():
             return tell_claim(event)
+        case TaskSetAside():
+            return "waits for another mode", ""
+        case TasksCalledBack(task_ids=task_ids):
+            return f"{len(task_ids)} tasks that waited for another mode are queued again", ""
         case ArtifactCompressed(digest=digest):
             return f"evidence {digest[:12]} compressed", ""
         case WorkspaceRemoved(freed=freed):

@@ -16,7 +16,7 @@ from contracts.alert import AlertEvent
 from contracts.claim import ClaimEvent
 from contracts.gate import GateDecided
 from contracts.message import Event, Recorded, Unknown
-from contracts.mode import ModeEvent
+from contracts.mode import AsideEvent, ModeEvent
 from contracts.resolution import IncidentFiled, IncidentOpened, IncidentWritten, LoopEvent
 from contracts.stage import StageEvent
 from contracts.task import TaskEvent
@@ -84,7 +84,8 @@ def _fold(document: TaskDocument, recorded: Recorded, event: Known) -> TaskDocum
         case _ if isinstance(event, LoopEvent):
             return fold_loop(document, recorded, event)
         case _ if isinstance(
-            event, AdmissionEvent | AlertEvent | ArtifactEvent | ClaimEvent | DiskEvent | ModeEvent
+            event,
+            AdmissionEvent | AlertEvent | ArtifactEvent | AsideEvent | ClaimEvent | DiskEvent | ModeEvent,
         ):
             # They are told in the timeline and change nothing else of the task.
             return document

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from contracts.mode import SetAside
 from contracts.task import (
     Activity,
     Failure,
@@ -18,6 +19,7 @@ from contracts.task import (
 )
 from services.scheduler.domain.commands import Conditions
 from services.scheduler.domain.known import is_prepared, slim
+from services.scheduler.domain.mode import set_aside
 from services.scheduler.domain.state import ATTEMPTS, Task
 
 #: Seconds that a workspace gets for clone and checkout, on top of what its commands may take one after the other.
@@ -37,8 +39,8 @@ def ask(
 
     While a task thinks, its workspace is made ready beside it.
     """
-    if conditions.mode == "emergency-stop":
-        yield _halted(state) if again else _halted(state, stage, known)
+    if aside := set_aside(conditions.mode, stage, known):
+        yield _aside(state, *aside) if again else _aside(state, *aside, stage, known)
         return
     if stage == "workspace":
         yield _workspace(state, known, again, failures)
@@ -96,11 +98,13 @@ def _numbers(state: Task, activity: Activity, again: bool) -> tuple[int, int]:
     return done + 1, 0
 
 
-def _halted(state: Task, stage: Activity | None = None, known: StageInput | None = None) -> TaskParked:
+def _aside(
+    state: Task, code: SetAside, reason: str, stage: Activity | None = None, known: StageInput | None = None
+) -> TaskParked:
     return TaskParked(
         task_id=state.task_id,
-        code="emergency_stop",
-        reason="emergency stop",
+        code=code,
+        reason=reason,
         owner="operator",
         wake_up="autopilot mode normal",
         next_stage=stage,

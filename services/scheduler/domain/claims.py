@@ -20,7 +20,7 @@ TABLE = "main"
 #: Shared files that an event names.
 SHOWN = 5
 #: Why a task is parked that lets go of its files: a person may take days. Other waits end by themselves.
-LETS_GO = frozenset({"no_quorum", "proof_missing", "dependency_broken", "memory_ceiling"})
+LETS_GO = frozenset({"no_quorum", "proof_missing", "dependency_broken", "memory_ceiling", "mode"})
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +30,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[Files, ...]
 
 
-class Release(msgspec.Struct, frozen=True, kw_only=True):
+class LetGo(msgspec.Struct, frozen=True, kw_only=True):
     """A task changes nothing for now, or nothing any more."""
 
     task_id: str
@@ -38,7 +38,7 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-ClaimCommand: TypeAlias = Claim | Release
+ClaimCommand: TypeAlias = Claim | LetGo
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +90,7 @@ def decide(command: ClaimCommand, state: Claims) -> Iterator[ClaimEvent]:
             yield FilesAwaited(
                 task_id=task_id, files=files, behind=tuple(sorted(met)), shared=tuple(shared[:SHOWN])
             )
-        case Release(task_id=task_id):
+        case LetGo(task_id=task_id):
             if _known(state, task_id):
                 event = FilesReleased(task_id=task_id, delivered=command.delivered, reason=command.reason)
                 yield from _and_hand_over(event, state)

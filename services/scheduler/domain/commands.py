@@ -87,6 +87,8 @@ class Unpark(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     #: Tasks whose changes its tree has to contain from now on.
     after: tuple[str, ...] = ()
+    #: Codes of the waits that this ends; none means any.
+    codes: tuple[str, ...] = ()
 
 
 class Halt(msgspec.Struct, frozen=True, kw_only=True):

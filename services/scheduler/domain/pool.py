@@ -7,6 +7,7 @@ more urgent class whose tasks wait for it, directly or through others. It never 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Literal, TypeAlias, TypeVar, assert_never
 
 import msgspec
@@ -137,12 +138,15 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
             order.append(turn.task_id)
         return tuple(order)
 
-    def forecast(self, task_id: str) -> Forecast | None:
-        """Say how many start before a task; None where it cannot start: unmet dependencies, a paused queue, not queued."""
+    def forecast(self, task_id: str, order: Sequence[str] | None = None) -> Forecast | None:
+        """Say how many start before a task; None where it cannot start: unmet dependencies, a paused queue, not queued.
+
+        `order` is what `upcoming` gives, for those who have asked already.
+        """
         entry = self.queued(task_id)
         if entry is None or entry.depends_on or entry.queue in self.paused:
             return None
-        order = self.upcoming()
+        order = self.upcoming() if order is None else order
         if task_id in order:
             return Forecast(ahead=order.index(task_id), exact=True)
         return Forecast(

@@ -269,6 +269,7 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 beside="",
                 failed=None,
                 pending={},
+                failures=state.failures + (event.code in ("backing_off", "rate_limited")),
             )
         case TaskUnparked(after=after):
             return replace(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from contracts.gate import GateDecided
-from contracts.resolution import IncidentFiled, PlanDeltaRecorded
+from contracts.resolution import IncidentFiled, PlanDeltaRecorded, StageRetryAdvised
 from contracts.stage import StageCancelled, StageCompleted, StageFailed
 from contracts.task import (
     ResolutionAwaited,
@@ -44,8 +44,10 @@ from services.scheduler.domain.ends import after_probe, approvals, cancel, lose,
 from services.scheduler.domain.gates import ask_gates, hear
 from services.scheduler.domain.joining import RunEnd, about, join, noted, stop_runs
 from services.scheduler.domain.known import is_prepared, with_delta, with_output
+from services.scheduler.domain.mode import left_out
 from services.scheduler.domain.proof import evidence_lacking
 from services.scheduler.domain.state import Task
+from services.scheduler.domain.waiting import back_off
 
 
 def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
@@ -73,8 +75,8 @@ def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
                 )
         case LoseDependency():
             yield from lose(command, state)
-        case Unpark(reason=reason, after=after):
-            if state.phase == "parked":
+        case Unpark(reason=reason, codes=codes, after=after):
+            if state.phase == "parked" and (not codes or state.parked in codes):
                 yield TaskUnparked(task_id=state.task_id, reason=reason, after=after)
         case Halt():
             if state.phase == "running":
@@ -104,7 +106,8 @@ def _start(state: Task, command: Start) -> Iterator[TaskEvent]:
         return
     yield TaskAdmitted(task_id=state.task_id, bases=bases)
     given = msgspec.structs.replace(known_of(state), bases=bases or known_of(state).bases)
-    yield from ask(state, state.stage, given, command.conditions, again=state.resume)
+    failures = state.failures if state.resume else 0
+    yield from ask(state, state.stage, given, command.conditions, again=state.resume, failures=failures)
 
 
 def _observe(command: Observe, news: News, state: Task) -> Iterator[TaskEvent]:
@@ -119,6 +122,8 @@ def _observe(command: Observe, news: News, state: Task) -> Iterator[TaskEvent]:
         case GateDecided():
             if (approved := (yield from hear(news, state))) is not None:
                 yield from _after_gates(conditions, approved)
+        case StageRetryAdvised() if state.phase == "resolving":
+            yield from back_off(news, command.now, state)
         case PlanDeltaRecorded(delta=delta) if state.phase == "resolving":
             known = with_delta(known_of(state), delta)
             # What has no specification yet cannot be planned: a failed `spec` is made again itself.
@@ -187,13 +192,14 @@ def _after_gates(conditions: Conditions, state: Task) -> Iterator[TaskEvent]:
         case "plan" if conditions.overlap is not None:
             yield wait_for_files(state, conditions.overlap)
         case "plan":
-            if reason := _no_thinking_needed(known):
+            if reason := _no_thinking(known, conditions):
                 yield StageSkipped(task_id=state.task_id, stage="think", reason=reason)
                 yield from ask(state, "implement" if is_prepared(known) else "workspace", known, conditions)
             else:
                 yield from ask(state, "think", known, conditions)
-        case "verify" if conditions.mode == "minimal":
-            skipped = StageSkipped(task_id=state.task_id, stage="review", reason="mode is minimal")
+        case "verify" if "review" in left_out(conditions.mode):
+            reason = f"mode is {conditions.mode}"
+            skipped = StageSkipped(task_id=state.task_id, stage="review", reason=reason)
             yield skipped
             state = states.evolve(state, skipped)
             yield from _open_pull_request(conditions, msgspec.structs.replace(known, draft=True), state)
@@ -223,8 +229,10 @@ def _open_pull_request(conditions: Conditions, known: StageInput, state: Task) -
     yield from ask(state, "pr", msgspec.structs.replace(known, approvals=approvals(state)), conditions)
 
 
-def _no_thinking_needed(known: StageInput) -> str:
-    """Say why `think` may be left out; empty when it is called for (architecture section 6)."""
+def _no_thinking(known: StageInput, conditions: Conditions) -> str:
+    """Say why `think` is left out; empty when it is called for (architecture section 6)."""
+    if "think" in left_out(conditions.mode):
+        return f"mode is {conditions.mode}"
     specification = known.specification
     failed_before = known.delta is not None or known.incident is not None
     if known.spec.priority == "urgent" or failed_before or specification is None:

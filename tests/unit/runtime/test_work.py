@@ -212,13 +212,6 @@ async def test_events_say_where_they_come_from(house: House) -> None:
     assert second.meta.synthetic  # what follows from simulated work is simulated
 
 
-async def test_open_streams_are_listed_beyond_one_page(house: House) -> None:
-    for number in range(5):
-        await house.running.perform(adding("x", case_id=f"c{number}"))
-    found = await house.running.perform(lambda work: work.open_streams("case"))
-    assert sorted(found) == [f"c{number}" for number in range(5)]
-
-
 async def test_a_document_of_a_stream_that_begins_is_taken_for_new_and_read_where_it_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

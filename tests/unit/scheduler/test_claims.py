@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from contracts.claim import ClaimEvent, Files, FilesAwaited, FilesClaimed, FilesReleased
 from contracts.task import Plan, StageInput
-from services.scheduler.domain.claims import Claim, ClaimCommand, Claims, Release, claims, files_of, overlap
+from services.scheduler.domain.claims import Claim, ClaimCommand, Claims, LetGo, claims, files_of, overlap
 from tests.unit.scheduler import facts
 
 
@@ -31,8 +31,8 @@ def claim(task_id: str, *paths: str, **values: Any) -> Claim:
     return Claim(task_id=task_id, files=files(*paths, **values))
 
 
-def release(task_id: str, *, delivered: bool = True) -> Release:
-    return Release(task_id=task_id, delivered=delivered, reason="is over")
+def release(task_id: str, *, delivered: bool = True) -> LetGo:
+    return LetGo(task_id=task_id, delivered=delivered, reason="is over")
 
 
 def test_plans_without_a_common_file_do_not_meet() -> None:
@@ -122,7 +122,7 @@ def test_whatever_is_claimed_and_released_nothing_overlaps_and_everybody_has_a_t
     for wish in wishes:
         state, _ = decide(state, wish)
         _hold(state)
-        assert wish.task_id in state.held or isinstance(wish, Release) or state.waiting(wish.task_id)
+        assert wish.task_id in state.held or isinstance(wish, LetGo) or state.waiting(wish.task_id)
     served: set[str] = set()
     waiting = {one.task_id for one in state.line}
     while state.held:
