@@ -8,17 +8,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from contracts.message import Recorded
-from contracts.stage import StageOutput
 from contracts.task import Failure, RunRequest
 from libs.forge.local import LocalForge
 from libs.testing.world import World
 from services.scheduler.domain.commands import Cancel, Retry
 from tests.system.shop import PYTEST, RIGHT, Shop
-from tests.system.twin import AUDIT, FIX, TEST, Answer, Script, honest, patch_task
+from tests.system.twin import AUDIT, FIX, TEST, Answer, Script, honest, naming, patch_task
 from tests.system.walking import (
     end,
     facts_of,
@@ -40,18 +38,16 @@ class Planners:
     """Stages that end well; plans name the files that the test says, runs in `shut` go on until they are let through."""
 
     def __init__(self, files: Mapping[str, tuple[str, ...]] | None = None, *shut: str) -> None:
-        self.files = files or {}
+        self.files = files
         self.shut = set(shut)
 
     def __call__(self, request: RunRequest) -> Answer:
         if f"{request.task_id} {request.stage}" in self.shut:
             return None
         output = honest(request)
-        if output.plan is None or request.task_id not in self.files:
+        if request.stage != "plan":
             return output
-        (step,) = output.plan.repos
-        step = msgspec.structs.replace(step, files=self.files[request.task_id], scope=("*",))
-        return StageOutput(plan=msgspec.structs.replace(output.plan, repos=(step,)))
+        return naming(output, *(("wide.py",) if self.files is None else self.files[request.task_id]))
 
 
 async def one_behind_the_other(acted: Acted, planners: Planners, **values: Any) -> World:

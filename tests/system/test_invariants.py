@@ -189,16 +189,6 @@ BENT: dict[str, tuple[Callable[..., Any], Bend, str]] = {
         changed("task_admitted", set_to(bases=()), "t2"),
         "on a tree without t1",
     ),
-    "files that two tasks change at once": (
-        scheduling.files_go_from_hand_to_hand,
-        without("files_released"),
-        "hold the same files",
-    ),
-    "a change of files that are not held": (
-        scheduling.files_go_from_hand_to_hand,
-        without("files_claimed"),
-        "without holding",
-    ),
     "simulation that is not marked": (invariants.simulation_is_marked, unmarked, "wrong mark"),
     "a task that was forgotten": (scheduling.nothing_is_forgotten, without("task_done"), "is forgotten"),
     "a slot that was kept": (scheduling.nothing_is_forgotten, without("slot_released"), "holds a slot"),

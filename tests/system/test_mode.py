@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from contracts.stage import StageOutput
-from contracts.task import Failure, StageRequested, TaskSpec
+from contracts.task import Failure, StageRequested
 from libs.testing.invariants import breaches
 from libs.testing.world import World
 from services.scheduler.domain import aside
@@ -160,19 +160,11 @@ async def test_a_stop_between_two_probes_lets_the_window_go_on(acted: Acted) -> 
     assert end(await sound(world)) == "task_done"
 
 
-def on_its_own_branch(number: int) -> TaskSpec:
-    """A task that need not wait for others that change the same files."""
-    (repo,) = patch_task().repos
-    return msgspec.structs.replace(
-        patch_task(), repos=(msgspec.structs.replace(repo, base=f"branch-{number}"),)
-    )
-
-
 async def test_stopping_many_leaves_no_slot_taken(acted: Acted) -> None:
     keeper = Gatekeeper("verify")
     world = await acted(keeper)
     for number in range(15):
-        await submit(world, f"t{number}", on_its_own_branch(number))
+        await submit(world, f"t{number}", patch_task())
     await world.settle()
     await switch(world, "emergency-stop")
     await world.settle()
