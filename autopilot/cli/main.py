@@ -12,6 +12,7 @@ import typer
 from autopilot.cli import (
     backup,
     batch,
+    budget,
     demo,
     dlq,
     events,
@@ -81,6 +82,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     backup.restore,
     system.alerts,
     system.mode,
+    budget.budget,
 )
 for command in COMMANDS:
     app.command()(command)

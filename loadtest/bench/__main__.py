@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import uvloop
 
-from loadtest.bench import appending, arriving, concurrency, record, replaying, w8
+from loadtest.bench import appending, arriving, concurrency, record, replaying, scheduling, w8
 from loadtest.bench.comparison import Figure
 from loadtest.bench.peers import systems
 
@@ -74,11 +74,12 @@ async def _record(options: argparse.Namespace) -> list[Figure]:
 
 
 def _scheduler() -> dict[str, Any]:
+    figures = uvloop.run(scheduling.measure())
     rounds = concurrency.measure()
     found = concurrency.targets(rounds)
     for line in (*map(msgspec.json.encode, rounds), *map(msgspec.json.encode, found)):
         print(line.decode())
-    return {"concurrency": rounds, "summary": found}
+    return {"pool": figures, "concurrency": rounds, "summary": found}
 
 
 async def _w8(options: argparse.Namespace) -> dict[str, Any]:

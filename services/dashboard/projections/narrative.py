@@ -6,6 +6,7 @@ from typing import TypeAlias, assert_never
 
 from contracts.admission import AdmissionEvent
 from contracts.alert import AlertDelivered, AlertDeliveryFailed, AlertEvent, AlertRaised, AlertResolved
+from contracts.budget import BudgetEvent
 from contracts.claim import ClaimEvent, FilesAwaited, FilesClaimed, FilesReleased
 from contracts.gate import GateDecided, GateEvent
 from contracts.message import Event, Unknown
@@ -24,6 +25,8 @@ from contracts.resolution import (
     StageRetryAdvised,
 )
 from contracts.stage import (
+    CallReserved,
+    CallSettled,
     EffectIntended,
     EffectSettled,
     StageCancelled,
@@ -32,6 +35,7 @@ from contracts.stage import (
     StageFailed,
     StageResumed,
     StageStarted,
+    TokenGrantExhausted,
 )
 from contracts.task import (
     GateAnswered,
@@ -44,6 +48,7 @@ from contracts.task import (
     StageRequested,
     StageSkipped,
     TaskAdmitted,
+    TaskBudgetChanged,
     TaskCancelled,
     TaskCancelRequested,
     TaskDone,
@@ -54,6 +59,8 @@ from contracts.task import (
     TaskRetried,
     TaskSubmitted,
     TaskUnparked,
+    TokensGranted,
+    TokensRefused,
     WorkspaceRequested,
 )
 from contracts.workspace import (
@@ -67,6 +74,7 @@ from contracts.workspace import (
 )
 from services.dashboard.projections.documents import Line, Tone
 from services.dashboard.projections.queueing import tell_admission, tell_claim
+from services.dashboard.projections.spending import tell_budget, tell_tokens
 
 #: Characters of a timeline's sentence.
 TEXT_LIMIT = 400
@@ -76,6 +84,7 @@ Known: TypeAlias = (
     | AdmissionEvent
     | ModeEvent
     | ClaimEvent
+    | BudgetEvent
     | AsideEvent
     | StageEvent
     | GateEvent
@@ -105,6 +114,8 @@ def _tell(event: Known) -> Line:
     match event:
         case StageStarted() | StageResumed() | EffectIntended() | EffectSettled():
             return _run(event)
+        case CallReserved() | CallSettled() | TokenGrantExhausted():
+            return tell_tokens(event)
         case StageCompleted() | StageFailed() | StageCancelled():
             return _run_end(event)
         case GateDecided(gate=gate, verdict=verdict):
@@ -145,6 +156,8 @@ def _tell(event: Known) -> Line:
             return f"disk {used:.0f} % full: there is room again", "good"
         case _ if isinstance(event, AdmissionEvent):
             return tell_admission(event)
+        case _ if isinstance(event, BudgetEvent):
+            return tell_budget(event)
         case _:
             return _task(event)
 
@@ -189,6 +202,8 @@ def _task(event: TaskEvent) -> Line:
             return f"{actor} asked to cancel" + (f": {reason}" if reason else ""), "warn"
         case TaskParked(reason=reason, owner=owner, wake_up=wake_up):
             return f"parked: {reason}; {owner} ends it: {wake_up}", "warn"
+        case TokensGranted() | TokensRefused() | TaskBudgetChanged():
+            return tell_tokens(event)
         case TaskUnparked(reason=reason):
             return f"goes on: {reason}", ""
         case MonitorWaitStarted(next_probe=next_probe):

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends
 
 from libs.runtime.http import bearer
 from libs.runtime.running import Running
-from services.scheduler.api import batches, operations, system, tasks
+from services.scheduler.api import batches, budget, operations, system, tasks
 from services.scheduler.api.outlook import Outlook
 
 
@@ -18,6 +18,7 @@ def routes(running: Running) -> APIRouter:
         tasks.routes(running, outlook),
         batches.routes(running, outlook),
         operations.routes(running, outlook),
+        budget.routes(running),
         system.routes(running),
     ):
         router.include_router(part)

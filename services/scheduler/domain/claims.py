@@ -12,15 +12,15 @@ from typing import TypeAlias, assert_never
 import msgspec
 
 from contracts.claim import ClaimEvent, Files, FilesAwaited, FilesClaimed, FilesReleased
-from contracts.task import StageInput
+from contracts.task import StageInput, TaskParked
 from libs.eventsourcing.decider import Decider
 
 #: There is one table of claims.
 TABLE = "main"
 #: Shared files that an event names.
 SHOWN = 5
-#: Why a task is parked that lets go of its files: a person may take days. Other waits end by themselves.
-LETS_GO = frozenset({"no_quorum", "proof_missing", "dependency_broken", "memory_ceiling", "mode"})
+#: Why a task is parked until somebody comes, who may take days; tokens may come by themselves.
+_FOR_SOMEBODY = frozenset({"no_quorum", "proof_missing", "dependency_broken", "memory_ceiling", "mode"})
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,6 +139,11 @@ def files_of(known: StageInput) -> tuple[Files, ...]:
         for step in known.plan.repos
         if step.files
     )
+
+
+def lets_go(parked: TaskParked) -> bool:
+    """Tell whether a parked task lets go of its files, since nobody knows how long it waits."""
+    return parked.code in _FOR_SOMEBODY or (parked.code == "tokens" and parked.until is None)
 
 
 def overlap(some: tuple[Files, ...], others: tuple[Files, ...]) -> frozenset[str]:
