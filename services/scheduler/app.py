@@ -8,13 +8,14 @@ from services.scheduler.api.routes import routes
 from services.scheduler.domain.admission import admission
 from services.scheduler.domain.aside import aside
 from services.scheduler.domain.budget import budget
+from services.scheduler.domain.claims import claims
 from services.scheduler.domain.mode import mode
 from services.scheduler.domain.walk import task
 
 service = Service(
     name="scheduler",
     registry=registry,
-    owns=(task, admission, mode, aside, budget),
+    owns=(task, admission, mode, aside, budget, claims),
     consumes=(Consumer(handlers.advance_task), Consumer(handlers.plan_retry)),
     timers={
         "retry_stage": handlers.retry_stage,
