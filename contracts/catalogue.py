@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from contracts import admission, alert, budget, gate, mode, resolution, stage, stall, task, workspace
+from contracts import admission, alert, budget, claim, gate, mode, resolution, stage, stall, task, workspace
 from contracts.message import Event, Registry
 
 UNIONS: dict[str, Any] = {
@@ -12,6 +12,7 @@ UNIONS: dict[str, Any] = {
     "admission": admission.AdmissionEvent,
     "stall": stall.StallEvent,
     "mode": mode.ModeEvent,
+    "claim": claim.ClaimEvent,
     "budget": budget.BudgetEvent,
     "aside": mode.AsideEvent,
     "run": stage.StageEvent,
@@ -29,6 +30,7 @@ OWNERS: dict[str, str] = {
     "admission": "scheduler",
     "stall": "scheduler",
     "mode": "scheduler",
+    "claim": "scheduler",
     "budget": "scheduler",
     "aside": "scheduler",
     "run": "stage-runner",

@@ -80,7 +80,7 @@ def nothing_starts_unallowed(events: Iterable[Recorded]) -> Iterator[str]:
         shut.see(event)
         if event.type == "slot_granted" and (why := shut.to(fact.task_id)):
             yield f"{fact.task_id} got a slot at {event.position} though {why}"
-        elif event.type == "stage_requested" and shut.mode == SHUT[0]:
+        elif event.type in ("stage_requested", "workspace_requested") and shut.mode == SHUT[0]:
             yield f"{fact.run_id} was asked for at {event.position} after an emergency stop"
 
 
@@ -113,8 +113,29 @@ def stages_run_only_in_slots(events: Iterable[Recorded]) -> Iterator[str]:
                     del live[place]
 
 
+def files_go_from_hand_to_hand(events: Iterable[Recorded]) -> Iterator[str]:
+    """Invariant 9: no two tasks hold a common file of one branch, and none changes planned files that it does not hold."""
+    held: dict[str, set[tuple[str, str, str]]] = {}
+    planned: dict[str, bool] = {}
+    for event in events:
+        fact: Any = event.event
+        match event.type:
+            case "files_claimed":
+                files = {(one.repo_url, one.base, path) for one in fact.files for path in one.paths}
+                for other in sorted(one for one in held if one != fact.task_id and held[one] & files):
+                    yield f"{fact.task_id} and {other} hold the same files at {event.position}"
+                held[fact.task_id] = files
+            case "files_awaited" | "files_released":
+                held.pop(fact.task_id, None)
+            case "stage_requested" if fact.stage == "implement" and fact.input.spec.engine != "noop":
+                plan = fact.input.plan
+                planned[fact.run_id] = plan is not None and any(step.files for step in plan.repos)
+            case "stage_started" if planned.get(fact.run_id) and fact.task_id not in held:
+                yield f"{fact.run_id} started without holding the files of its plan"
+
+
 def dependents_wait(events: Iterable[Recorded]) -> Iterator[str]:
-    """Invariant 9: a task gets a slot while what it depends on is done or in monitor, and starts on a tree that has it.
+    """Invariant 9: a task starts while what it depends on is done or in monitor, and on a tree that has it.
 
     The events of one append are judged together: across its streams their order says nothing.
     """
@@ -134,16 +155,13 @@ def dependents_wait(events: Iterable[Recorded]) -> Iterator[str]:
                     there.add(fact.task_id)
                 case "task_cancelled" | "task_given_up":
                     there.discard(fact.task_id)
-                case "slot_granted":
-                    starting.append((fact.task_id, None))
                 case "task_admitted":
                     starting.append((fact.task_id, fact.bases))
         for task_id, bases in starting:
             for other in specs[task_id].depends_on:
                 if other not in there:
                     yield f"{task_id} starts before {other} is done"
-                if bases is not None:
-                    yield from _missing(other, pulls.get(other, ()), bases, specs[task_id])
+                yield from _missing(other, pulls.get(other, ()), bases, specs[task_id])
 
 
 def _missing(other: str, pulls: Sequence[Any], bases: Sequence[Any], submitted: Any) -> Iterator[str]:
@@ -166,7 +184,8 @@ def nothing_is_forgotten(events: Sequence[Recorded]) -> Iterator[str]:
     for event in events:
         fact: Any = event.event
         shut.see(event)
-        if category_of(event.stream) == "task":
+        # Its class changes, and it goes on waiting for what it waited for.
+        if category_of(event.stream) == "task" and event.type != "task_priority_changed":
             last[fact.task_id] = event
         match event.type:
             case "task_submitted":

@@ -5,10 +5,12 @@ from libs.runtime.running import Running
 from libs.runtime.service import Consumer, Service
 from services.scheduler import handlers
 from services.scheduler.adapters.oversight import Oversight, require_room
+from services.scheduler.api.metrics import token_gauges
 from services.scheduler.api.routes import routes
 from services.scheduler.domain.admission import admission
 from services.scheduler.domain.aside import aside
 from services.scheduler.domain.budget import budget
+from services.scheduler.domain.claims import claims
 from services.scheduler.domain.mode import mode
 from services.scheduler.domain.stall import stall
 from services.scheduler.domain.walk import task
@@ -27,7 +29,7 @@ async def oversee(running: Running) -> None:
 service = Service(
     name="scheduler",
     registry=registry,
-    owns=(task, admission, mode, aside, budget, stall),
+    owns=(task, admission, mode, aside, budget, claims, stall),
     consumes=(Consumer(handlers.advance_task), Consumer(handlers.plan_retry)),
     timers={
         "retry_stage": handlers.retry_stage,
@@ -39,5 +41,6 @@ service = Service(
     assemble=assemble,
     workers=(oversee,),
     routes=routes,
+    gauges=token_gauges,
     one_at_a_time=True,
 )

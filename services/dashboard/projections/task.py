@@ -14,6 +14,7 @@ import msgspec
 from contracts.admission import AdmissionEvent, SlotGranted, SlotReleased
 from contracts.alert import AlertEvent
 from contracts.budget import BudgetEvent
+from contracts.claim import ClaimEvent
 from contracts.gate import GateDecided
 from contracts.message import Event, Recorded, Unknown
 from contracts.mode import AsideEvent, ModeEvent
@@ -91,6 +92,7 @@ def _fold(document: TaskDocument, recorded: Recorded, event: Known) -> TaskDocum
             | ArtifactEvent
             | AsideEvent
             | BudgetEvent
+            | ClaimEvent
             | DiskEvent
             | ModeEvent
             | StallEvent,
