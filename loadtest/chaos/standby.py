@@ -14,8 +14,8 @@ from loadtest.chaos.case import Fault
 from loadtest.chaos.load import BUSY, Load, holders
 from loadtest.chaos.replica import paused, second
 
-#: Kills of a leader while others stand by.
-KILLS = 4
+#: Kills of a leader while others stand by, and open tasks before the first: more than end meanwhile.
+KILLS, OPEN = 4, 200
 #: Seconds within which another leads: the lease's 1.5 s, a quarter for the look of who waits, and one for a busy machine.
 LEADS_S = 2.75
 
@@ -28,10 +28,11 @@ def kill_leading_scheduler(arena: Arena, load: Load) -> list[Fault]:
         standbys = {
             name: stack.enter_context(_restartable(arena, name)) for name in ("scheduler-2", "scheduler-3")
         }
+        # People reach the stopped one only: what is to be done is there before.
+        load.keep_at_least(OPEN)
         with paused(arena.pid("scheduler"), (signal.SIGSTOP, signal.SIGCONT)):
             leader = _next_leader(arena, _leader(arena)[1])
             for number in range(KILLS):
-                load.keep_at_least(BUSY)
                 until(lambda: holders(arena) or None, "tasks hold slots", look_s=0.0)
                 name, epoch = leader
                 faults.append(Fault(part="scheduler", at=standbys[name].kill()))
