@@ -10,6 +10,9 @@ from contracts.message import Event
 from contracts.receipt import CommandReceipt, EvidenceRef, RepoBaseline, RepoVerification
 from contracts.task import Activity, Failure, Plan, PullRequestRef, RepoChange, ReviewReport, Specification
 
+#: Code of the failure of a run that got no more tokens: its task waits for them, nothing has gone wrong.
+TOKENS_EXHAUSTED = "tokens_exhausted"
+
 
 class StageOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a stage found out or made; only the fields of its stage are set."""
@@ -68,6 +71,39 @@ class EffectSettled(_Run, frozen=True, kw_only=True):
     reference: str
 
 
+class CallReserved(_Run, frozen=True, kw_only=True):
+    """A call of a language model is about to be made."""
+
+    #: Names the call within its run: after a crash the same call has the same name.
+    call: str
+    provider: str
+    #: What it may take at most.
+    tokens: int
+    #: The run's grant, with all that has been added to it.
+    granted: int
+
+
+class CallSettled(_Run, frozen=True, kw_only=True):
+    """It is known what a call took."""
+
+    call: str
+    tokens: int
+    #: Digest of the stored answer, so that the call need not be made again.
+    reference: str = ""
+
+
+class TokenGrantExhausted(_Run, frozen=True, kw_only=True):
+    """The next call does not fit into what is left of the grant: the run waits for an answer."""
+
+    #: Counts the run's requests.
+    number: int
+    call: str
+    #: What is missing.
+    tokens: int
+    #: What the run would have been granted in all.
+    wanted: int
+
+
 class StageCompleted(_Run, frozen=True, kw_only=True):
     """A stage did its work."""
 
@@ -75,6 +111,8 @@ class StageCompleted(_Run, frozen=True, kw_only=True):
     output: StageOutput
     evidence: tuple[EvidenceRef, ...] = ()
     duration_s: float
+    #: Calls whose outcome is not known count as what was reserved for them.
+    tokens_spent: int = 0
 
 
 class StageFailed(_Run, frozen=True, kw_only=True):
@@ -85,6 +123,7 @@ class StageFailed(_Run, frozen=True, kw_only=True):
     output: StageOutput = StageOutput()
     evidence: tuple[EvidenceRef, ...] = ()
     duration_s: float
+    tokens_spent: int = 0
 
 
 class StageCancelled(_Run, frozen=True, kw_only=True):
@@ -92,6 +131,7 @@ class StageCancelled(_Run, frozen=True, kw_only=True):
 
     ends: ClassVar[bool] = True
     reason: str
+    tokens_spent: int = 0
 
 
 StageEvent: TypeAlias = (
@@ -99,6 +139,9 @@ StageEvent: TypeAlias = (
     | StageResumed
     | EffectIntended
     | EffectSettled
+    | CallReserved
+    | CallSettled
+    | TokenGrantExhausted
     | StageCompleted
     | StageFailed
     | StageCancelled

@@ -310,6 +310,16 @@ class StageInput(msgspec.Struct, frozen=True, kw_only=True):
     incident: IncidentReport | None = None
 
 
+class TokenGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """What one attempt may spend on calls of a language model; counted as reserved until the attempt ends."""
+
+    tokens: int
+    #: Whom it pays.
+    provider: str
+    #: What the task had spent when this was granted, this attempt's earlier runs included.
+    before: int = 0
+
+
 class _Task(Event, frozen=True, kw_only=True):
     stream: ClassVar[str] = "task"
     task_id: str
@@ -348,6 +358,34 @@ class StageRequested(_Task, frozen=True, kw_only=True):
     retry: int = 0
     #: Passing failures of this attempt so far.
     failures: int = 0
+    #: None where the stage spends no tokens.
+    tokens: TokenGrant | None = None
+
+
+class TokensGranted(_Task, frozen=True, kw_only=True):
+    """A run that had come to the end of its grant may spend so many tokens more."""
+
+    run_id: str
+    #: Which of the run's requests this answers.
+    number: int
+    tokens: int
+
+
+class TokensRefused(_Task, frozen=True, kw_only=True):
+    """A run that had come to the end of its grant gets no more now: it ends, and the task waits."""
+
+    run_id: str
+    number: int
+    #: What its next run needs in all.
+    wanted: int
+    reason: str
+
+
+class TaskBudgetChanged(_Task, frozen=True, kw_only=True):
+    """A person changed how many tokens a task may spend in all."""
+
+    tokens: int
+    actor: str
 
 
 class WorkspaceRequested(_Task, frozen=True, kw_only=True):
@@ -542,6 +580,9 @@ TaskEvent: TypeAlias = (
     TaskSubmitted
     | TaskAdmitted
     | StageRequested
+    | TokensGranted
+    | TokensRefused
+    | TaskBudgetChanged
     | WorkspaceRequested
     | RunJoined
     | StageSkipped

@@ -10,29 +10,26 @@ always is.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import random
 import time
 from collections import deque
-from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
-from locust import FastHttpUser, HttpUser, between, events, task
-from locust.env import Environment
+from locust import HttpUser, between, events, task
 
-from autopilot.stack.config import StackConfig
-from autopilot.stack.status import read
 from loadtest.traffic import repository, wishes
+from loadtest.traffic.caller import Caller, Target, locate, options
 from loadtest.traffic.continuity import Continuity
 from loadtest.traffic.routes import (
     BATCH,
     CANCEL,
+    DRAIN,
     MODE,
+    PAUSE,
+    QUEUES,
+    REPRIORITISE,
+    RESUME,
     RETRY,
     SETTINGS,
     SHOWN_ALERTS,
@@ -46,7 +43,8 @@ from loadtest.traffic.routes import (
     TASK,
     TASK_EVENTS,
     TASKS,
-    Route,
+    UNDRAIN,
+    WEIGH,
 )
 
 #: Tasks that one user has open at most.
@@ -56,104 +54,6 @@ ENDS = ("done", "incident", "cancelled")
 LISTENS_S = 8.0
 #: Seconds until a connection to the stream must stand, and within which a heartbeat must come.
 CONNECT_S, SILENT_S = 10.0, 40.0
-
-
-def options(parser: Any) -> None:
-    """Say where the stack is and how its tasks are."""
-    add = parser.add_argument
-    add("--data-dir", default="", help="of an embedded stack: tells addresses and token")
-    add(
-        "--dashboard",
-        default="http://127.0.0.1:8800",
-        help="address of the dashboard; --host is the scheduler's",
-    )
-    add("--token-file", default="", help="file that holds the API token")
-    add("--task-seconds", type=float, default=4.0, help="what a simulated task waits in all, about")
-    add("--accepted", default="", help="file to which the ids of accepted tasks are added")
-    add(
-        "--repository",
-        default="",
-        help="made by loadtest.traffic.repository; without one no task uses engine command",
-    )
-
-
-def locate(environment: Environment, **_: Any) -> None:
-    """Find out where the stack is, once for all users of this process."""
-    given = environment.parsed_options
-    assert given is not None
-    addresses: Mapping[str, str] = {"scheduler": environment.host or "", "dashboard": given.dashboard}
-    token = given.token_file
-    if given.data_dir:
-        config = StackConfig.from_arguments(Path(given.data_dir))
-        found = read(config.stack_file)
-        if found is None:
-            raise argparse.ArgumentTypeError(f"no stack runs on {config.data_dir}")
-        addresses, token = found.addresses, str(config.secrets_dir / "api-token")
-    Target.addresses = addresses
-    environment.host = addresses["scheduler"]
-    Target.headers = {
-        "Authorization": f"Bearer {Path(token).read_text(encoding='utf-8').strip()}",
-        "X-Actor": "load",
-    }
-    Target.seconds, Target.repository = given.task_seconds, given.repository
-    Target.accepted = given.accepted
-
-
-class Target:
-    """What all users of this process know."""
-
-    addresses: ClassVar[Mapping[str, str]] = {}
-    headers: ClassVar[Mapping[str, str]] = {}
-    seconds: ClassVar[float] = 0.0
-    repository: ClassVar[str] = ""
-    accepted: ClassVar[str] = ""
-
-
-class Caller(FastHttpUser):
-    """Somebody who calls routes and knows what may be answered."""
-
-    abstract = True
-    wait_time = between(0.2, 0.8)
-    network_timeout = connection_timeout = 30.0
-
-    def on_start(self) -> None:
-        """Have a chance of its own: forked processes would otherwise all draw the same."""
-        self.chance = random.Random(os.urandom(8))  # noqa: S311 - what users do is no secret
-
-    def call(
-        self,
-        route: Route,
-        *statuses: int,
-        query: str = "",
-        body: str | dict[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        **parameters: str,
-    ) -> Any:
-        """Call a route; return what was answered, None if it was not among what is expected."""
-        data = json.dumps(body) if isinstance(body, dict) else body
-        with self.client.request(
-            route.method,
-            Target.addresses[route.service] + route.filled(**parameters) + query,
-            name=f"{route.service} {route.path}",
-            data=data,
-            headers={**Target.headers, "Content-Type": "application/json", **(headers or {})},
-            catch_response=True,
-            allow_redirects=False,
-        ) as answer:
-            if answer.status_code not in statuses:
-                answer.failure(f"{answer.status_code}, expected {statuses}: {(answer.text or '')[:300]}")
-                return None
-            if answer.status_code >= 400 and answer.headers["content-type"] != "application/problem+json":
-                answer.failure(f"a refusal as {answer.headers['content-type']}")
-                return None
-            answer.success()
-            return answer.json()
-
-    def accept(self, *ids: str) -> None:
-        """Note what the stack has promised to carry out. Several processes may add to one file."""
-        if Target.accepted:
-            with open(Target.accepted, "a", encoding="utf-8") as file:
-                file.write("".join(f"{task_id}\n" for task_id in ids))
 
 
 class Submitter(Caller):
@@ -166,7 +66,7 @@ class Submitter(Caller):
         super().on_start()
         self.open: deque[str] = deque()
 
-    @task(5)
+    @task(15)
     def submit(self) -> None:
         """Submit a task, one in five times twice with the same key, as after a lost answer."""
         if len(self.open) >= OPEN:
@@ -185,7 +85,7 @@ class Submitter(Caller):
             again = self.call(SUBMIT, 200, body=body, headers=key)
             assert again is None or again["id"] == accepted["id"], "one key, two tasks"
 
-    @task(8)
+    @task(24)
     def poll(self) -> None:
         """Look at the oldest open task."""
         if not self.open:
@@ -210,6 +110,13 @@ class Submitter(Caller):
         """Grant a task one more allowance."""
         if self.call(RETRY, 202, 409, task_id=task_id, body={}) is not None:
             self.open.append(task_id)
+
+    @task(1)
+    def reprioritise(self) -> None:
+        """Have an open task wait in another class. It may run, or have ended."""
+        if self.open:
+            body = {"priority": self.chance.choice(wishes.PRIORITIES)}
+            self.call(REPRIORITISE, 202, 409, task_id=self.open[-1], body=body)
 
     @task(1)
     def history(self) -> None:
@@ -267,6 +174,40 @@ class Commander(Caller):
         shown = self.call(TASK, 200, task_id=self.open)
         if shown and shown["phase"] in ENDS:
             self.open = ""
+
+
+class Operator(Caller):
+    """Holds a queue or all of them for a moment, and shares the slots out anew; there is one."""
+
+    fixed_count = 1
+    wait_time = between(2.0, 5.0)
+
+    @task(3)
+    def pause(self) -> None:
+        """Pause a queue, look, and resume it."""
+        queue = self.chance.choice(wishes.QUEUES)
+        self.call(PAUSE, 200, name=queue, body={"reason": "the load test"})
+        self.call(QUEUES, 200)
+        time.sleep(self.chance.uniform(2.0, 5.0))
+        self.call(RESUME, 200, name=queue, body={})
+
+    @task(2)
+    def weigh(self) -> None:
+        """Give a queue more or less of the slots."""
+        queue = self.chance.choice(wishes.QUEUES)
+        self.call(WEIGH, 200, name=queue, body={"weight": self.chance.randint(1, 5)})
+
+    @task(1)
+    def drain(self) -> None:
+        """Start nothing for a moment."""
+        self.call(DRAIN, 200, body={"reason": "the load test"})
+        self.call(UNDRAIN, 200)
+
+    def on_stop(self) -> None:
+        """Leave nothing held, wherever this user was interrupted."""
+        for queue in wishes.QUEUES:
+            self.call(RESUME, 200, name=queue, body={})
+        self.call(UNDRAIN, 200)
 
 
 class Reader(Caller):

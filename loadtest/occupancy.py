@@ -116,6 +116,19 @@ def delays(record: Record) -> list[float]:
     return found
 
 
+def steps(record: Record) -> list[float]:
+    """List the seconds from a stage's end to the start of the same task's next one: what the system itself takes."""
+    ended: dict[str, float] = {}
+    found = []
+    for row in record.of("stage_started", *RUN_ENDS):
+        task, at = row.data["task_id"], row.recorded_at.timestamp()
+        if row.type != "stage_started":
+            ended[task] = at
+        elif task in ended:
+            found.append(at - ended.pop(task))
+    return found
+
+
 def stages(record: Record) -> dict[tuple[str, str], tuple[Spread, Spread]]:
     """Describe every stage by (engine, stage): from the request to the start, and from the start to the end."""
     engines = {row.data["task_id"]: row.data["spec"]["engine"] for row in record.of("task_submitted")}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -56,6 +56,10 @@ class Witness:
     def record(self) -> Record:
         """Read the whole record. Raises OSError and asyncpg's errors."""
         return self._connected(record.read)
+
+    def events(self, after: int, types: Sequence[str]) -> Record:
+        """Read the events of some types behind a position. Raises OSError and asyncpg's errors."""
+        return self._connected(lambda connection: record.read_events(connection, after, types))
 
     def at_rest(self, accepted: Iterable[str]) -> tuple[Record, list[Breach]]:
         """Give consumers, relays and timers as long as they move; then judge."""

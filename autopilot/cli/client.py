@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import getpass
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,9 +31,8 @@ class Client:
             token = (config.secrets_dir / "api-token").read_text().strip()
         except OSError as error:
             raise UnreachableError(f"the API token cannot be read: {error}") from error
-        actor = os.environ.get("USER") or "operator"
         self._http = httpx.Client(
-            headers={"Authorization": f"Bearer {token}", "X-Actor": actor},
+            headers={"Authorization": f"Bearer {token}", "X-Actor": _login()},
             timeout=TIMEOUT_S,
             trust_env=False,
             # Trusts nobody, and needs not: the stack speaks plain HTTP on the loopback. Reading the machine's
@@ -98,6 +97,14 @@ class Client:
             yield base
         except httpx.TransportError as error:
             raise UnreachableError(f"the {service} at {base} does not answer: {error}") from error
+
+
+def _login() -> str:
+    """Name who types, for the record; a header takes no more than ASCII."""
+    try:
+        return getpass.getuser().encode("ascii", "backslashreplace").decode()
+    except (KeyError, OSError):
+        return "operator"
 
 
 def _refused(answer: httpx.Response) -> RefusedError:

@@ -11,12 +11,15 @@ import typer
 
 from autopilot.cli import (
     backup,
+    batch,
+    budget,
     demo,
     dlq,
     events,
     init,
     journal,
     lifecycle,
+    operations,
     rebuild,
     record,
     replay,
@@ -65,8 +68,12 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     submit.submit,
     tasks.tasks,
     tasks.task,
+    batch.batch,
     tasks.cancel,
     tasks.retry,
+    operations.reprioritise,
+    operations.queues,
+    operations.drain,
     submit.schema,
     record.evidence,
     rebuild.rebuild,
@@ -75,10 +82,12 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     backup.restore,
     system.alerts,
     system.mode,
+    budget.budget,
 )
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(events.app, name="events")
+app.add_typer(operations.queue, name="queue")
 app.add_typer(system.config, name="config")
 app.add_typer(dlq.dlq, name="dlq")
 app.add_typer(journal.journal, name="journal")

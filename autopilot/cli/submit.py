@@ -10,7 +10,7 @@ import typer
 
 from autopilot.cli import inline, issue, show, taskfile
 from autopilot.cli.client import Client
-from autopilot.cli.failure import INTERRUPTED, RefusedError, UsageError
+from autopilot.cli.failure import INTERRUPTED, CliError, RefusedError, UsageError
 from autopilot.cli.options import AsJson, DataDir, client
 from autopilot.cli.sending import send
 from autopilot.cli.taskfile import Given
@@ -19,6 +19,9 @@ from autopilot.cli.watch import Watch
 from autopilot.schema import WRITTEN, written
 from contracts.task import OnFailedDependency, TaskSpec
 from services.scheduler.domain.batch import Fault
+
+#: Status of an answer that says that too many wait.
+TOO_MANY = 429
 
 
 def _says(help_: str, metavar: str | None = None) -> Any:
@@ -73,6 +76,10 @@ def submit(
             help="What becomes of those that depend on one that fails: they wait for you, or are cancelled.",
         ),
     ] = "park",
+    even_if_full: Annotated[
+        bool,
+        typer.Option("--even-if-full", help="Wait behind however many there are, beyond max_queued too."),
+    ] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Stay until every task has ended; exit 1 unless all are done.")
     ] = False,
@@ -113,7 +120,13 @@ def submit(
         return
     connected = client(data_dir)
     try:
-        ids = send(connected, specs, idempotency_key, cast(OnFailedDependency, on_failed_dependency))
+        ids = send(
+            connected,
+            specs,
+            idempotency_key,
+            on_failed_dependency=cast(OnFailedDependency, on_failed_dependency),
+            anyway=even_if_full,
+        )
     except RefusedError as error:
         raise _in_their_words(given, error) from error
     if wait:
@@ -160,6 +173,8 @@ def _in_their_words(given: list[Given], error: RefusedError) -> Exception:
         said = taskfile.complaints(given, found)
     except (msgspec.ValidationError, IndexError):
         said = []
+    if error.status == TOO_MANY:
+        return CliError(f"{error}; --even-if-full does so")
     return UsageError("\n".join(said)) if said else error
 
 

@@ -14,6 +14,8 @@ config = typer.Typer(
     help="Settings that can be changed while running.", no_args_is_help=True, rich_markup_mode=show.MARKUP
 )
 
+#: Tasks that may hold a slot at once, and that may wait before new ones are refused.
+SETTINGS = ("max_concurrent", "max_queued")
 #: Modes that can be set.
 MODES = ("normal", "minimal", "read-only", "emergency-stop")
 
@@ -58,18 +60,25 @@ def mode(
 def config_show(data_dir: DataDir = None, json: AsJson = False) -> None:
     """Show the settings in force."""
     found = client(data_dir).scheduler("GET", "/v1/config")
-    show.as_json(found) if json else show.facts({"max_concurrent": found["max_concurrent"]})
+    show.as_json(found) if json else show.facts({name: found[name] for name in SETTINGS})
 
 
 @config.command("set")
 def config_set(
-    setting: Annotated[str, typer.Argument(metavar="NAME=VALUE", help="For example max_concurrent=20.")],
+    setting: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME=VALUE",
+            help="max_concurrent=20: so many run at once. max_queued=5000: so many wait.",
+        ),
+    ],
     data_dir: DataDir = None,
     json: AsJson = False,
 ) -> None:
     """Change a setting."""
     name, _, value = setting.partition("=")
-    if name != "max_concurrent" or not value.isdigit():
-        raise UsageError(f"NAME=VALUE: {setting!r} is no setting; there is max_concurrent=NUMBER")
+    if name not in SETTINGS or not (value.isascii() and value.isdigit()):
+        known = " and ".join(f"{one}=NUMBER" for one in SETTINGS)
+        raise UsageError(f"NAME=VALUE: {setting!r} is no setting; there are {known}")
     found = client(data_dir).scheduler("PUT", "/v1/config", json={name: int(value)})
     show.as_json(found) if json else show.facts(found)

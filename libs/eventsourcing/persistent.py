@@ -104,84 +104,50 @@ def _version(values: dict[Key, Value]) -> PersistentMap[Key, Value]:
     return made
 
 
-class Line:
-    """Names in a row, each once: new ones come in at the end, and anyone can leave from anywhere."""
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """Names in a row: new ones come in at the end, and anyone can leave from anywhere, by the number it came in with."""
 
-    __slots__ = ("_links", "first", "last")
+    names: PersistentMap[int, str] = msgspec.field(default_factory=PersistentMap)
+    #: Number of the first that is there, and of the next to come; the same where nobody is.
+    first: int = 0
+    next: int = 0
 
-    def __init__(self, names: Iterable[str] = ()) -> None:
-        row = list(names)
-        #: Empty where nobody is in the line.
-        self.first, self.last = (row[0], row[-1]) if row else ("", "")
-        #: Of each name, those before and after it.
-        self._links: PersistentMap[str, tuple[str, str]] = PersistentMap(
-            (name, (before, after))
-            for name, before, after in zip(row, ["", *row], [*row[1:], ""], strict=False)
-        )
+    def append(self, name: str) -> Row:
+        """Return the row with a name at its end; its number is what was `next`."""
+        return Row(names=self.names.insert(self.next, name), first=self.first, next=self.next + 1)
 
-    def append(self, name: str) -> Line:
-        """Return the line with a name at its end that was not in it."""
-        links = self._links
-        if self.last:
-            links = links.insert(self.last, (links[self.last][0], name))
-        return _line(self.first or name, name, links.insert(name, (self.last, "")))
+    def remove(self, number: int) -> Row:
+        """Return the row without a name. Raises KeyError.
 
-    def remove(self, name: str) -> Line:
-        """Return the line without a name. Raises KeyError."""
-        before, after = self._links[name]
-        links = self._links.remove(name)
-        if before:
-            links = links.insert(before, (links[before][0], after))
-        if after:
-            links = links.insert(after, (before, links[after][1]))
-        return _line(self.first if before else after, self.last if after else before, links)
+        Whoever left from the middle is stepped over once, when those before have gone.
+        """
+        names, first = self.names.remove(number), self.first
+        while first < self.next and first not in names:
+            first += 1
+        return Row(names=names, first=first, next=self.next)
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._links
+    @property
+    def front(self) -> str:
+        """The first name, empty where nobody is."""
+        return self.names[self.first] if self.first < self.next else ""
 
     def __len__(self) -> int:
-        return len(self._links)
+        return len(self.names)
 
     def __iter__(self) -> Iterator[str]:
-        name = self.first
-        while name:
-            yield name
-            name = self._links[name][1]
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Line)
-            and (self.first, self.last) == (other.first, other.last)
-            and self._links == other._links
-        )
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f"Line({self.plain()!r})"
-
-    def plain(self) -> list[str]:
-        """Return the names in their order."""
-        return list(self)
-
-
-def _line(first: str, last: str, links: PersistentMap[str, tuple[str, str]]) -> Line:
-    made = Line.__new__(Line)
-    made.first, made.last, made._links = first, last, links
-    return made
+        names = self.names.plain()
+        return (names[number] for number in sorted(names))
 
 
 def to_plain(value: Any) -> Any:
-    """Give `msgspec` a collection of these as one that it knows. Raises NotImplementedError for anything else."""
-    if isinstance(value, PersistentMap | Line):
+    """Give `msgspec` a map as one that it knows. Raises NotImplementedError for anything else."""
+    if isinstance(value, PersistentMap):
         return value.plain()
     raise NotImplementedError(f"{type(value).__name__} cannot be encoded")
 
 
 def from_plain(type_: Any, value: Any) -> Any:
-    """Make a collection again of what `to_plain` gave. Raises NotImplementedError for any other type."""
-    if type_ is Line:
-        return Line(value)
+    """Make a map again of what `to_plain` gave. Raises NotImplementedError for any other type."""
     if get_origin(type_) is PersistentMap:
         plain = GenericAlias(dict, get_args(type_))
         return PersistentMap(msgspec.convert(value, plain, dec_hook=from_plain, str_keys=True))

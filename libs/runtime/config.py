@@ -33,8 +33,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     session_key: str
     http_host: str = "127.0.0.1"
     replica: str = ""
-    #: Runs that one stage-runner replica holds at once: as many as the slots are tested to, or slots would wait in vain.
-    config_places: int = 100
+    #: Runs that one stage-runner replica holds at once: more than the slots are tested to, or slots would wait in vain.
+    config_places: int = 128
     #: Runs among them that may execute commands of a repository at once; 0 means one per core.
     config_heavy_places: int = 0
     #: Program of engine `command` where a repository's policy names none; also what `engine: auto` then means.

@@ -14,7 +14,7 @@ import msgspec
 
 from contracts.message import Recorded, Unknown, category_of
 from libs.eventstore.hashing import as_written, canonical, event_hash
-from libs.testing import scheduling, turns
+from libs.testing import scheduling, spending, turns
 
 #: Streams whose events belong to one task.
 TASK_CATEGORIES = frozenset({"task", "run", "review", "loop", "incident", "workspace"})
@@ -214,13 +214,20 @@ ALWAYS: tuple[Check, ...] = (
     scheduling.stages_run_only_in_slots,
     scheduling.dependents_wait,
     runs_are_numbered_once,
+    spending.tokens_stay_within_budget,
+    spending.calls_stay_within_grants,
+    spending.simulated_tokens_are_apart,
     one_pull_request,
     done_implies_proof,
     simulation_is_marked,
     epochs_only_rise,
 )
 #: What holds besides once nothing is under way and no timer is due.
-AT_REST: tuple[Check, ...] = (scheduling.nothing_is_forgotten, effects_are_settled)
+AT_REST: tuple[Check, ...] = (
+    scheduling.nothing_is_forgotten,
+    effects_are_settled,
+    spending.grants_are_settled,
+)
 
 
 def breaches(events: Sequence[Recorded]) -> list[str]:

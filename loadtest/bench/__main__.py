@@ -1,4 +1,4 @@
-"""`python -m loadtest.bench [--section record|w8] [--repeats 3]`: measures, prints, writes build/bench/SECTION.json."""
+"""`python -m loadtest.bench [--section record|scheduler|w8] [--repeats 3]`: measures, prints, writes build/bench/SECTION.json."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import uvloop
 
-from loadtest.bench import appending, arriving, record, replaying, w8
+from loadtest.bench import appending, arriving, concurrency, record, replaying, scheduling, w8
 from loadtest.bench.comparison import Figure
 from loadtest.bench.peers import systems
 
@@ -32,6 +32,8 @@ def main() -> int:
     OUT.mkdir(parents=True, exist_ok=True)
     if "record" in options.section:
         _write("record", uvloop.run(_record(options)))
+    if "scheduler" in options.section:
+        _write("scheduler", _scheduler())
     if "peers" in options.section:
         _write("peers", asyncio.run(_peers(options)))
     if "w8" in options.section:
@@ -41,7 +43,9 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m loadtest.bench", description=__doc__.splitlines()[0])
-    parser.add_argument("--section", nargs="+", choices=["record", "w8", "peers"], default=["record", "w8"])
+    parser.add_argument(
+        "--section", nargs="+", choices=["record", "scheduler", "w8", "peers"], default=["record", "w8"]
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument(
         "--parts", nargs="+", choices=list(PARTS), default=list(PARTS), help="Of section record."
@@ -67,6 +71,15 @@ async def _record(options: argparse.Namespace) -> list[Figure]:
             # What appends have left for a relay would go through the bus in the middle of the next measurement.
             await bench.bare.execute("delete from outbox")
     return figures
+
+
+def _scheduler() -> dict[str, Any]:
+    figures = uvloop.run(scheduling.measure())
+    rounds = concurrency.measure()
+    found = concurrency.targets(rounds)
+    for line in (*map(msgspec.json.encode, rounds), *map(msgspec.json.encode, found)):
+        print(line.decode())
+    return {"pool": figures, "concurrency": rounds, "summary": found}
 
 
 async def _w8(options: argparse.Namespace) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from loadtest.checker import chain, fencing, once, rest, slots
+from loadtest.checker import chain, fencing, once, rest, slots, tokens
 from loadtest.checker.record import Record
 
 Rule = Callable[[Record], Iterator[str]]
@@ -23,6 +23,8 @@ ALWAYS: dict[str, Rule] = {
     "effects once": once.effects,
     "slots": slots.slots,
     "live runs": slots.live_runs,
+    "tokens": tokens.ledger,
+    "calls": tokens.calls,
     "inbox true": rest.inbox_is_true,
     "cursors true": rest.cursors_are_true,
 }
@@ -31,6 +33,7 @@ AT_REST: dict[str, Rule] = {
     "effects settled": rest.effects_are_settled,
     "incidents filed": rest.incidents,
     "timers": rest.timers,
+    "grants settled": tokens.settled,
 }
 
 

@@ -62,9 +62,8 @@ def _options() -> argparse.Namespace:
 
 
 def _settings(options: argparse.Namespace) -> Mapping[str, str]:
-    """Give the stage-runner as many places as there are slots, for sleeping agents too: they use next to nothing."""
-    places = str(options.max_concurrent)
-    return {"AUTOPILOT_CONFIG_PLACES": places, "AUTOPILOT_CONFIG_HEAVY_PLACES": places}
+    """Let as many agents sleep at once as there are slots: they use next to nothing, and by default cores bound them."""
+    return {"AUTOPILOT_CONFIG_HEAVY_PLACES": str(options.max_concurrent)}
 
 
 def _run(config: StackConfig, scratch: Path, options: argparse.Namespace) -> Report:

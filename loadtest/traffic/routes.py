@@ -11,7 +11,7 @@ class Route(msgspec.Struct, frozen=True):
     """One route of one service."""
 
     service: Literal["scheduler", "dashboard"]
-    method: Literal["GET", "POST", "PUT"]
+    method: Literal["GET", "POST", "PUT", "DELETE"]
     #: With its parameters in braces: this is also the name under which its figures are grouped.
     path: str
 
@@ -28,8 +28,14 @@ TASKS = Route("scheduler", "GET", "/v1/tasks")
 BATCH = Route("scheduler", "GET", "/v1/batches/{batch}")
 CANCEL = Route("scheduler", "POST", "/v1/tasks/{task_id}/cancel")
 RETRY = Route("scheduler", "POST", "/v1/tasks/{task_id}/retry")
+REPRIORITISE = Route("scheduler", "POST", "/v1/tasks/{task_id}/reprioritise")
+QUEUES = Route("scheduler", "GET", "/v1/queues")
+PAUSE = Route("scheduler", "POST", "/v1/queues/{name}/pause")
+RESUME = Route("scheduler", "POST", "/v1/queues/{name}/resume")
+WEIGH = Route("scheduler", "PUT", "/v1/queues/{name}/weight")
+DRAIN = Route("scheduler", "PUT", "/v1/drain")
+UNDRAIN = Route("scheduler", "DELETE", "/v1/drain")
 MODE = Route("scheduler", "GET", "/v1/mode")
-SET_MODE = Route("scheduler", "PUT", "/v1/mode")
 SETTINGS = Route("scheduler", "GET", "/v1/config")
 SET_SETTINGS = Route("scheduler", "PUT", "/v1/config")
 SHOWN_TASKS = Route("dashboard", "GET", "/api/v1/tasks")

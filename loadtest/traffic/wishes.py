@@ -10,6 +10,7 @@ import msgspec
 
 from loadtest.traffic.routes import (
     CANCEL,
+    REPRIORITISE,
     RETRY,
     SET_SETTINGS,
     SHOWN_EVENTS,
@@ -17,6 +18,7 @@ from loadtest.traffic.routes import (
     SUBMIT,
     SUBMIT_BATCH,
     TASK,
+    WEIGH,
     Route,
 )
 
@@ -97,6 +99,13 @@ def refused(chance: random.Random) -> Refused:
                 },
             ),
             _wrong(SET_SETTINGS, {"max_concurrent": 0}),
+            Refused(route=WEIGH, statuses=(422,), parameters={"name": "blue"}, body='{"weight": 0}'),
+            Refused(
+                route=REPRIORITISE,
+                statuses=(404,),
+                parameters={"task_id": "tnobody"},
+                body='{"priority": "low"}',
+            ),
             Refused(route=TASK, statuses=(404,), parameters={"task_id": "tnobody"}),
             Refused(route=CANCEL, statuses=(404,), parameters={"task_id": "tnobody"}, body="{}"),
             Refused(route=RETRY, statuses=(404,), parameters={"task_id": "tnobody"}, body="{}"),

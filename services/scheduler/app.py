@@ -6,19 +6,21 @@ from services.scheduler import handlers
 from services.scheduler.api.routes import routes
 from services.scheduler.domain.admission import admission
 from services.scheduler.domain.aside import aside
+from services.scheduler.domain.budget import budget
 from services.scheduler.domain.mode import mode
 from services.scheduler.domain.walk import task
 
 service = Service(
     name="scheduler",
     registry=registry,
-    owns=(task, admission, mode, aside),
+    owns=(task, admission, mode, aside, budget),
     consumes=(Consumer(handlers.advance_task), Consumer(handlers.plan_retry)),
     timers={
         "retry_stage": handlers.retry_stage,
         "probe": handlers.probe,
         "wake": handlers.wake,
         "call_back": handlers.call_back,
+        "admit": handlers.admit,
     },
     routes=routes,
     one_at_a_time=True,

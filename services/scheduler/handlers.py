@@ -8,14 +8,16 @@ from datetime import timedelta
 from typing import TypeAlias
 
 from contracts.admission import DependencyBroken, SlotGranted
+from contracts.budget import GrantCalled, ledger_of, spends
 from contracts.gate import GateDecided
 from contracts.message import Event
 from contracts.mode import TasksCalledBack
 from contracts.resolution import IncidentFiled, PlanDeltaRecorded, StageRetryAdvised
-from contracts.stage import StageCancelled, StageCompleted, StageFailed
+from contracts.stage import StageCancelled, StageCompleted, StageFailed, TokenGrantExhausted
 from contracts.task import (
     BaseRef,
     MonitorWaitStarted,
+    StageRequested,
     TaskCancelled,
     TaskDone,
     TaskGivenUp,
@@ -23,6 +25,7 @@ from contracts.task import (
     TaskPriorityChanged,
     TaskRetried,
     TaskUnparked,
+    TokensGranted,
 )
 from libs.runtime.work import Work
 from services.scheduler.domain.admission import (
@@ -39,6 +42,16 @@ from services.scheduler.domain.admission import (
     admission,
 )
 from services.scheduler.domain.aside import CallBack, NoteAside, aside
+from services.scheduler.domain.budget import (
+    BudgetCommand,
+    ChangeCeiling,
+    Defer,
+    Forgo,
+    Raise,
+    Reserve,
+    SettleGrant,
+    budget,
+)
 from services.scheduler.domain.commands import (
     Conditions,
     Halt,
@@ -48,24 +61,45 @@ from services.scheduler.domain.commands import (
     Start,
     Submit,
     TaskCommand,
+    TopUp,
     Unpark,
 )
+from services.scheduler.domain.ledger import Ledger
 from services.scheduler.domain.mode import ChangeMode, ModeState, admits, mode
 from services.scheduler.domain.pool import Admission
+from services.scheduler.domain.purse import Purse, Shortage
 from services.scheduler.domain.state import Task
 from services.scheduler.domain.walk import task
 
 SYSTEM = "system"
 #: What tasks have decided and what still has to be carried out: task ids with events.
 Unsettled: TypeAlias = list[tuple[str, Sequence[Event]]]
+#: Tasks that may come to wait for tokens in one append; the rest of the queue is looked at in the next.
+PARKED_AT_ONCE = 64
 
 
 async def advance_task(
-    news: StageCompleted | StageFailed | StageCancelled | GateDecided | PlanDeltaRecorded | IncidentFiled,
+    news: StageCompleted
+    | StageFailed
+    | StageCancelled
+    | TokenGrantExhausted
+    | GateDecided
+    | PlanDeltaRecorded
+    | IncidentFiled,
     work: Work,
 ) -> None:
     """Let a task go on after news from another service."""
-    await command(work, news.task_id, Observe(news=news, now=work.now, conditions=await _conditions(work)))
+    if isinstance(news, TokenGrantExhausted):
+        purse = await _purse(work, await work.load(task, news.task_id))
+        await command(work, news.task_id, TopUp(news=news, purse=purse))
+        return
+    called = await _spent(work, news) if isinstance(news, _RUN_ENDS) else []
+    conditions = await _conditions(work, news.task_id)
+    await command(work, news.task_id, Observe(news=news, now=work.now, conditions=conditions))
+    await _go_on(work, called)
+
+
+_RUN_ENDS = (StageCompleted, StageFailed, StageCancelled)
 
 
 async def plan_retry(news: StageRetryAdvised, work: Work) -> None:
@@ -79,7 +113,7 @@ async def plan_retry(news: StageRetryAdvised, work: Work) -> None:
 
 async def retry_stage(task_id: str, work: Work) -> None:
     """Run a stage again: its wait is over."""
-    await command(work, task_id, RetryStage(conditions=await _conditions(work)))
+    await command(work, task_id, RetryStage(conditions=await _conditions(work, task_id)))
 
 
 async def wake(task_id: str, work: Work) -> None:
@@ -137,7 +171,13 @@ async def _settle(work: Work, task_id: str, events: Sequence[Event]) -> Unsettle
                 lost += await _enqueue(work, state)
             case TaskParked(code="dependency_broken"):
                 pass  # It keeps its place in the queue: should the dependency be met after a retry, it starts at once.
+            case StageRequested(tokens=tokens) if tokens is not None:
+                await _reserve(work, state, event)
+            case TokensGranted():
+                await _raise(work, state, event)
             case TaskParked(code=code, reason=reason, until=until):
+                if code == "tokens":
+                    await _defer(work, state)
                 if code == "emergency_stop" or code == "mode":
                     await work.decide(aside, SYSTEM, NoteAside(task_id=task_id, code=code))
                 if until is not None:
@@ -153,6 +193,7 @@ async def _settle(work: Work, task_id: str, events: Sequence[Event]) -> Unsettle
                 await _admit(work, Leave(task_id=task_id, reason="done"))
                 await _admit(work, Settle(task_id=task_id, outcome="met"))
             case TaskCancelled():
+                lost += await _forgo(work, state)
                 await _admit(work, Leave(task_id=task_id, reason="cancelled"))
                 lost += await _admit(work, Settle(task_id=task_id, outcome="cancelled"))
             case TaskGivenUp():
@@ -176,14 +217,28 @@ _MOVES_SLOTS = (
 
 async def grant(work: Work) -> None:
     """Start whoever's turn it is, on a tree that contains what it depends on."""
-    for granted in await work.decide(admission, POOL, Grant()):
-        if isinstance(granted, SlotGranted):
-            state = await work.load(task, granted.task_id)
-            start = Start(bases=await _bases(work, state), conditions=await _conditions(work))
-            started = await work.decide(task, granted.task_id, start)
-            await settle(
-                work, granted.task_id, [event for event in started if not isinstance(event, TaskUnparked)]
-            )
+    given_back, before = 0, -1
+    while before < given_back < PARKED_AT_ONCE:
+        before = given_back
+        for one in await work.decide(admission, POOL, Grant()):
+            if isinstance(one, SlotGranted) and not await _start(work, one.task_id):
+                given_back += 1
+    if given_back >= PARKED_AT_ONCE:
+        work.set_timer(f"admit:{POOL}", work.now, "admit", POOL)
+
+
+async def admit(_: str, work: Work) -> None:
+    """Go on giving slots where the last append was long enough."""
+    await grant(work)
+
+
+async def _start(work: Work, task_id: str) -> bool:
+    """Start a task that got a slot; false if it gave the slot back at once because there are no tokens for it."""
+    state = await work.load(task, task_id)
+    start = Start(bases=await _bases(work, state), conditions=await _conditions(work, task_id))
+    started = await work.decide(task, task_id, start)
+    await _settle_all(work, [(task_id, [event for event in started if not isinstance(event, TaskUnparked)])])
+    return not any(isinstance(event, TaskParked) for event in started)
 
 
 async def change_mode(work: Work, wish: ChangeMode) -> ModeState:
@@ -221,9 +276,106 @@ async def operate(work: Work, wish: Operation) -> Admission:
     return await work.load(admission, POOL)
 
 
-async def _conditions(work: Work) -> Conditions:
+async def change_ceiling(work: Work, wish: ChangeCeiling) -> Ledger:
+    """Change a ceiling of tokens; whoever waits for them and fits under the new one is called."""
+    await _go_on(work, await _account(work, wish))
+    return await work.load(budget, wish.ledger)
+
+
+async def _go_on(work: Work, called: Unsettled) -> None:
+    """Carry out what follows for tasks that were called because there are tokens again."""
+    if called:
+        await _settle_all(work, called)
+        await grant(work)
+
+
+async def _conditions(work: Work, task_id: str) -> Conditions:
     """Tell a task what the rest of the system allows."""
-    return Conditions(mode=(await work.load(mode, SYSTEM)).mode)
+    state = await work.load(task, task_id)
+    present = (await work.load(mode, SYSTEM)).mode
+    return Conditions(mode=present, purse=await _purse(work, state) if _spends(state) else None)
+
+
+def _spends(state: Task) -> bool:
+    return state.input is not None and spends(state.spec)
+
+
+async def _purse(work: Work, state: Task) -> Purse:
+    return Purse(ledger=await work.load(budget, ledger_of(state.spec)), now=work.now)
+
+
+async def _reserve(work: Work, state: Task, asked: StageRequested) -> None:
+    assert asked.tokens is not None
+    wish = Reserve(
+        ledger=ledger_of(state.spec),
+        now=work.now,
+        run_id=asked.run_id,
+        task_id=state.task_id,
+        stage=asked.stage,
+        grant=asked.tokens,
+        ceiling=state.spec.budget.tokens,
+    )
+    if not await work.decide(budget, wish.ledger, wish):
+        raise AssertionError(f"the grant of {asked.run_id} was offered and does not fit")
+
+
+async def _raise(work: Work, state: Task, granted: TokensGranted) -> None:
+    wish = Raise(
+        ledger=ledger_of(state.spec),
+        now=work.now,
+        run_id=granted.run_id,
+        tokens=granted.tokens,
+        ceiling=state.spec.budget.tokens,
+    )
+    if not await work.decide(budget, wish.ledger, wish):
+        raise AssertionError(f"what {granted.run_id} was given does not fit")
+
+
+async def _defer(work: Work, state: Task) -> None:
+    """Enter a task among those who wait; one that waits for a person is not: nothing is kept for it."""
+    short = (await _purse(work, state)).offer(state, state.stage)
+    if isinstance(short, Shortage) and short.until is not None:
+        wish = Defer(
+            ledger=ledger_of(state.spec),
+            now=work.now,
+            task_id=state.task_id,
+            provider=short.provider,
+            tokens=short.tokens,
+            scope=short.scope,
+            until=short.until,
+        )
+        await work.decide(budget, wish.ledger, wish)
+
+
+async def _forgo(work: Work, state: Task) -> Unsettled:
+    if not _spends(state):
+        return []
+    return await _account(work, Forgo(ledger=ledger_of(state.spec), now=work.now, task_id=state.task_id))
+
+
+async def _spent(work: Work, news: StageCompleted | StageFailed | StageCancelled) -> Unsettled:
+    """Settle the grant of a run that has ended."""
+    state = await work.load(task, news.task_id)
+    if not _spends(state):
+        return []
+    wish = SettleGrant(
+        ledger=ledger_of(state.spec), now=work.now, run_id=news.run_id, spent=news.tokens_spent
+    )
+    return await _account(work, wish)
+
+
+async def _account(work: Work, wish: BudgetCommand) -> Unsettled:
+    """Let a ledger decide; return what tasks say that it calls because there are tokens for them."""
+    called = [
+        (event.task_id, await _call(work, event.task_id, "there are tokens for it"))
+        for event in await work.decide(budget, wish.ledger, wish)
+        if isinstance(event, GrantCalled)
+    ]
+    return [(task_id, events) for task_id, events in called if events]
+
+
+async def _call(work: Work, task_id: str, reason: str) -> list[Event]:
+    return await work.decide(task, task_id, Unpark(reason=reason, codes=("tokens",)))
 
 
 async def _admit(work: Work, wish: AdmissionCommand) -> Unsettled:

@@ -25,7 +25,11 @@ service = Service(
         Consumer(handlers.run_stage, room=BackgroundExecutor.free),
         Consumer(handlers.stop_stage),
     ),
-    hears=(Hearer(handlers.heed_stop), Hearer(handlers.heed_mode, in_force="mode-system")),
+    hears=(
+        Hearer(handlers.heed_stop),
+        Hearer(handlers.heed_tokens),
+        Hearer(handlers.heed_mode, in_force="mode-system"),
+    ),
     assemble=assemble,
     workers=(resume_orphaned_runs,),
     lease_per_replica=True,

@@ -9,6 +9,8 @@ import msgspec
 
 from contracts.receipt import EvidenceRef
 from contracts.stage import (
+    CallReserved,
+    CallSettled,
     EffectIntended,
     EffectSettled,
     StageCancelled,
@@ -18,6 +20,7 @@ from contracts.stage import (
     StageOutput,
     StageResumed,
     StageStarted,
+    TokenGrantExhausted,
 )
 from contracts.task import Activity, Failure, RunRequest, StageCancelRequested
 from libs.eventsourcing.decider import Decider
@@ -78,6 +81,27 @@ class SettleEffect(msgspec.Struct, frozen=True, kw_only=True):
     reference: str
 
 
+class ReserveCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A call of a language model is about to be made, within what is left of the run's grant."""
+
+    call: str
+    provider: str
+    #: What it may take at most.
+    tokens: int
+    #: The grant, with all that is known to have been added to it.
+    granted: int
+    #: Answers that are known to the run's requests for more.
+    answered: int = 0
+
+
+class SettleCall(msgspec.Struct, frozen=True, kw_only=True):
+    """It is known what a call took."""
+
+    call: str
+    tokens: int
+    reference: str = ""
+
+
 class Complete(msgspec.Struct, frozen=True, kw_only=True):
     """The stage did its work."""
 
@@ -104,7 +128,9 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True):
     gone: bool
 
 
-RunCommand: TypeAlias = Claim | Resume | Intend | SettleEffect | Complete | Fail | Stop
+RunCommand: TypeAlias = (
+    Claim | Resume | Intend | SettleEffect | ReserveCall | SettleCall | Complete | Fail | Stop
+)
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +145,19 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     #: Effects whose outcome is not known, by key.
     intended: dict[str, EffectIntended] = msgspec.field(default_factory=dict)
     settled: dict[str, str] = msgspec.field(default_factory=dict)
+    #: Calls whose outcome is not known, with what is reserved for them.
+    calling: dict[str, int] = msgspec.field(default_factory=dict)
+    #: Calls whose outcome is known, with the digest of the stored answer.
+    answers: dict[str, str] = msgspec.field(default_factory=dict)
+    #: What the settled calls took, and what was reserved for those whose outcome nobody will ever know.
+    spent: int = 0
+    #: Requests for more tokens.
+    exhausted: int = 0
+
+    @property
+    def tokens_spent(self) -> int:
+        """Return what counts as spent: a call whose outcome is not known counts as what was reserved for it."""
+        return self.spent + sum(self.calling.values())
 
     @property
     def live(self) -> bool:
@@ -137,14 +176,19 @@ def decide(command: RunCommand, state: Run) -> Iterator[StageEvent]:
         case Stop(which=which, reason=reason, gone=gone):
             # A run that nobody has claimed has no process; the request that is still on its way will find it ended.
             if gone or state.which is None:
-                yield StageCancelled(**_names(which), reason=reason)
+                yield StageCancelled(**_names(which), reason=reason, tokens_spent=state.tokens_spent)
         case _ if state.which is None:
             return
         case Resume(gone=gone, replica=replica, epoch=epoch, reason=reason):
             if gone != (state.replica, state.epoch) or gone == (replica, epoch):
                 return
             if state.resumptions >= MAX_RESUMPTIONS:
-                yield StageFailed(**_names(state.which), failure=_kills_its_runner(state), duration_s=0.0)
+                yield StageFailed(
+                    **_names(state.which),
+                    failure=_kills_its_runner(state),
+                    duration_s=0.0,
+                    tokens_spent=state.tokens_spent,
+                )
             else:
                 yield StageResumed(**_names(state.which), replica=replica, epoch=epoch, reason=reason)
         case Intend(effect=effect):
@@ -161,12 +205,18 @@ def decide(command: RunCommand, state: Run) -> Iterator[StageEvent]:
                 yield EffectSettled(
                     **_names(state.which), effect=effect, outcome=outcome, reference=reference
                 )
+        case ReserveCall():
+            yield from _call(command, state.which, state)
+        case SettleCall(call=call, tokens=tokens, reference=reference):
+            if tokens <= state.calling.get(call, -1):
+                yield CallSettled(**_names(state.which), call=call, tokens=tokens, reference=reference)
         case Complete():
             yield StageCompleted(
                 **_names(state.which),
                 output=command.output,
                 evidence=command.evidence,
                 duration_s=command.duration_s,
+                tokens_spent=state.tokens_spent,
             )
         case Fail():
             yield StageFailed(
@@ -175,6 +225,7 @@ def decide(command: RunCommand, state: Run) -> Iterator[StageEvent]:
                 output=command.output,
                 evidence=command.evidence,
                 duration_s=command.duration_s,
+                tokens_spent=state.tokens_spent,
             )
 
 
@@ -194,10 +245,43 @@ def evolve(state: Run, event: StageEvent) -> Run:
         case EffectSettled(effect=effect, reference=reference):
             intended = {key: value for key, value in state.intended.items() if key != effect}
             return replace(state, intended=intended, settled={**state.settled, effect: reference})
+        case CallReserved(call=call, tokens=tokens):
+            # The same call again: what became of it before a crash will never be known.
+            lost = state.calling.get(call, 0)
+            return replace(state, calling={**state.calling, call: tokens}, spent=state.spent + lost)
+        case CallSettled(call=call, tokens=tokens, reference=reference):
+            calling = {name: reserved for name, reserved in state.calling.items() if name != call}
+            answers = {**state.answers, call: reference}
+            return replace(state, calling=calling, answers=answers, spent=state.spent + tokens)
+        case TokenGrantExhausted(number=number):
+            return replace(state, exhausted=number)
         case StageCompleted() | StageFailed() | StageCancelled():
             return replace(state, ended=True)
         case _:
             assert_never(event)
+
+
+def _call(command: ReserveCall, which: Which, state: Run) -> Iterator[StageEvent]:
+    """Reserve a call, or ask for more, once for every answer; a call that is settled is not made again."""
+    wanted = state.tokens_spent + command.tokens
+    if command.call in state.answers:
+        return
+    if wanted <= command.granted:
+        yield CallReserved(
+            **_names(which),
+            call=command.call,
+            provider=command.provider,
+            tokens=command.tokens,
+            granted=command.granted,
+        )
+    elif state.exhausted == command.answered:
+        yield TokenGrantExhausted(
+            **_names(which),
+            number=state.exhausted + 1,
+            call=command.call,
+            tokens=wanted - command.granted,
+            wanted=wanted,
+        )
 
 
 def _kills_its_runner(state: Run) -> Failure:

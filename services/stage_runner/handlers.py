@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from contracts.mode import ModeChanged
-from contracts.task import StageCancelRequested, StageRequested, WorkspaceRequested
+from contracts.task import (
+    StageCancelRequested,
+    StageRequested,
+    TokensGranted,
+    TokensRefused,
+    WorkspaceRequested,
+)
 from libs.messaging.outcome import Outcome, Retry
 from libs.runtime.running import Running
 from libs.runtime.work import Work
@@ -51,3 +57,9 @@ async def heed_mode(event: ModeChanged, running: Running) -> None:
     """Begin nothing during an emergency stop. What runs is stopped run by run, as the scheduler asks for it."""
     executor: Executor = running.parts
     executor.halted = event.mode == "emergency-stop"
+
+
+async def heed_tokens(event: TokensGranted | TokensRefused, running: Running) -> None:
+    """Let a run look for the answer that it waits for, if it is under way here."""
+    executor: Executor = running.parts
+    executor.hear(event.run_id)

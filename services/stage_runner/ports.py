@@ -24,3 +24,7 @@ class Executor(Protocol):
     def stop(self, run_id: str, reason: str) -> bool:
         """Kill a run's processes and record that it was cancelled; False if it is not under way here."""
         ...
+
+    def hear(self, run_id: str) -> None:
+        """Let a run that waits for tokens look for its answer."""
+        ...

@@ -44,6 +44,6 @@ def test_the_users_load_in_a_process_of_their_own_and_have_something_to_do() -> 
     )
     assert done.returncode == 0, done.stderr
     users = json.loads(done.stdout)["total"]
-    assert set(users) == {"Batcher", "Careless", "Commander", "Follower", "Reader", "Submitter"}
+    assert set(users) == {"Batcher", "Careless", "Commander", "Follower", "Operator", "Reader", "Submitter"}
     assert all(user["tasks"] for user in users.values())
     assert "gevent" not in sys.modules

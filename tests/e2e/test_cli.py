@@ -92,6 +92,7 @@ def test_without_a_stack_every_command_says_so(tmp_path: Path, stack: Stack) -> 
         *(["status"], ["tasks"], ["task", "t1"], ["cancel", "t1"], ["retry", "t1"], ["events"]),
         *(["events", "--follow"], ["evidence", "t1"], ["alerts"], ["mode"], ["mode", "normal"]),
         *(["config", "show"], ["config", "set", "max_concurrent=2"], ["dlq", "list"], ["submit", file]),
+        *(["queues"], ["queue", "pause", "q"], ["batch", "b1"], ["reprioritise", "t1", "low"], ["drain"]),
     ]
     for done in nothing.run_all(*commands):
         assert done.returncode == 3, done

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -157,6 +158,7 @@ async def test_a_stop_that_comes_after_the_end_does_not_make_the_run_nobodys(
 
     class Context:
         kept: tuple[Any, ...] = ()
+        tokens = SimpleNamespace(waiting=False)
 
         def __init__(self, request: StageRequested) -> None:
             self.request = request

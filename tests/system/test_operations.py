@@ -76,7 +76,7 @@ async def test_a_paused_queue_starts_nothing_until_it_is_resumed(
     await restart(world, "scheduler")
     assert (await call(api, "POST", "/v1/queues/shop/resume"))["running"] == 1
     await world.settle()
-    assert granted(await world.events()) == ["t0", "t2", "t1"]
+    assert granted(await sound(world)) == ["t0", "t2", "t1"]
     [event] = await told(world, "queue_paused")
     assert (event.queue, event.actor, event.reason) == ("shop", "ann", "release day")
     assert [event.actor for event in await told(world, "queue_resumed")] == ["ann"]
@@ -126,7 +126,7 @@ async def test_a_task_changes_its_class_and_keeps_it_whenever_it_waits_again(
     assert (await state_of(world, "late")).priority == "urgent"
     going |= {"t1", "t2", "late"}
     await world.settle()
-    assert granted(await world.events())[2:] == ["t1", "late", "t2"]
+    assert granted(await sound(world))[2:] == ["t1", "late", "t2"]
 
 
 async def test_while_it_drains_nothing_starts_and_what_runs_ends(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -187,6 +188,7 @@ async def test_a_second_word_to_stop_does_not_cut_the_clean_up_short(acted: Any)
     class Context:
         def __init__(self) -> None:
             self.request, self.kept = request, []
+            self.tokens = SimpleNamespace(waiting=False)
 
         async def withdraw(self) -> None:
             begun.set()

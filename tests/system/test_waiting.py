@@ -11,8 +11,9 @@ from contracts.task import StageRequested
 from libs.testing.world import World
 from services.scheduler.domain.admission import Hold, PauseQueue
 from services.scheduler.domain.commands import Cancel
-from services.scheduler.domain.pool import Admission
+from services.scheduler.domain.pool import FORESIGHT, Admission
 from services.scheduler.handlers import operate
+from tests.system.test_batches import ids_of, post, task
 from tests.system.twin import Answer, honest
 from tests.system.walking import limit, restart, submit, tell
 
@@ -146,6 +147,32 @@ async def test_a_list_of_tasks_looks_ahead_once_for_all_of_them(
     assert [one["id"] for one in rest["tasks"]] == [f"t{number}" for number in reversed(range(20))]
 
 
+async def test_within_the_second_newcomers_and_wishes_of_people_count(
+    world: World, api: httpx.AsyncClient
+) -> None:
+    await limit(world, 1)
+    for number in range(5):
+        await submit(world, f"t{number}")
+    assert (await shown(api, "t4"))["position"] == {"ahead": 3, "exact": True}
+    await submit(world, "t5")
+    assert (await shown(api, "t5"))["position"] == {"ahead": 4, "exact": True}
+    await api.post("/v1/tasks/t5/reprioritise", json={"priority": "urgent"})
+    assert (await shown(api, "t5"))["position"] == {"ahead": 0, "exact": True}
+    await tell(world, "t1", Cancel(actor="ann", reason=""))
+    assert (await shown(api, "t4"))["position"] == {"ahead": 3, "exact": True}
+
+
+async def test_beyond_the_look_ahead_a_position_is_a_bound(world: World, api: httpx.AsyncClient) -> None:
+    await limit(world, 1)
+    for number in range(FORESIGHT + 2):
+        await submit(world, f"t{number}")
+    assert (await shown(api, f"t{FORESIGHT}"))["position"] == {"ahead": FORESIGHT - 1, "exact": True}
+    last = await shown(api, f"t{FORESIGHT + 1}")
+    assert last["position"]["exact"] is False
+    assert last["position"]["ahead"] >= FORESIGHT
+    assert "at most" in last["why_not_yet"]
+
+
 async def test_a_page_that_was_cut_says_where_it_goes_on(world: World, api: httpx.AsyncClient) -> None:
     for number in range(3):
         await submit(world, f"t{number}")
@@ -157,12 +184,20 @@ async def test_a_page_that_was_cut_says_where_it_goes_on(world: World, api: http
 
 
 async def test_many_who_ask_within_a_second_read_the_record_once(
-    world: World, api: httpx.AsyncClient, going: set[str]
+    world: World, api: httpx.AsyncClient, going: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await limit(world, 1)
     for number in range(20):
         await submit(world, f"t{number}")
     await turn_over(world, going, 6, 3)
+    looked, real = 0, Admission.upcoming
+
+    def upcoming(pool: Admission, count: int = FORESIGHT) -> tuple[str, ...]:
+        nonlocal looked
+        looked += 1
+        return real(pool, count)
+
+    monkeypatch.setattr(Admission, "upcoming", upcoming)
     read = world.store.read_stream
     streams: list[str] = []
 
@@ -174,6 +209,38 @@ async def test_many_who_ask_within_a_second_read_the_record_once(
     for _ in range(50):
         await shown(api, "t19")
     assert streams == ["admission-main"]
+    assert looked == 1
     world.clock.advance(1)
     await shown(api, "t19")
     assert streams == ["admission-main"] * 2
+
+
+async def test_of_a_batch_is_told_who_holds_up_whom_and_how_often_one_ends(
+    world: World, api: httpx.AsyncClient, going: set[str]
+) -> None:
+    [outer] = ids_of(await post(api, task("outer"), key="outer")).values()
+    tasks = [
+        task("a"),
+        task("b", "a"),
+        task("c", "b", outer),
+        task("d", "c"),
+        *(task(f"n{n}") for n in range(7)),
+    ]
+    answer = await post(api, *tasks)
+    ids, where = ids_of(answer), answer.headers["location"]
+    await world.settle()
+    early = (await api.get(where)).json()
+    assert (early["total"], early["pace"], early["on_failed_dependency"]) == (11, None, "park")
+    assert [(one["key"], one["id"], one["phase"], one["blocks"]) for one in early["blockers"]] == [
+        ("a", ids["a"], "running", 3),
+        ("outer", outer, "running", 2),
+    ]
+    blocked = {one["key"]: one["blocked_by"] for one in early["tasks"] if one["blocked_by"]}
+    assert blocked == {"b": [ids["a"]], "c": [ids["b"], outer], "d": [ids["c"]]}
+    for key in ("a", *(f"n{n}" for n in range(7))):
+        going.add(ids[key])
+        await world.pass_time(30)
+    late = (await api.get(where)).json()
+    assert late["phases"] == {"done": 8, "running": 1, "queued": 2}
+    assert late["pace"] == {"every_s": 30.0, "over": 7}
+    assert {one["key"]: one["blocks"] for one in late["blockers"]} == {"b": 2, "outer": 2}

@@ -6,6 +6,7 @@ from typing import TypeAlias, assert_never
 
 from contracts.admission import AdmissionEvent
 from contracts.alert import AlertDelivered, AlertDeliveryFailed, AlertEvent, AlertRaised, AlertResolved
+from contracts.budget import BudgetEvent
 from contracts.gate import GateDecided, GateEvent
 from contracts.message import Event, Unknown
 from contracts.mode import AsideEvent, ModeChanged, ModeEvent, TasksCalledBack, TaskSetAside
@@ -23,6 +24,8 @@ from contracts.resolution import (
     StageRetryAdvised,
 )
 from contracts.stage import (
+    CallReserved,
+    CallSettled,
     EffectIntended,
     EffectSettled,
     StageCancelled,
@@ -31,6 +34,7 @@ from contracts.stage import (
     StageFailed,
     StageResumed,
     StageStarted,
+    TokenGrantExhausted,
 )
 from contracts.task import (
     GateAnswered,
@@ -43,6 +47,7 @@ from contracts.task import (
     StageRequested,
     StageSkipped,
     TaskAdmitted,
+    TaskBudgetChanged,
     TaskCancelled,
     TaskCancelRequested,
     TaskDone,
@@ -53,6 +58,8 @@ from contracts.task import (
     TaskRetried,
     TaskSubmitted,
     TaskUnparked,
+    TokensGranted,
+    TokensRefused,
     WorkspaceRequested,
 )
 from contracts.workspace import (
@@ -66,6 +73,7 @@ from contracts.workspace import (
 )
 from services.dashboard.projections.documents import Line, Tone
 from services.dashboard.projections.queueing import tell_admission
+from services.dashboard.projections.spending import tell_budget, tell_tokens
 
 #: Characters of a timeline's sentence.
 TEXT_LIMIT = 400
@@ -74,6 +82,7 @@ Known: TypeAlias = (
     TaskEvent
     | AdmissionEvent
     | ModeEvent
+    | BudgetEvent
     | AsideEvent
     | StageEvent
     | GateEvent
@@ -103,6 +112,8 @@ def _tell(event: Known) -> Line:
     match event:
         case StageStarted() | StageResumed() | EffectIntended() | EffectSettled():
             return _run(event)
+        case CallReserved() | CallSettled() | TokenGrantExhausted():
+            return tell_tokens(event)
         case StageCompleted() | StageFailed() | StageCancelled():
             return _run_end(event)
         case GateDecided(gate=gate, verdict=verdict):
@@ -141,6 +152,8 @@ def _tell(event: Known) -> Line:
             return f"disk {used:.0f} % full: there is room again", "good"
         case _ if isinstance(event, AdmissionEvent):
             return tell_admission(event)
+        case _ if isinstance(event, BudgetEvent):
+            return tell_budget(event)
         case _:
             return _task(event)
 
@@ -185,6 +198,8 @@ def _task(event: TaskEvent) -> Line:
             return f"{actor} asked to cancel" + (f": {reason}" if reason else ""), "warn"
         case TaskParked(reason=reason, owner=owner, wake_up=wake_up):
             return f"parked: {reason}; {owner} ends it: {wake_up}", "warn"
+        case TokensGranted() | TokensRefused() | TaskBudgetChanged():
+            return tell_tokens(event)
         case TaskUnparked(reason=reason):
             return f"goes on: {reason}", ""
         case MonitorWaitStarted(next_probe=next_probe):

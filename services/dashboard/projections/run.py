@@ -10,6 +10,8 @@ from contracts.gate import GateDecided
 from contracts.message import Recorded
 from contracts.receipt import CommandReceipt, Problem
 from contracts.stage import (
+    CallReserved,
+    CallSettled,
     EffectIntended,
     EffectSettled,
     StageCancelled,
@@ -19,6 +21,7 @@ from contracts.stage import (
     StageOutput,
     StageResumed,
     StageStarted,
+    TokenGrantExhausted,
 )
 from services.dashboard.projections.documents import (
     LIST_LIMIT,
@@ -49,7 +52,7 @@ def _fold(run: Run, recorded: Recorded, event: StageEvent) -> Run:
             return replace(run, status="started", started_at=recorded.recorded_at, note=f"on {replica}")
         case StageResumed(replica=replica):
             return replace(run, resumptions=run.resumptions + 1, note=f"resumed on {replica}")
-        case EffectIntended() | EffectSettled():
+        case EffectIntended() | EffectSettled() | CallReserved() | CallSettled() | TokenGrantExhausted():
             return run
         case StageCompleted():
             problems = clipped(problems_of(event.output))

@@ -13,6 +13,7 @@ import msgspec
 
 from contracts.admission import AdmissionEvent, SlotGranted, SlotReleased
 from contracts.alert import AlertEvent
+from contracts.budget import BudgetEvent
 from contracts.gate import GateDecided
 from contracts.message import Event, Recorded, Unknown
 from contracts.mode import AsideEvent, ModeEvent
@@ -83,7 +84,8 @@ def _fold(document: TaskDocument, recorded: Recorded, event: Known) -> TaskDocum
         case _ if isinstance(event, LoopEvent):
             return fold_loop(document, recorded, event)
         case _ if isinstance(
-            event, AdmissionEvent | AlertEvent | ArtifactEvent | AsideEvent | DiskEvent | ModeEvent
+            event,
+            AdmissionEvent | AlertEvent | ArtifactEvent | AsideEvent | BudgetEvent | DiskEvent | ModeEvent,
         ):
             # They are told in the timeline and change nothing else of the task.
             return document

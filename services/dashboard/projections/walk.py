@@ -18,6 +18,7 @@ from contracts.task import (
     StageRequested,
     StageSkipped,
     TaskAdmitted,
+    TaskBudgetChanged,
     TaskCancelled,
     TaskCancelRequested,
     TaskDone,
@@ -28,6 +29,8 @@ from contracts.task import (
     TaskRetried,
     TaskSubmitted,
     TaskUnparked,
+    TokensGranted,
+    TokensRefused,
     WorkspaceRequested,
     column_of,
 )
@@ -59,6 +62,10 @@ def fold_walk(document: TaskDocument, recorded: Recorded, event: TaskEvent) -> T
             return phase("running", started_at=document.started_at or at, parked=None)
         case StageRequested():
             return _requested(document, recorded, event)
+        case TokensGranted() | TokensRefused():
+            return document
+        case TaskBudgetChanged(tokens=tokens):
+            return replace(document, budget={**document.budget, "tokens": tokens})
         case WorkspaceRequested():
             return _prepared(document, recorded, event)
         case RunJoined():

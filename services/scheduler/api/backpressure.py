@@ -7,9 +7,10 @@ import math
 from fastapi import Request
 
 from libs.runtime.http import Problem
-from services.scheduler.api.turnover import Turnover
+from services.scheduler.api.outlook import Outlook
 from services.scheduler.domain.backlog import BacklogFullError
 from services.scheduler.domain.pace import Pace, spoken
+from services.scheduler.domain.waits import FREED
 
 #: Seconds after which to come again where nothing can be measured, and the bounds where something can.
 UNKNOWN_S, SOONEST_S, LATEST_S = 60, 1, 3_600
@@ -24,7 +25,7 @@ def wants_anyway(request: Request) -> bool:
     return wanted == "always"
 
 
-async def too_many(full: BacklogFullError, turnover: Turnover, *, anyway: bool) -> Problem:
+async def too_many(full: BacklogFullError, outlook: Outlook, *, anyway: bool) -> Problem:
     """Answer a submission for which there is no room."""
     remedy = (
         "raise max_queued (autopilot config set max_queued=…)"
@@ -35,10 +36,15 @@ async def too_many(full: BacklogFullError, turnover: Turnover, *, anyway: bool) 
     if full.never:
         detail = f"it is {len(full.specs)} tasks and at most {full.most} may wait: split it, or {remedy}"
         return Problem(422, "Larger than the queue", detail, field="tasks", members=members)
-    pace, place = await turnover.pace(full.pool), full.place
+    first = full.specs[0]
+    pace, place = await outlook.pace(full.pool), outlook.newcomer(full.pool, first.priority, first.queue)
     after = _retry_after(full, pace)
-    basis = f"about {spoken(after)}: {pace}" if pace else f"{after} s: no slot pace could be measured"
-    ahead = "" if place is None else f" {place.ahead} would start before it."
+    basis = (
+        f"about {spoken(after)}: {pace.told(FREED)}" if pace else f"{after} s: no slot pace could be measured"
+    )
+    ahead = (
+        "" if place is None else f" {'' if place.exact else 'At most '}{place.ahead} would start before it."
+    )
     detail = f"{full}.{ahead} Repeat in {basis}; or {remedy}"
     return Problem(
         429,

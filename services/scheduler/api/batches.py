@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -14,8 +13,8 @@ from libs.runtime.http import Problem, json_response
 from libs.runtime.running import Running
 from libs.runtime.work import Work
 from services.scheduler.api.backpressure import too_many, wants_anyway
+from services.scheduler.api.outlook import Outlook, ends
 from services.scheduler.api.requests import look, refusal, require_same, submission_of
-from services.scheduler.api.turnover import Turnover
 from services.scheduler.domain.admission import POOL, admission
 from services.scheduler.domain.backlog import BacklogFullError, require_room
 from services.scheduler.domain.batch import (
@@ -28,13 +27,14 @@ from services.scheduler.domain.batch import (
 )
 from services.scheduler.domain.commands import Submit
 from services.scheduler.domain.identity import batch_id_of, member_id_of
+from services.scheduler.domain.progress import progress
 from services.scheduler.domain.reading import joined
 from services.scheduler.domain.state import Task
 from services.scheduler.domain.walk import task
 from services.scheduler.handlers import submit
 
 
-def routes(running: Running, turnover: Turnover) -> APIRouter:
+def routes(running: Running, outlook: Outlook) -> APIRouter:
     """Build the routes."""
     router = APIRouter()
 
@@ -80,7 +80,7 @@ def routes(running: Running, turnover: Turnover) -> APIRouter:
         try:
             state, created = await running.perform(act, actor=given.actor, synthetic=synthetic)
         except BacklogFullError as full:
-            raise await too_many(full, turnover, anyway=anyway) from full
+            raise await too_many(full, outlook, anyway=anyway) from full
         require_same(given, state)
         answer = {
             "batch": batch,
@@ -90,28 +90,17 @@ def routes(running: Running, turnover: Turnover) -> APIRouter:
 
     @router.get("/batches/{batch}")
     async def one(batch: str) -> Response:
-        """Tell how far the tasks of a batch are."""
+        """Tell how far a batch is, who holds up whom, and how often one of its tasks ends."""
         tasks: list[Task] = []
         while (state := await look(running, member_id_of(batch, len(tasks)))).phase != "none":
             tasks.append(state)
         if not tasks:
             raise Problem(404, "Not found", f"there is no batch {batch[:100]!r}")
-        answer = {
-            "batch": batch,
-            "ended": all(state.ended for state in tasks),
-            "phases": Counter(state.phase for state in tasks),
-            "tasks": [
-                {
-                    "key": state.spec.key,
-                    "id": state.task_id,
-                    "title": state.spec.title,
-                    "phase": state.phase,
-                    "reason": state.reason,
-                }
-                for state in tasks
-            ],
-        }
-        return json_response(answer)
+        members = {one.task_id for one in tasks}
+        needed = {name for one in tasks if not one.ended for name in one.depends_on} - members
+        others = {name: await look(running, name) for name in sorted(needed)}
+        pace = await ends(running, members)
+        return json_response(progress(batch, tasks, others, pace))
 
     return router
 

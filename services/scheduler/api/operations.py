@@ -14,6 +14,7 @@ from contracts.task import Name
 from libs.runtime.http import Problem, body_of, json_response
 from libs.runtime.running import Running
 from libs.runtime.work import Work
+from services.scheduler.api.outlook import Outlook
 from services.scheduler.api.requests import actor, look, parse, typed
 from services.scheduler.domain.admission import (
     MAX_BACKLOG,
@@ -67,7 +68,7 @@ class QueueView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     running: int
 
 
-def routes(running: Running) -> APIRouter:
+def routes(running: Running, outlook: Outlook) -> APIRouter:
     """Build the routes."""
     router = APIRouter()
 
@@ -77,7 +78,9 @@ def routes(running: Running) -> APIRouter:
                 await operate(work, wish)
             return await work.load(admission, POOL)
 
-        return await running.perform(act, actor=actor(request))
+        pool = await running.perform(act, actor=actor(request))
+        outlook.forget()
+        return pool
 
     async def queue(name: str, request: Request, wish: Operation) -> Response:
         pool = await change(request, wish)

@@ -6,18 +6,19 @@ from fastapi import APIRouter, Depends
 
 from libs.runtime.http import bearer
 from libs.runtime.running import Running
-from services.scheduler.api import batches, operations, system, tasks
-from services.scheduler.api.turnover import Turnover
+from services.scheduler.api import batches, budget, operations, system, tasks
+from services.scheduler.api.outlook import Outlook
 
 
 def routes(running: Running) -> APIRouter:
     """Build the scheduler's routes."""
     router = APIRouter(prefix="/v1", dependencies=[Depends(bearer(running.config.api_token))])
-    turnover = Turnover(running)
+    outlook = Outlook(running)
     for part in (
-        tasks.routes(running, turnover),
-        batches.routes(running, turnover),
-        operations.routes(running),
+        tasks.routes(running, outlook),
+        batches.routes(running, outlook),
+        operations.routes(running, outlook),
+        budget.routes(running),
         system.routes(running),
     ):
         router.include_router(part)

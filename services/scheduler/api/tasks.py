@@ -14,6 +14,7 @@ from libs.runtime.http import Problem, body_of, json_response
 from libs.runtime.running import Running
 from libs.runtime.work import Work
 from services.scheduler.api.backpressure import too_many, wants_anyway
+from services.scheduler.api.outlook import Outlook
 from services.scheduler.api.requests import (
     actor,
     look,
@@ -23,7 +24,6 @@ from services.scheduler.api.requests import (
     submission_of,
     typed,
 )
-from services.scheduler.api.turnover import Turnover
 from services.scheduler.api.views import view
 from services.scheduler.domain.admission import POOL, admission
 from services.scheduler.domain.backlog import BacklogFullError, require_room
@@ -50,7 +50,7 @@ class PriorityBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     priority: Priority
 
 
-def routes(running: Running, turnover: Turnover) -> APIRouter:
+def routes(running: Running, outlook: Outlook) -> APIRouter:
     """Build the routes."""
     router = APIRouter()
 
@@ -82,7 +82,7 @@ def routes(running: Running, turnover: Turnover) -> APIRouter:
         try:
             state, created = await running.perform(act, actor=given.actor, synthetic=spec.synthetic)
         except BacklogFullError as full:
-            raise await too_many(full, turnover, anyway=anyway) from full
+            raise await too_many(full, outlook, anyway=anyway) from full
         require_same(given, state)
         seen = view(state, waits(state, await _pool(running)))
         return json_response(seen, 202 if created else 200, {"Location": f"/v1/tasks/{task_id}"})
@@ -94,7 +94,7 @@ def routes(running: Running, turnover: Turnover) -> APIRouter:
         heads = await running.store.heads("task", limit=most, after=after and f"task-{after}")
         pool = await _pool(running)
         # One look ahead for all of them: those that it does not reach have no position here.
-        ahead = {name: Forecast(ahead=place, exact=True) for place, name in enumerate(pool.upcoming())}
+        ahead = {name: Forecast(ahead=place, exact=True) for place, name in enumerate(outlook.order(pool))}
         states = [await look(running, key_of(head.stream)) for head in heads]
         views = [view(state, waits(state, pool), ahead.get(state.task_id)) for state in states]
         return json_response({"tasks": views, "next": views[-1].id if len(views) == most else None})
@@ -109,9 +109,9 @@ def routes(running: Running, turnover: Turnover) -> APIRouter:
         known = waits(state, pool, {other.task_id: other for other in others})
         if not known:
             return json_response(view(state))
-        position = pool.forecast(task_id)
-        of_slots = position is not None and all(wait.kind == "slot" for wait in known)
-        expected = estimate(known, pool, position, await turnover.pace(pool) if of_slots else None)
+        kinds = {wait.kind for wait in known}
+        position = outlook.position(pool, task_id) if kinds <= {"slot", "hold"} else None
+        expected = estimate(known, pool, position, await outlook.pace(pool) if kinds == {"slot"} else None)
         return json_response(view(state, known, position, expected))
 
     @router.get("/tasks/{task_id}/events")
@@ -146,7 +146,9 @@ def routes(running: Running, turnover: Turnover) -> APIRouter:
         """Have a task wait in another class from now on."""
         body = parse(await body_of(request), PriorityBody)
         wish = Prioritise(priority=body.priority, actor=actor(request))
-        return await apply(task_id, wish, request, ENDS, "reprioritised")
+        answer = await apply(task_id, wish, request, ENDS, "reprioritised")
+        outlook.forget()
+        return answer
 
     async def known_task(task_id: str) -> Task:
         state = await look(running, task_id)

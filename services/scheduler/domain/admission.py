@@ -158,9 +158,12 @@ def decide(command: AdmissionCommand, state: Admission) -> Iterator[AdmissionEve
 
 
 def _granted(state: Admission) -> Iterator[AdmissionEvent]:
-    while not state.holds and len(state.running) < state.limit and (turn := state.turn()):
-        state = evolve(state, turn)
+    free = 0 if state.holds else state.limit - len(state.running)
+    while free > 0 and (turn := state.turn()):
         yield turn
+        free -= 1
+        if free:
+            state = evolve(state, turn)
 
 
 def _operated(command: Operation, state: Admission) -> Iterator[AdmissionEvent]:

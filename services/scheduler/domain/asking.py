@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from contracts.budget import task_scope
 from contracts.mode import SetAside
 from contracts.task import (
     Activity,
@@ -20,6 +21,7 @@ from contracts.task import (
 from services.scheduler.domain.commands import Conditions
 from services.scheduler.domain.known import is_prepared, slim
 from services.scheduler.domain.mode import set_aside
+from services.scheduler.domain.purse import Shortage
 from services.scheduler.domain.state import ATTEMPTS, Task
 
 #: Seconds that a workspace gets for clone and checkout, on top of what its commands may take one after the other.
@@ -57,6 +59,10 @@ def ask(
             subject=known,
         )
         return
+    granted = conditions.purse.offer(state, stage) if conditions.purse else None
+    if isinstance(granted, Shortage):
+        yield _short(state, granted) if again else _short(state, granted, stage, known)
+        return
     yield StageRequested(
         task_id=state.task_id,
         run_id=run_id_of(state.task_id, stage, attempt, retry),
@@ -65,6 +71,7 @@ def ask(
         retry=retry,
         failures=failures,
         input=slim(known, stage),
+        tokens=granted,
     )
     if stage == "think" and not is_prepared(known):
         beside = run_id_of(state.task_id, stage, attempt, retry)
@@ -87,6 +94,29 @@ def _workspace(
         input=slim(known, "workspace"),
         wall_s=CHECKOUT_S + commands * known.spec.budget.wall_s,
         beside=beside,
+    )
+
+
+def _short(
+    state: Task, short: Shortage, stage: Activity | None = None, known: StageInput | None = None
+) -> TaskParked:
+    """Let a task wait for tokens: until the window frees them, or for a person where time does not help."""
+    if short.until is not None:
+        owner, wake_up = "scheduler", f"tokens are free, at {short.until:%Y-%m-%d %H:%M} UTC at the latest"
+    elif short.scope == task_scope(state.task_id):
+        owner, wake_up = "operator", f"autopilot budget {state.task_id} TOKENS"
+    else:
+        wake_up = f"autopilot budget {short.scope} TOKENS, then autopilot retry {state.task_id}"
+        owner = "operator"
+    return TaskParked(
+        task_id=state.task_id,
+        code="tokens",
+        reason=short.reason,
+        owner=owner,
+        wake_up=wake_up,
+        until=short.until,
+        next_stage=stage,
+        subject=slim(known, stage) if known and stage else None,
     )
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from contracts.admission import TaskEnqueued
 from contracts.task import TaskSpec
-from services.scheduler.domain.pool import Admission, Forecast, evolve
+from services.scheduler.domain.pool import Admission
 
 #: Waiting tasks beyond which nothing is taken, whoever wants it; a backlog that was set higher counts instead. So many
 #: were measured: docs/scheduling.md.
@@ -24,13 +23,6 @@ class BacklogFullError(Exception):
     def surplus(self) -> int:
         """Return how many of those that wait have to start before there is room."""
         return len(self.pool.waiting) + len(self.specs) - self.most
-
-    @property
-    def place(self) -> Forecast | None:
-        """Return how many would start before the first of them; None while its queue is paused."""
-        first = self.specs[0]
-        newcomer = TaskEnqueued(task_id="newcomer", priority=first.priority, queue=first.queue)
-        return evolve(self.pool, newcomer).forecast(newcomer.task_id)
 
     @property
     def never(self) -> bool:

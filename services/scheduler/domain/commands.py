@@ -10,14 +10,17 @@ import msgspec
 from contracts.gate import GateDecided
 from contracts.mode import Mode
 from contracts.resolution import IncidentFiled, PlanDeltaRecorded, StageRetryAdvised
-from contracts.stage import StageCancelled, StageCompleted, StageFailed
+from contracts.stage import StageCancelled, StageCompleted, StageFailed, TokenGrantExhausted
 from contracts.task import BaseRef, OnFailedDependency, Priority, TaskSpec
+from services.scheduler.domain.purse import Purse
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     """What the rest of the system allows while a task decides how it goes on."""
 
     mode: Mode = "normal"
+    #: The ledger of tokens; None for a task that spends none.
+    purse: Purse | None = None
 
 
 class Submit(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +60,20 @@ class Observe(msgspec.Struct, frozen=True, kw_only=True):
     news: News
     now: datetime
     conditions: Conditions = Conditions()
+
+
+class TopUp(msgspec.Struct, frozen=True, kw_only=True):
+    """A run has come to the end of its grant."""
+
+    news: TokenGrantExhausted
+    purse: Purse
+
+
+class ChangeBudget(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody changes how many tokens the task may spend in all."""
+
+    tokens: int
+    actor: str
 
 
 class RetryStage(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,5 +122,16 @@ class Prioritise(msgspec.Struct, frozen=True, kw_only=True):
 
 
 TaskCommand: TypeAlias = (
-    Submit | Start | Observe | RetryStage | LoseDependency | Unpark | Halt | Cancel | Retry | Prioritise
+    Submit
+    | Start
+    | Observe
+    | TopUp
+    | ChangeBudget
+    | RetryStage
+    | LoseDependency
+    | Unpark
+    | Halt
+    | Cancel
+    | Retry
+    | Prioritise
 )

@@ -16,23 +16,26 @@ MOST, LEAST = 50, 5
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """How often a slot has come free while all of them were taken."""
+    """How often something has happened lately."""
 
     #: Seconds between two of them, on average.
     every_s: float
     #: How many were counted.
     over: int
 
-    def wait_s(self, starts: int) -> float:
-        """Return after how many seconds so many slots will have come free, if it goes on like this."""
-        return self.every_s * starts
+    def wait_s(self, times: int) -> float:
+        """Return after how many seconds it will have happened so many times, if it goes on like this."""
+        return self.every_s * times
 
-    def __str__(self) -> str:
-        return f"a slot has come free every {spoken(self.every_s)} over the last {self.over}"
+    def told(self, what: str) -> str:
+        """Say it in words, for example of what `a slot has come free` is."""
+        return f"{what} every {spoken(self.every_s)} over the last {self.over}"
 
 
 def pace(turns: Sequence[Turn], *, running: int, limit: int, now: datetime) -> Pace | None:
-    """Measure the pace; None where there is no basis. `turns` are the latest, oldest first; `running` hold a slot now.
+    """Measure how often a slot comes free; None where there is no basis.
+
+    `turns` are the latest, oldest first; `running` tasks hold a slot now.
 
     Only the time since all slots were taken counts: before that, slots came free at the pace of those who came.
     """
@@ -44,13 +47,18 @@ def pace(turns: Sequence[Turn], *, running: int, limit: int, now: datetime) -> P
         freed = kinds.count("slot_released")
         releases += [at] * freed
         running += freed - (len(kinds) - freed)
-    # What came free in the first instant marks the beginning: how long it took is not known.
-    counted = sum(at > releases[-1] for at in releases) if releases else 0
+    return spacing(releases, now)
+
+
+def spacing(times: Sequence[datetime], now: datetime) -> Pace | None:
+    """Measure how often something happens that has happened at these times, the last one first; None for too few."""
+    # What happened in the first instant marks the beginning: how long it took is not known.
+    counted = sum(at > times[-1] for at in times) if times else 0
     if counted < LEAST:
         return None
-    closed = releases[0] - releases[-1]
+    closed = times[0] - times[-1]
     # A silence that is longer than usual counts as well.
-    every = max(closed / counted, (now - releases[-1]) / (counted + 1))
+    every = max(closed / counted, (now - times[-1]) / (counted + 1))
     return Pace(every_s=every / timedelta(seconds=1), over=counted)
 
 

@@ -6,7 +6,9 @@ more urgent class whose tasks wait for it, directly or through others. It never 
 
 from __future__ import annotations
 
+import sys
 from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias, TypeVar, assert_never
 
 import msgspec
@@ -30,8 +32,8 @@ from contracts.admission import (
     TaskReprioritised,
 )
 from contracts.task import Priority
-from libs.eventsourcing.persistent import Line, PersistentMap
-from services.scheduler.domain.rank import ELDEST, Rank
+from libs.eventsourcing.persistent import PersistentMap
+from services.scheduler.domain.rank import ELDEST, Place, Rank
 
 replace = msgspec.structs.replace
 Key = TypeVar("Key")
@@ -56,13 +58,23 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fal
     queue: str
     #: What it still waits for; what was there before it came is not among these.
     depends_on: tuple[str, ...]
+    #: Where it stands in the classes that it counts in, once it waits for nothing.
+    urgent: Place | None = None
+    normal: Place | None = None
+    low: Place | None = None
+
+    def place(self, rank: Priority) -> Place | None:
+        """Return where it stands in a class."""
+        found: Place | None = getattr(self, rank)
+        return found
 
 
 class Needed(msgspec.Struct, frozen=True, kw_only=True):
     """What waiting tasks need, whether it waits itself, runs, or is gone for now."""
 
-    #: Who waits for it, in order of arrival.
-    waiters: Line = msgspec.field(default_factory=Line)
+    #: Who waits for it, each with a number that rises with arrival, and the number of the next.
+    waiters: PersistentMap[str, int] = msgspec.field(default_factory=PersistentMap)
+    next: int = 0
     #: How many of them count as urgent, and how many as normal.
     urgent: int = 0
     normal: int = 0
@@ -110,7 +122,7 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
     def dependents(self, task_id: str) -> tuple[str, ...]:
         """List who waits for a task, in order of arrival."""
         needed = self.needed.get(task_id)
-        return tuple(needed.waiters) if needed else ()
+        return tuple(sorted(needed.waiters, key=needed.waiters.__getitem__)) if needed else ()
 
     def ranks(self, entry: Waiting) -> tuple[Priority, ...]:
         """List the classes that a waiting task counts in: its own, and more urgent ones whose tasks wait for it."""
@@ -137,12 +149,15 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
             order.append(turn.task_id)
         return tuple(order)
 
-    def forecast(self, task_id: str) -> Forecast | None:
-        """Say how many start before a task; None where it cannot start: unmet dependencies, a paused queue, not queued."""
+    def forecast(self, task_id: str, order: Sequence[str] | None = None) -> Forecast | None:
+        """Say how many start before a task; None where it cannot start: unmet dependencies, a paused queue, not queued.
+
+        `order` is what `upcoming` gives, for those who have asked already.
+        """
         entry = self.queued(task_id)
         if entry is None or entry.depends_on or entry.queue in self.paused:
             return None
-        order = self.upcoming()
+        order = self.upcoming() if order is None else order
         if task_id in order:
             return Forecast(ahead=order.index(task_id), exact=True)
         return Forecast(
@@ -182,6 +197,7 @@ def evolve(state: Admission, event: AdmissionEvent) -> Admission:
             return _operated(state, event)
 
 
+Move: TypeAlias = Callable[[Rank, str, dict[str, Place]], tuple[Rank, dict[str, Place]]]
 Operated: TypeAlias = (
     LimitChanged
     | BacklogLimitChanged
@@ -200,11 +216,10 @@ def _operated(state: Admission, event: Operated) -> Admission:
         case BacklogLimitChanged(max_queued=most):
             return replace(state, max_queued=most)
         case QueuePaused(queue=queue, actor=actor, reason=reason):
-            closed = {rank: state.rank(rank).close(queue) for rank in RANKS}
-            return replace(state, paused={**state.paused, queue: Said(actor=actor, reason=reason)}, **closed)
+            paused = {**state.paused, queue: Said(actor=actor, reason=reason)}
+            return replace(_moved(state, queue, Rank.close), paused=paused)
         case QueueResumed(queue=queue):
-            opened = {rank: state.rank(rank).open(queue) for rank in RANKS}
-            return replace(state, paused=_but(state.paused, queue), **opened)
+            return replace(_moved(state, queue, Rank.open), paused=_but(state.paused, queue))
         case QueueWeightChanged(queue=queue, weight=weight):
             others = _but(state.weights, queue)
             return replace(state, weights=others if weight == 1 else {**others, queue: weight})
@@ -218,11 +233,14 @@ def _operated(state: Admission, event: Operated) -> Admission:
 
 def _enqueued(state: Admission, event: TaskEnqueued) -> Admission:
     needs = tuple(dict.fromkeys(event.depends_on))
-    entry = Waiting(task_id=event.task_id, priority=event.priority, queue=event.queue, depends_on=needs)
+    # A hundred thousand tasks of a queue share its name.
+    queue = sys.intern(event.queue)
+    entry = Waiting(task_id=event.task_id, priority=event.priority, queue=queue, depends_on=needs)
     needed = state.needed
     for other in needs:
         known = needed.get(other) or Needed()
-        needed = needed.insert(other, replace(known, waiters=known.waiters.append(entry.task_id)))
+        waiters = known.waiters.insert(entry.task_id, known.next)
+        needed = needed.insert(other, replace(known, waiters=waiters, next=known.next + 1))
     state = replace(state, waiting=state.waiting.insert(entry.task_id, entry), needed=needed)
     for rank in state.ranks(entry):
         state = _counted(state, entry, rank, 1)
@@ -237,14 +255,12 @@ def _granted(state: Admission, event: SlotGranted) -> Admission:
     turn = event.rank or entry.priority
     places: dict[str, Rank] = {}
     for rank in RANKS:
-        place = state.rank(rank)
-        if rank == turn:
-            weight = state.weights.get(entry.queue, 1)
-            places[rank] = place.start(entry.task_id, entry.queue, event.eldest, weight)
-        elif rank in state.ranks(entry):
-            places[rank] = place.leave(entry.task_id, entry.queue, paused=False).pass_over()
+        order, place = state.rank(rank), entry.place(rank)
+        if place is not None and rank == turn:
+            order = order.start(place, entry.queue, event.eldest, state.weights.get(entry.queue, 1))
         else:
-            places[rank] = place.pass_over()
+            order = (order if place is None else order.leave(place, entry.queue)).pass_over()
+        places[rank] = order
     return replace(state, running=running, waiting=state.waiting.remove(entry.task_id), **places)
 
 
@@ -269,14 +285,15 @@ def _met(state: Admission, task_id: str) -> Admission:
         # It waits for a slot once more, and nobody waits for it now.
         for rank in state.ranks(entry)[:-1]:
             state = _counted(state, entry, rank, -1)
+    waiters = state.dependents(task_id)
     state = replace(state, needed=state.needed.remove(task_id))
-    for name in needed.waiters:
+    for name in waiters:
         waiter = state.waiting[name]
         left = replace(waiter, depends_on=tuple(one for one in waiter.depends_on if one != task_id))
         state = replace(state, waiting=state.waiting.insert(name, left))
         if not left.depends_on:
             for rank in state.ranks(left):
-                state = _placed(state, left, rank, 1)
+                state = _placed(state, name, rank, 1)
     return state
 
 
@@ -300,7 +317,7 @@ def _counted(state: Admission, entry: Waiting, rank: Priority, by: Literal[1, -1
     while entries:
         entry = entries.popleft()
         if not entry.depends_on:
-            state = _placed(state, entry, rank, by)
+            state = _placed(state, entry.task_id, rank, by)
         # Nothing is less urgent than low.
         for name in entry.depends_on if rank != "low" else ():
             needed = state.needed[name]
@@ -313,10 +330,28 @@ def _counted(state: Admission, entry: Waiting, rank: Priority, by: Literal[1, -1
     return state
 
 
-def _placed(state: Admission, entry: Waiting, rank: Priority, by: Literal[1, -1]) -> Admission:
-    place, paused = state.rank(rank), entry.queue in state.paused
-    change = place.join if by == 1 else place.leave
-    return replace(state, **{rank: change(entry.task_id, entry.queue, paused)})
+def _placed(state: Admission, task_id: str, rank: Priority, by: Literal[1, -1]) -> Admission:
+    entry, order = state.waiting[task_id], state.rank(rank)
+    place = entry.place(rank)
+    if place is not None:
+        order, place = order.leave(place, entry.queue), None
+    if by == 1:
+        order, place = order.join(task_id, entry.queue, entry.queue in state.paused)
+    waiting = state.waiting.insert(task_id, replace(entry, **{rank: place}))
+    return replace(state, waiting=waiting, **{rank: order})
+
+
+def _moved(state: Admission, queue: str, move: Move) -> Admission:
+    """Pause or resume a queue; its tasks stand elsewhere then."""
+    for rank in RANKS:
+        order, waiting = state.rank(rank), state.waiting
+        lane = order.lanes.get(queue)
+        places = {name: place for name in (lane.row if lane else ()) if (place := waiting[name].place(rank))}
+        order, moved = move(order, queue, places)
+        for name, place in moved.items():
+            waiting = waiting.insert(name, replace(waiting[name], **{rank: place}))
+        state = replace(state, waiting=waiting, **{rank: order})
+    return state
 
 
 def _but(values: dict[Key, Value], key: Key) -> dict[Key, Value]:

@@ -28,6 +28,7 @@ from contracts.task import (
     StageRequested,
     StageSkipped,
     TaskAdmitted,
+    TaskBudgetChanged,
     TaskCancelled,
     TaskCancelRequested,
     TaskDone,
@@ -39,6 +40,9 @@ from contracts.task import (
     TaskSpec,
     TaskSubmitted,
     TaskUnparked,
+    TokenGrant,
+    TokensGranted,
+    TokensRefused,
     WorkspaceRequested,
 )
 from services.scheduler.domain.known import whole
@@ -104,6 +108,10 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Problem, ...] = ()
     skipped: frozenset[Stage] = frozenset()
     monitor_until: datetime | None = None
+    #: The last grant of tokens, with all that was added to it; None for a task that has had none.
+    grant: TokenGrant | None = None
+    #: Tokens that its next run needs, where the last one did not get enough.
+    wanted: int = 0
     #: Who asked for the cancellation that is under way.
     cancelled_by: str = ""
     cancel_reason: str = ""
@@ -139,6 +147,11 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     def fulfilled(self) -> bool:
         """Tell whether what depends on it may start: it is done, or in monitor after a probe that passed."""
         return self.phase == "done" or (self.monitor_until is not None and not self.ended)
+
+    @property
+    def tokens_before(self) -> int:
+        """Return how many tokens it may have spent so far: what became of the last grant is not known here."""
+        return self.grant.before + self.grant.tokens if self.grant else 0
 
     @property
     def pull_requests(self) -> tuple[PullRequestRef, ...]:
@@ -188,7 +201,17 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 refused=(),
                 findings=(),
                 resume=False,
+                grant=event.tokens or state.grant,
+                wanted=0,
             )
+        case TokensGranted(tokens=tokens):
+            known = state.grant
+            return replace(state, grant=known and replace(known, tokens=known.tokens + tokens))
+        case TokensRefused(wanted=wanted):
+            return replace(state, wanted=wanted)
+        case TaskBudgetChanged(tokens=tokens):
+            spec = replace(state.spec, budget=replace(state.spec.budget, tokens=tokens))
+            return replace(state, input=state.input and replace(state.input, spec=spec))
         case WorkspaceRequested(run_id=run_id):
             state = replace(
                 state,
@@ -295,6 +318,7 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 incident_id="",
                 cancelled_by="",
                 resume=False,
+                wanted=0,
             )
         case TaskPriorityChanged(priority=priority):
             return replace(state, priority=priority)

@@ -31,6 +31,10 @@ _HELD = {
 }
 
 
+#: What a pace of slots is about.
+FREED = "a slot has come free"
+
+
 class Wait(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing that a task waits for; it starts when none is left."""
 
@@ -109,7 +113,7 @@ def estimate(known: tuple[Wait, ...], pool: Admission, ahead: Forecast | None, p
     # Of those that run beyond a limit that was lowered, nobody's slot is given on.
     surplus = max(len(pool.running) - pool.limit, 0)
     seconds = pace.wait_s(ahead.ahead + surplus + 1)
-    return Estimate(seconds=seconds, basis=f"{_counted(ahead)}, {pace}")
+    return Estimate(seconds=seconds, basis=f"{_counted(ahead)}, {pace.told(FREED)}")
 
 
 def _unknown(others: list[Wait]) -> str:

@@ -8,15 +8,19 @@ import msgspec
 
 from contracts.gate import GateDecided
 from contracts.resolution import IncidentFiled, PlanDeltaRecorded, StageRetryAdvised
-from contracts.stage import StageCancelled, StageCompleted, StageFailed
+from contracts.stage import TOKENS_EXHAUSTED, StageCancelled, StageCompleted, StageFailed
 from contracts.task import (
+    Activity,
+    Failure,
     ResolutionAwaited,
     StageInput,
     StageSkipped,
     TaskAdmitted,
+    TaskBudgetChanged,
     TaskCancelled,
     TaskEvent,
     TaskGivenUp,
+    TaskParked,
     TaskPriorityChanged,
     TaskRetried,
     TaskSubmitted,
@@ -27,6 +31,7 @@ from services.scheduler.domain import state as states
 from services.scheduler.domain.asking import ask, known_of
 from services.scheduler.domain.commands import (
     Cancel,
+    ChangeBudget,
     Conditions,
     Halt,
     LoseDependency,
@@ -38,6 +43,7 @@ from services.scheduler.domain.commands import (
     Start,
     Submit,
     TaskCommand,
+    TopUp,
     Unpark,
 )
 from services.scheduler.domain.ends import after_probe, approvals, cancel, lose, unproven
@@ -47,6 +53,7 @@ from services.scheduler.domain.known import is_prepared, with_delta, with_output
 from services.scheduler.domain.mode import left_out
 from services.scheduler.domain.proof import evidence_lacking
 from services.scheduler.domain.state import Task
+from services.scheduler.domain.topping import topped_up
 from services.scheduler.domain.waiting import back_off
 
 
@@ -68,6 +75,14 @@ def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
             yield from _start(state, command)
         case Observe(news=news):
             yield from _observe(command, news, state)
+        case TopUp(news=news, purse=purse):
+            if state.phase == "running" and news.run_id in state.live:
+                yield topped_up(state, news, purse)
+        case ChangeBudget(tokens=tokens, actor=actor):
+            if state.phase != "none" and tokens != state.spec.budget.tokens:
+                yield TaskBudgetChanged(task_id=state.task_id, tokens=tokens, actor=actor)
+                if state.parked == "tokens":
+                    yield TaskUnparked(task_id=state.task_id, reason=f"{actor} changed its budget")
         case RetryStage(conditions=conditions):
             if state.phase == "resolving":
                 yield from ask(
@@ -101,10 +116,13 @@ def _start(state: Task, command: Start) -> Iterator[TaskEvent]:
         yield TaskUnparked(task_id=state.task_id, reason="what it waited for is there")
     elif state.phase not in ("queued", "waiting"):
         return
-    yield TaskAdmitted(task_id=state.task_id, bases=bases)
     given = msgspec.structs.replace(known_of(state), bases=bases or known_of(state).bases)
     failures = state.failures if state.resume else 0
-    yield from ask(state, state.stage, given, command.conditions, again=state.resume, failures=failures)
+    asked = [*ask(state, state.stage, given, command.conditions, again=state.resume, failures=failures)]
+    # A task starts only if its first grant fits.
+    if not any(isinstance(event, TaskParked) and event.code == "tokens" for event in asked):
+        yield TaskAdmitted(task_id=state.task_id, bases=bases)
+    yield from asked
 
 
 def _observe(command: Observe, news: News, state: Task) -> Iterator[TaskEvent]:
@@ -140,10 +158,15 @@ def _after_run(command: Observe, news: RunEnd, state: Task) -> Iterator[TaskEven
     """Go on after the only run that was under way, or the last of two."""
     if state.phase == "cancelling":
         yield TaskCancelled(task_id=state.task_id, actor=state.cancelled_by, reason=state.cancel_reason)
-    elif state.failed is not None:
+    elif (failed := state.failed) is not None:
         if isinstance(news, StageCompleted):
-            yield noted(news, state)
-        yield about(state.failed, state)
+            joined = noted(news, state)
+            yield joined
+            state = states.evolve(state, joined)
+        if _lacks_tokens(failed.failure):
+            yield from _again(command, failed.stage, state)
+        else:
+            yield about(failed, state)
     elif isinstance(news, StageCompleted) and _lacks_the_other(news, state):
         joined = noted(news, state)
         yield joined
@@ -154,8 +177,19 @@ def _after_run(command: Observe, news: RunEnd, state: Task) -> Iterator[TaskEven
     elif state.phase == "suspending":
         # Operation may be normal again by now: then nothing would ever wake what is parked here.
         yield from ask(state, state.stage, known_of(state), command.conditions, again=True)
+    elif isinstance(news, StageFailed) and _lacks_tokens(news.failure):
+        yield from _again(command, news.stage, state)
     elif isinstance(news, StageFailed) and state.phase == "running":
         yield _await_stage_resolution(state, news)
+
+
+def _lacks_tokens(failure: Failure | None) -> bool:
+    """Tell whether nothing has failed but to get tokens: then the run is made again when there are some."""
+    return failure is not None and failure.code == TOKENS_EXHAUSTED
+
+
+def _again(command: Observe, stage: Activity, state: Task) -> Iterator[TaskEvent]:
+    yield from ask(state, stage, known_of(state), command.conditions, again=True, failures=state.failures)
 
 
 def _lacks_the_other(news: StageCompleted, state: Task) -> bool:

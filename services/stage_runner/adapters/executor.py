@@ -22,6 +22,8 @@ log = structlog.get_logger(__name__)
 
 #: Seconds a cancelled run gets to remove its worktree and look its effects up.
 CLEAN_UP_S = 4.0
+#: Seconds between two looks whether what is under way only waits.
+LOOK_S = 0.01
 
 Carry = Callable[[StageContext], Awaitable[StageOutput]]
 Make = Callable[[RunRequest], StageContext]
@@ -44,6 +46,7 @@ class BackgroundExecutor:
         self._runs: dict[str, asyncio.Task[None]] = {}
         self._stopping: dict[str, str] = {}
         self._begun: set[str] = set()
+        self._contexts: dict[str, StageContext] = {}
         #: Runs of which nobody has looked whether they were to be stopped before they were under way here.
         self._unseen: set[str] = set()
 
@@ -83,10 +86,19 @@ class BackgroundExecutor:
             task.cancel()
         return True
 
+    def hear(self, run_id: str) -> None:
+        """Let a run that waits for tokens look for its answer."""
+        if context := self._contexts.get(run_id):
+            context.tokens.hear()
+
     async def idle(self) -> None:
-        """Wait until nothing is under way."""
-        while self._runs:
-            await asyncio.wait(list(self._runs.values()))
+        """Wait until nothing is under way but what waits for tokens."""
+        while busy := [task for run_id, task in self._runs.items() if not self._waits(run_id)]:
+            await asyncio.wait(busy, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+
+    def _waits(self, run_id: str) -> bool:
+        context = self._contexts.get(run_id)
+        return context is not None and context.tokens.waiting
 
     async def abandon(self) -> None:
         """Stop everything without recording an end: whoever holds the lease next goes on with it."""
@@ -98,11 +110,12 @@ class BackgroundExecutor:
         self._runs.pop(run_id, None)
         self._stopping.pop(run_id, None)
         self._begun.discard(run_id)
+        self._contexts.pop(run_id, None)
         self._unseen.discard(run_id)
 
     async def _run(self, request: RunRequest) -> None:
         which = which_of(request)
-        context = self._make(request)
+        context = self._contexts[request.run_id] = self._make(request)
         self._begun.add(request.run_id)
         try:
             if request.run_id in self._stopping:

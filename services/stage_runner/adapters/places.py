@@ -41,6 +41,8 @@ def executes(request: RunRequest) -> bool:
     """Tell whether a run executes commands of a repository, of which only a few may do so at once."""
     spec = request.input.spec
     match request.stage:
+        case _ if spec.engine == "noop":
+            return False
         case "workspace" | "verify":
             return True
         case "implement":

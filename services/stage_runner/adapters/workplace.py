@@ -13,6 +13,7 @@ from libs.git.broker import Broker
 from libs.runtime.leadership import LEASE_S
 from libs.runtime.running import NotLeaderError, Running
 from services.stage_runner.adapters.stages.context import Effects, Ledger, Outcome, StageContext, holder_of
+from services.stage_runner.adapters.tokens import Tokens
 from services.stage_runner.domain import EffectKind, Intend, Run, SettleEffect, run
 
 
@@ -42,6 +43,7 @@ class Workplace:
             forge_for=self.hosting.forge_for,
             redact=self._redactor.redact,
             ledger=self._ledger(request),
+            tokens=Tokens(self._running, request),
             now=self._running.clock.now,
             cache_dir=config.data / "cache" / "bases",
             holder=holder_of(config.holder, lease.epoch),

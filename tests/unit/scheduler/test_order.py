@@ -155,7 +155,7 @@ class Twins(RuleBasedStateMachine):
             place = getattr(self.state, rank)
             assert list(place.elders) == self.model.able[rank]
             assert list(place.ring) == self.model.ring[rank]
-            assert sorted(name for lane in place.lanes.plain().values() for name in lane) == sorted(
+            assert sorted(name for lane in place.lanes.plain().values() for name in lane.row) == sorted(
                 self.model.ready[rank]
             )
 

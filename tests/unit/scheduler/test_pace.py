@@ -30,7 +30,7 @@ def test_it_is_the_mean_time_between_slots_that_came_free() -> None:
     assert found is not None
     assert (found.every_s, found.over) == (6.0, 5)
     assert found.wait_s(38) == 228.0
-    assert str(found) == "a slot has come free every 6.0 s over the last 5"
+    assert found.told("a slot has come free") == "a slot has come free every 6.0 s over the last 5"
 
 
 def test_a_silence_longer_than_usual_counts() -> None:

@@ -25,6 +25,10 @@ def test_verify_always_and_implement_where_the_engine_does(engine: str) -> None:
     assert heavy == ({"verify"} if engine == "patch" else {"verify", "implement"})
 
 
+def test_simulated_stages_execute_nothing() -> None:
+    assert not any(executes(request(stage, "noop", smoke="true")) for stage in STAGES)
+
+
 def test_monitor_only_where_there_is_something_to_run() -> None:
     assert not executes(request("monitor"))
     assert executes(request("monitor", smoke="true"))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import msgspec
 
@@ -24,6 +24,9 @@ from libs.git.broker import Broker
 from libs.git.error import GitError
 from libs.git.mirror import Mirror
 from services.stage_runner.domain import EffectKind
+
+if TYPE_CHECKING:
+    from services.stage_runner.adapters.tokens import Tokens
 
 Outcome = Literal["done", "adopted", "refused", "reverted"]
 
@@ -77,6 +80,8 @@ class StageContext:
     #: Takes the secrets that the system knows out of a text that leaves it.
     redact: Callable[[bytes], bytes]
     ledger: Ledger
+    #: By which a stage calls language models.
+    tokens: Tokens
     now: Callable[[], datetime]
     #: Where the verifier keeps results of bases.
     cache_dir: Path

@@ -1,14 +1,17 @@
 """Engine `noop`: simulated stages for load tests and drills, accepted only for tasks marked synthetic.
 
 The body may ask for trouble, one wish a line: `fail STAGE [TIMES]` makes the first attempts of a stage fail,
-`work STAGE SECONDS` makes it take its time. Nothing it returns counts anywhere: its events are marked.
+`work STAGE SECONDS` makes it take its time, `spend STAGE TOKENS [CALLS [USED]]` makes it spend tokens. Nothing it
+returns counts anywhere: its events are marked, and its tokens are in a ledger of their own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+from itertools import count
 
+from contracts.budget import simulated_calls
 from contracts.stage import StageOutput
 from contracts.task import Plan, Specification
 from services.stage_runner.adapters.stages.context import StageContext, fail
@@ -20,7 +23,12 @@ MAX_S = 60.0
 async def carry(context: StageContext) -> StageOutput:
     """Pretend to work, as the task's body asks."""
     request = context.request
+    calls = count(1)
     for line in request.input.spec.body.splitlines():
+        for wish in simulated_calls(line, request.stage):
+            async with context.tokens.call(f"{next(calls)}", wish.tokens) as call:
+                if call.settled is None:
+                    call.took(wish.used)
         match line.split():
             case ["work", stage, seconds] if stage == request.stage:
                 await asyncio.sleep(min(float(seconds), MAX_S))

@@ -1,0 +1,76 @@
+"""What a decision costs, by how many tasks wait: each task in turn comes, gets a slot and gives it back."""
+
+from __future__ import annotations
+
+import gc
+import time
+from statistics import median
+
+from contracts.task import Priority
+from services.scheduler.domain.admission import (
+    AdmissionCommand,
+    Enqueue,
+    Grant,
+    Leave,
+    Settle,
+    admission,
+)
+from services.scheduler.domain.pool import Admission
+
+QUEUED = (100, 1_000, 10_000, 100_000)
+#: Every tenth is urgent, every third low; so many queues have tasks.
+QUEUES = 50
+#: Tasks of one turn, and turns of each length of the queue.
+TASKS, TURNS = 1_000, 15
+
+
+def enqueue(number: int) -> Enqueue:
+    """Make a task of a mixed load; every twentieth waits for the one before it."""
+    priority: Priority = "urgent" if number % 10 == 0 else "low" if number % 3 == 0 else "normal"
+    needs = (f"task-{number - 1:012d}",) if number % 20 == 1 else ()
+    return Enqueue(
+        task_id=f"task-{number:012d}", priority=priority, queue=f"queue-{number % QUEUES}", depends_on=needs
+    )
+
+
+class Pool:
+    """A pool with so many waiting, which stays as long as it is."""
+
+    def __init__(self, queued: int) -> None:
+        self.state, self.events = Admission(), 0
+        self._numbers = iter(range(10**9))
+        for _ in range(queued):
+            self._tell(enqueue(next(self._numbers)))
+
+    def turn(self) -> float:
+        """Return the microseconds of processor time that an event costs, with its decision."""
+        before, began = self.events, time.process_time()
+        for _ in range(TASKS):
+            self._tell(enqueue(next(self._numbers)))
+            if self.state.running:
+                ended = self.state.running[0]
+                self._tell(Leave(task_id=ended, reason="done"))
+                self._tell(Settle(task_id=ended, outcome="met"))
+            self._tell(Grant())
+        return 1e6 * (time.process_time() - began) / (self.events - before)
+
+    def _tell(self, wish: AdmissionCommand) -> None:
+        # As `Work.decide` does: the events are folded once more.
+        events = list(admission.decide(wish, self.state))
+        self.state = admission.fold(events, self.state)
+        self.events += len(events)
+
+
+def measure() -> dict[int, float]:
+    """Return the processor time of an event in µs, by the length of the queue: medians of interleaved turns."""
+    pools = {queued: Pool(queued) for queued in QUEUED}
+    costs: dict[int, list[float]] = {queued: [] for queued in QUEUED}
+    gc.collect()
+    gc.freeze()
+    for number in range(TURNS + 1):
+        for queued, pool in pools.items():
+            cost = pool.turn()
+            if number:
+                costs[queued].append(cost)
+    gc.unfreeze()
+    return {queued: median(found) for queued, found in costs.items()}

@@ -1,0 +1,349 @@
+"""The ledger of tokens against a one-page model: whatever happens in whatever order, spent <= reserved <= budget."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from contracts.budget import (
+    HOUR,
+    BudgetWarned,
+    CeilingChanged,
+    GrantCalled,
+    GrantDeferred,
+    GrantRaised,
+    GrantReserved,
+    GrantSettled,
+)
+from contracts.task import TokenGrant
+from libs.testing.scenario import Scenario
+from services.scheduler.domain.budget import (
+    ChangeCeiling,
+    Defer,
+    Forgo,
+    Raise,
+    Reserve,
+    SettleGrant,
+    budget,
+    lacking,
+)
+from services.scheduler.domain.ledger import KEPT, Ledger, scopes_of
+from services.scheduler.domain.purse import FLOOR, usual_tokens
+
+START = datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC)
+WINDOW = timedelta(hours=1)
+OWN, IN_ALL, OF_A = 3_000, 5_000, 2_500
+TOKENS = st.integers(1, 1_500)
+TASKS, PROVIDERS = st.sampled_from(["t1", "t2", "t3", "t4"]), st.sampled_from(["a", "b"])
+
+
+class Model:
+    """What a ledger promises, in the plainest words: lists, exact moments, nothing forgotten but what left the window."""
+
+    def __init__(self) -> None:
+        self.ceilings = {HOUR: IN_ALL, "provider:a": OF_A}
+        self.live: dict[str, tuple[str, str, int]] = {}
+        self.settled: list[tuple[datetime, str, int]] = []
+        self.everything: list[tuple[datetime, str, int]] = []
+        self.by_task: Counter[str] = Counter()
+        self.waiting: dict[str, tuple[str, int, datetime]] = {}
+
+    def used(self, scope: str, now: datetime, window: timedelta = WINDOW) -> int:
+        live = sum(tokens for _, provider, tokens in self.live.values() if scope in scopes_of(provider))
+        return live + sum(
+            tokens
+            for at, provider, tokens in (self.settled if window == WINDOW else self.everything)
+            if scope in scopes_of(provider) and at > now - window
+        )
+
+    def in_front(self, task: str, scope: str, now: datetime) -> int:
+        found = 0
+        for name, (provider, tokens, until) in self.waiting.items():
+            if name == task:
+                break
+            found += tokens if scope in scopes_of(provider) and now < until + KEPT else 0
+        return found
+
+    def fits(self, task: str, provider: str, tokens: int, now: datetime, window: timedelta = WINDOW) -> bool:
+        return all(
+            self.used(scope, now, window) + self.in_front(task, scope, now) + tokens <= ceiling
+            for scope, ceiling in self.ceilings.items()
+            if scope in scopes_of(provider)
+        )
+
+    def of_task(self, task: str) -> int:
+        return self.by_task[task] + sum(tokens for owner, _, tokens in self.live.values() if owner == task)
+
+    def enter(self, now: datetime) -> None:
+        """What an entry has seen leave the window is gone, also if the clock is set back afterwards."""
+        self.settled = [one for one in self.settled if one[0] > now - WINDOW]
+
+
+class Machine(RuleBasedStateMachine):
+    """Any interleaving of grants, top-ups, ends, waits and changed ceilings, with a clock that may be set back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model, self.now, self.runs = Model(), START, 0
+        self.state = Ledger(ceilings=dict(self.model.ceilings))
+
+    def decide(self, kind: Any, **values: Any) -> list[Any]:
+        command = kind(ledger="main", now=self.now, **values)
+        events = list(budget.decide(command, self.state))
+        for event in events:
+            self.state = budget.evolve(self.state, event)
+        return events
+
+    @rule(seconds=st.one_of(st.integers(-180, 600), st.sampled_from([3_000, 3_599, 3_600, 3_601, 3_700])))
+    def time_passes(self, seconds: int) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    @rule(task=TASKS, provider=PROVIDERS, tokens=TOKENS)
+    def reserve(self, task: str, provider: str, tokens: int) -> None:
+        self.runs += 1
+        grant = TokenGrant(tokens=tokens, provider=provider, before=self.model.by_task[task])
+        events = self.decide(
+            Reserve, run_id=f"r{self.runs}", task_id=task, stage="plan", grant=grant, ceiling=OWN
+        )
+        within = self.model.of_task(task) + tokens <= OWN
+        if any(isinstance(event, GrantReserved) for event in events):
+            assert within
+            assert self.model.fits(task, provider, tokens, self.now)
+            self.model.live[f"r{self.runs}"] = (task, provider, tokens)
+            self.model.waiting.pop(task, None)
+            self.model.enter(self.now)
+        else:
+            # Refused only if it would not fit were every minute counted whole.
+            assert not (within and self.model.fits(task, provider, tokens, self.now, timedelta(minutes=62)))
+
+    @precondition(lambda self: self.model.live)
+    @rule(data=st.data(), tokens=TOKENS)
+    def top_up(self, data: st.DataObject, tokens: int) -> None:
+        run = data.draw(st.sampled_from(sorted(self.model.live)))
+        task, provider, before = self.model.live[run]
+        if any(
+            isinstance(event, GrantRaised)
+            for event in self.decide(Raise, run_id=run, tokens=tokens, ceiling=OWN)
+        ):
+            assert self.model.of_task(task) + tokens <= OWN
+            assert self.model.fits(task, provider, tokens, self.now)
+            self.model.live[run] = (task, provider, before + tokens)
+            self.model.enter(self.now)
+
+    @precondition(lambda self: self.model.live)
+    @rule(data=st.data(), again=st.booleans())
+    def end(self, data: st.DataObject, again: bool) -> None:
+        run = data.draw(st.sampled_from(sorted(self.model.live)))
+        task, provider, tokens = self.model.live.pop(run)
+        spent = data.draw(st.integers(0, tokens))
+        settled, *called = self.decide(SettleGrant, run_id=run, spent=spent)
+        assert isinstance(settled, GrantSettled)
+        assert (settled.reserved, settled.spent) == (tokens, spent)
+        self.model.enter(self.now)
+        self.model.settled.append((self.now, provider, spent))
+        self.model.everything.append((self.now, provider, spent))
+        self.model.by_task[task] += spent
+        self.call(called)
+        if again:
+            assert self.decide(SettleGrant, run_id=run, spent=tokens) == []
+
+    @rule(task=TASKS, provider=PROVIDERS, tokens=st.integers(1, 2_000))
+    def wait(self, task: str, provider: str, tokens: int) -> None:
+        short = lacking(self.state, task, provider, tokens, self.now)
+        if short is not None and short.until is not None:
+            assert short.until > self.now
+            (deferred, *_) = self.decide(
+                Defer, task_id=task, provider=provider, tokens=tokens, scope=short.scope, until=short.until
+            )
+            assert isinstance(deferred, GrantDeferred)
+            still = {name: one for name, one in self.model.waiting.items() if self.now < one[2] + KEPT}
+            self.model.waiting = {**still, task: (provider, tokens, short.until)}
+
+    @rule(task=TASKS)
+    def forgo(self, task: str) -> None:
+        events = self.decide(Forgo, task_id=task)
+        self.model.waiting.pop(task, None)
+        self.call(events[1:])
+
+    @rule(scope=st.sampled_from([HOUR, "provider:a", "provider:b"]), tokens=st.integers(1_000, 6_000))
+    def change(self, scope: str, tokens: int) -> None:
+        changed = self.decide(ChangeCeiling, scope=scope, tokens=tokens, actor="ann")
+        if changed:
+            assert isinstance(changed[0], CeilingChanged)
+        self.model.ceilings[scope] = tokens
+        self.call(changed[1:])
+
+    def call(self, events: list[Any]) -> None:
+        for event in events:
+            assert isinstance(event, GrantCalled)
+            provider, tokens, _ = self.model.waiting[event.task_id]
+            assert self.model.fits(event.task_id, provider, tokens, self.now)
+            self.model.waiting[event.task_id] = (provider, tokens, self.now)
+
+    @invariant()
+    def no_task_is_over_its_budget(self) -> None:
+        for task in ("t1", "t2", "t3", "t4"):
+            assert self.model.of_task(task) <= OWN
+
+    @invariant()
+    def what_counts_is_never_less_than_what_the_window_holds(self) -> None:
+        for scope in (HOUR, "provider:a", "provider:b"):
+            assert self.state.account(scope).used(self.now) >= self.model.used(scope, self.now)
+
+    @invariant()
+    def it_stays_small(self) -> None:
+        assert set(self.state.grants) == set(self.model.live)
+        assert len(self.state.deferred) <= 4
+        assert len(self.state.account(HOUR).spent) <= 80
+
+
+TestMachine = Machine.TestCase
+TestMachine.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
+
+
+class Steady(Machine):
+    """The same with ceilings that stay and a clock that goes on: then no hour of the past was over its ceiling."""
+
+    @rule(seconds=st.one_of(st.integers(0, 900), st.sampled_from([3_000, 3_599, 3_600])))
+    def time_passes(self, seconds: int) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    @rule()
+    def change(self) -> None:
+        pass
+
+    @invariant()
+    def no_hour_was_over_its_ceiling(self) -> None:
+        for end, _, _ in self.model.everything:
+            for scope, ceiling in self.model.ceilings.items():
+                spent = sum(
+                    tokens
+                    for at, provider, tokens in self.model.everything
+                    if scope in scopes_of(provider) and end - WINDOW < at <= end
+                )
+                assert spent <= ceiling
+
+
+TestSteady = Steady.TestCase
+TestSteady.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
+
+
+def spent(*entries: tuple[int, int]) -> Ledger:
+    """A ledger in which so many seconds after the start so much was spent."""
+    state = Ledger()
+    for number, (second, tokens) in enumerate(entries):
+        at = START + timedelta(seconds=second)
+        for event in (
+            GrantReserved(
+                ledger="main",
+                run_id=f"r{number}",
+                task_id=f"t{number}",
+                stage="plan",
+                provider="a",
+                tokens=tokens,
+                at=at,
+            ),
+            GrantSettled(
+                ledger="main",
+                run_id=f"r{number}",
+                task_id=f"t{number}",
+                stage="plan",
+                provider="a",
+                reserved=tokens,
+                spent=tokens,
+                at=at,
+            ),
+        ):
+            state = budget.evolve(state, event)
+    return state
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3_500), st.integers(1, 20_000)), max_size=12), st.integers(1, 100_000)
+)
+def test_the_moment_that_is_told_is_the_first_at_which_it_fits(
+    entries: list[tuple[int, int]], tokens: int
+) -> None:
+    state, now = spent(*sorted(entries)), START + timedelta(seconds=3_500)
+    short = lacking(state, "new", "a", tokens, now)
+    if short is None:
+        assert state.account(HOUR).used(now) + tokens <= 100_000
+        return
+    assert short.until is not None
+    assert short.until <= now + timedelta(minutes=61)
+    assert lacking(state, "new", "a", tokens, short.until) is None
+    assert lacking(state, "new", "a", tokens, short.until - timedelta(seconds=1)) is not None
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 20_000), st.integers(1, 5_000)), max_size=30), st.integers(0, 30_000)
+)
+def test_a_minute_counts_whole_until_it_has_left_the_window_entirely(
+    entries: list[tuple[int, int]], second: int
+) -> None:
+    known = [one for one in sorted(entries) if one[0] <= second]
+    used = spent(*known).account(HOUR).used(START + timedelta(seconds=second))
+    assert used >= sum(tokens for at, tokens in known if at > second - 3_600)
+    assert used <= sum(tokens for at, tokens in known if at > second - 3_720)
+
+
+def test_more_than_the_ceiling_is_not_waited_for() -> None:
+    short = lacking(Ledger(), "t", "a", 100_001, START)
+    assert short is not None
+    assert short.until is None
+
+
+def reserve(run: str, tokens: int, *, task: str = "t1", own: int = 10_000, minute: int = 0) -> Reserve:
+    return Reserve(
+        ledger="main",
+        now=START + timedelta(minutes=minute),
+        run_id=run,
+        task_id=task,
+        stage="plan",
+        grant=TokenGrant(tokens=tokens, provider="a"),
+        ceiling=own,
+    )
+
+
+def warned(events: Any) -> list[tuple[str, int]]:
+    return [(event.scope, event.percent) for event in events if isinstance(event, BudgetWarned)]
+
+
+def test_at_80_percent_there_is_a_warning_once_for_each_crossing() -> None:
+    low = CeilingChanged(ledger="main", scope=HOUR, tokens=1_000, actor="ann", at=START)
+    settle = SettleGrant(ledger="main", now=START, run_id="r2", spent=0)
+    seen = (
+        Scenario(budget)
+        .given(low)
+        .when(reserve("r1", 600), reserve("r2", 199), settle, reserve("r3", 200), reserve("r4", 100))
+    )
+    assert warned(seen.events) == [(HOUR, 80)]
+    again = [reserve("r5", 900, minute=62)]
+    ends = [
+        SettleGrant(ledger="main", now=START, run_id=run, spent=spent)
+        for run, spent in (("r1", 600), ("r3", 200), ("r4", 100))
+    ]
+    assert warned(Scenario(budget).given(low, *seen.events).when(*ends, *again).events) == [(HOUR, 80)]
+
+
+def test_a_task_is_warned_of_its_own_budget() -> None:
+    seen = Scenario(budget).when(reserve("r1", 700, own=1_000), reserve("r2", 100, own=1_000))
+    assert warned(seen.events) == [("task:t1", 80)]
+
+
+def test_a_run_is_reserved_once() -> None:
+    seen = Scenario(budget).when(reserve("r1", 100), reserve("r1", 100))
+    seen.then_types(GrantReserved)
+
+
+def test_a_grant_suffices_for_nine_of_ten_of_the_last_attempts() -> None:
+    assert usual_tokens(()) == FLOOR
+    assert usual_tokens((5_000,) * 4) == FLOOR
+    assert usual_tokens((120,) * 5) == 200
+    assert usual_tokens((*range(100, 2_000, 100), 9_000)) == 1_800
+    assert usual_tokens((200,) * 9 + (9_000,)) == 200
