@@ -70,8 +70,8 @@ async def _snapshot(store: Store, decider: Decider[Any, Any], stream: str) -> tu
 def is_due(version: int, events: int, size: int) -> bool:
     """Tell whether the last so many events of a stream have brought it so far that a snapshot is worth its while.
 
-    `size` is that of its state. No more events than that, or `EVERY`, are ever left to be read behind a snapshot, twice
-    as many where the state has grown as fast as it can.
+    `size` is that of its state: the larger, the more events there are between two. Both grow by doubling, so that what is
+    due at one size falls due at another as well, if later.
     """
     every = EVERY << max((size // EVERY).bit_length() - 1, 0)
     return version // every > (version - events) // every

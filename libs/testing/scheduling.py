@@ -80,7 +80,7 @@ def nothing_starts_unallowed(events: Iterable[Recorded]) -> Iterator[str]:
         shut.see(event)
         if event.type == "slot_granted" and (why := shut.to(fact.task_id)):
             yield f"{fact.task_id} got a slot at {event.position} though {why}"
-        elif event.type == "stage_requested" and shut.mode == SHUT[0]:
+        elif event.type in ("stage_requested", "workspace_requested") and shut.mode == SHUT[0]:
             yield f"{fact.run_id} was asked for at {event.position} after an emergency stop"
 
 
@@ -114,7 +114,7 @@ def stages_run_only_in_slots(events: Iterable[Recorded]) -> Iterator[str]:
 
 
 def dependents_wait(events: Iterable[Recorded]) -> Iterator[str]:
-    """Invariant 9: a task gets a slot while what it depends on is done or in monitor, and starts on a tree that has it.
+    """Invariant 9: a task starts while what it depends on is done or in monitor, and on a tree that has it.
 
     The events of one append are judged together: across its streams their order says nothing.
     """
@@ -134,16 +134,13 @@ def dependents_wait(events: Iterable[Recorded]) -> Iterator[str]:
                     there.add(fact.task_id)
                 case "task_cancelled" | "task_given_up":
                     there.discard(fact.task_id)
-                case "slot_granted":
-                    starting.append((fact.task_id, None))
                 case "task_admitted":
                     starting.append((fact.task_id, fact.bases))
         for task_id, bases in starting:
             for other in specs[task_id].depends_on:
                 if other not in there:
                     yield f"{task_id} starts before {other} is done"
-                if bases is not None:
-                    yield from _missing(other, pulls.get(other, ()), bases, specs[task_id])
+                yield from _missing(other, pulls.get(other, ()), bases, specs[task_id])
 
 
 def _missing(other: str, pulls: Sequence[Any], bases: Sequence[Any], submitted: Any) -> Iterator[str]:
@@ -166,7 +163,8 @@ def nothing_is_forgotten(events: Sequence[Recorded]) -> Iterator[str]:
     for event in events:
         fact: Any = event.event
         shut.see(event)
-        if category_of(event.stream) == "task":
+        # Its class changes, and it goes on waiting for what it waited for.
+        if category_of(event.stream) == "task" and event.type != "task_priority_changed":
             last[fact.task_id] = event
         match event.type:
             case "task_submitted":

@@ -216,7 +216,7 @@ _MOVES_SLOTS = (
 
 
 async def grant(work: Work) -> None:
-    """Start whoever's turn it is, on a tree that contains what it depends on."""
+    """Start whoever's turn it is, and others instead of those that cannot start after all."""
     given_back, before = 0, -1
     while before < given_back < PARKED_AT_ONCE:
         before = given_back
@@ -233,8 +233,15 @@ async def admit(_: str, work: Work) -> None:
 
 
 async def _start(work: Work, task_id: str) -> bool:
-    """Start a task that got a slot; false if it gave the slot back at once because there are no tokens for it."""
+    """Start a task that got a slot, on a tree that contains what it depends on; false if it gave the slot back at once.
+
+    There are no tokens for it, or what was in monitor when it was queued has been lost before its turn.
+    """
     state = await work.load(task, task_id)
+    if not all([(await work.load(task, other)).fulfilled for other in state.depends_on]):
+        await _admit(work, Leave(task_id=task_id, reason="what it depends on is not there any more"))
+        await _settle_all(work, await _enqueue(work, state))
+        return False
     start = Start(bases=await _bases(work, state), conditions=await _conditions(work, task_id))
     started = await work.decide(task, task_id, start)
     await _settle_all(work, [(task_id, [event for event in started if not isinstance(event, TaskUnparked)])])

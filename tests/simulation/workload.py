@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tests.simulation.asking import draw_task
+from tests.simulation.asking import QUEUES, draw_task
 from tests.simulation.process import Process, request
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 5.0
 _ENDS = ("task_done", "task_given_up", "task_cancelled")
 _RETRYABLE = ("task_given_up", "task_cancelled", "task_parked")
-_MODES = ("minimal", "emergency-stop", "normal")
+_MODES = ("minimal", "read-only", "emergency-stop", "normal")
 
 
 class Workload:
@@ -38,20 +38,26 @@ class Workload:
         async with asyncio.TaskGroup() as group:
             for at, wish in zip(moments, wishes, strict=True):
                 group.create_task(self._at(at, wish))
-        await self._mode("normal")
+        await self._lift()
 
     def _wishes(self) -> list[Any]:
         """Draw what they are going to do; now and then there are many tasks for few slots."""
         dice = self._dice
-        crowd = dice.randint(6, 14) if dice.random() < 0.2 else dice.randint(1, 4)
-        wishes = [self._submit] * (1 + crowd)
+        crowded = dice.random() < 0.25
+        wishes: list[Any] = [self._submit] * (dice.randint(7, 16) if crowded else dice.randint(1, 4))
         wishes += [self._batch] * dice.choice((0, 0, 1, 1, 2))
         wishes += [self._cancel] * dice.choice((0, 0, 1, 2, 3))
         wishes += [self._retry] * dice.choice((0, 1, 2, 3))
         wishes += [self._limit] * dice.choice((0, 0, 1, 1, 3))
         wishes += [self._switch] * dice.choice((0, 0, 0, 1, 2))
+        wishes += [self._pause] * dice.choice((0, 0, 0, 1, 2))
+        wishes += [self._drain] * dice.choice((0, 0, 0, 1))
+        wishes += [self._crowd_out] * dice.choice((0, 0, 0, 1))
+        wishes += [self._weigh] * dice.choice((0, 0, 1, 2))
+        wishes += [self._reprioritise] * dice.choice((0, 0, 1, 2))
         wishes += [self._fill_disk] * (dice.random() < 0.2)
-        return wishes
+        dice.shuffle(wishes)
+        return [self._limit if crowded else self._submit, *wishes]
 
     async def _at(self, moment: float, wish: Any) -> None:
         await asyncio.sleep(moment)
@@ -70,9 +76,12 @@ class Workload:
         for place, spec in enumerate(specs):
             needs = [f"k{dice.randrange(place)}" for _ in range(dice.choice((0, 1, 1, 2)) if place else 0)]
             spec["depends_on"] = sorted({*needs, *self._some_known()})
-        _, answer = await self.call("POST", "/v1/batches", {"tasks": specs})
-        for member, spec in zip(answer.get("tasks", ()), specs, strict=True):
-            self.accepted[member["id"]] = spec
+        _, answer = await self.call(
+            "POST", "/v1/batches", {"tasks": specs, "on_failed_dependency": dice.choice(("park", "cancel"))}
+        )
+        self.accepted |= {
+            member["id"]: spec for member, spec in zip(answer.get("tasks", ()), specs, strict=False)
+        }
 
     def _some_known(self) -> list[str]:
         known, dice = sorted(self.accepted), self._dice
@@ -110,8 +119,42 @@ class Workload:
     async def _mode(self, mode: str) -> None:
         await self.call("PUT", "/v1/mode", {"mode": mode, "reason": "a drill"})
 
+    async def _lift(self) -> None:
+        """Let everything start again."""
+        for queue in sorted(set(QUEUES)):
+            await self.call("POST", f"/v1/queues/{queue}/resume", {})
+        await self.call("DELETE", "/v1/drain", {})
+        await self._mode("normal")
+
+    async def _pause(self) -> None:
+        queue = self._dice.choice(QUEUES)
+        await self.call("POST", f"/v1/queues/{queue}/pause", {"reason": "a drill"})
+        await asyncio.sleep(self._dice.uniform(0.2, 6.0))
+        await self.call("POST", f"/v1/queues/{queue}/resume", {})
+
+    async def _drain(self) -> None:
+        await self.call("PUT", "/v1/drain", {"reason": "a drill"})
+        await asyncio.sleep(self._dice.uniform(0.2, 4.0))
+        await self.call("DELETE", "/v1/drain", {})
+
+    async def _crowd_out(self) -> None:
+        """Let few tasks wait for a while; whoever is refused comes again."""
+        await self.call("PUT", "/v1/config", {"max_queued": self._dice.choice((5, 7))})
+        await asyncio.sleep(self._dice.uniform(0.2, 6.0))
+        await self.call("PUT", "/v1/config", {"max_queued": 10_000})
+
+    async def _weigh(self) -> None:
+        queue = self._dice.choice(QUEUES)
+        await self.call("PUT", f"/v1/queues/{queue}/weight", {"weight": self._dice.randint(1, 4)})
+
+    async def _reprioritise(self) -> None:
+        """Move a task to another class, wherever it is on its way."""
+        if going := self._tasks(lambda last: last not in _ENDS):
+            wanted = {"priority": self._dice.choice(("urgent", "normal", "low"))}
+            await self.call("POST", f"/v1/tasks/{self._dice.choice(going)}/reprioritise", wanted)
+
     async def _limit(self) -> None:
-        await self.call("PUT", "/v1/config", {"max_concurrent": self._dice.choice((1, 1, 2, 3, 10))})
+        await self.call("PUT", "/v1/config", {"max_concurrent": self._dice.choice((1, 1, 2, 2, 3, 3, 10))})
 
     async def _fill_disk(self) -> None:
         self._world.disk_used = 95
@@ -136,7 +179,10 @@ class Workload:
                 elif not asked.cancelled() and asked.exception() is None:
                     status, content = asked.result()
                     world.trace.tell("client", f"{method} {path} {key} is answered {status}")
-                    if status < 500:
+                    if status in (400, 401, 404, 405, 413, 422):
+                        world.complain(f"{method} {path} is answered {status}: {content!r}")
+                    # Too many wait: as with no answer, come again.
+                    if status < 500 and status != 429:
                         return status, msgspec.json.decode(content)
                 elif not asked.cancelled():
                     world.complain(f"{method} {path} raised {asked.exception()!r}")

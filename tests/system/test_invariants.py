@@ -181,7 +181,7 @@ BENT: dict[str, tuple[Callable[..., Any], Bend, str]] = {
     ),
     "a dependent that did not wait": (
         scheduling.dependents_wait,
-        early("slot_granted", "t2"),
+        early("task_admitted", "t2"),
         "starts before t1 is done",
     ),
     "a dependent on a tree without the change": (

@@ -9,8 +9,9 @@ from contracts.message import Recorded
 from contracts.task import StageRequested
 from libs.testing.invariants import breaches
 from libs.testing.world import World
+from services.scheduler.domain.admission import Hold, Release
 from services.scheduler.domain.commands import Cancel, Retry
-from services.scheduler.handlers import command
+from services.scheduler.handlers import command, operate
 from tests.system.twin import Answer, Script, honest
 from tests.system.walking import end, facts_of, limit, sound, state_of, submit
 
@@ -171,6 +172,22 @@ async def test_a_cancelled_dependency_parks_its_dependents(acted: Acted) -> None
     await world.perform("scheduler", _told("t2", Cancel(actor="somebody", reason="")))
     await world.settle()
     assert end(await sound(world), "t2") == "task_cancelled"
+
+
+async def test_what_was_there_and_is_lost_before_its_dependent_starts_is_waited_for_again(make: Any) -> None:
+    world = await make()
+    await submit(world, "t1", repos=[{"name": "one", "url": "nowhere", "monitor": {"window_s": 1000}}])
+    await world.settle()
+    await world.perform("scheduler", lambda work: operate(work, Hold(cause="drain")))
+    await submit(world, "t2", depends_on=["t1"])
+    await world.perform("scheduler", _told("t1", Cancel(actor="somebody", reason="")))
+    await world.perform("scheduler", lambda work: operate(work, Release(cause="drain")))
+    await world.settle()
+    events = await sound(world)
+    assert (end(events, "t1"), end(events, "t2")) == ("task_cancelled", "task_parked")
+    await world.perform("scheduler", _retry("t1"))
+    await world.settle()
+    assert end(await sound(world), "t2") == "task_done"
 
 
 async def test_tasks_that_cannot_be_solved_leave_their_slots_to_others(make: Any) -> None:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from contracts.budget import HOUR
-from contracts.task import TaskBudgetChanged
+from contracts.task import Budget, TaskBudgetChanged
+from libs.testing.spending import (
+    calls_stay_within_grants,
+    grants_are_settled,
+    simulated_tokens_are_apart,
+    tokens_stay_within_budget,
+)
 from libs.testing.world import World
 from services.scheduler.domain.budget import ChangeCeiling, budget
 from services.scheduler.domain.commands import Cancel, ChangeBudget, Retry
@@ -250,3 +257,49 @@ async def test_a_queue_that_waits_for_tokens_is_parked_in_pieces(
     await world.settle()
     events = await sound(world)
     assert {end(events, f"t{number}") for number in range(1, 12)} == {"task_parked"}
+
+
+@pytest.mark.parametrize(
+    ("type_", "values"),
+    [
+        ("grant_reserved", {"tokens": 100_001}),
+        ("grant_settled", {"spent": 1}),
+        ("grant_settled", {"reserved": 9}),
+        ("call_reserved", {"tokens": 9_999}),
+        ("call_settled", {"tokens": 801}),
+        ("task_submitted", {}),
+        ("stage_completed", {"tokens_spent": 1}),
+    ],
+)
+async def test_the_invariants_see_every_planted_breach(
+    world: World, type_: str, values: dict[str, Any]
+) -> None:
+    await submit(world, "t1", body="spend implement 800 2 700")
+    await world.settle()
+    events = await sound(world)
+    place = next(place for place, event in enumerate(events) if event.type == type_)
+    fact = msgspec.structs.replace(events[place].event, **values)
+    if type_ == "task_submitted":
+        fact = msgspec.structs.replace(
+            fact, spec=msgspec.structs.replace(fact.spec, budget=Budget(tokens=1_999))
+        )
+    events[place] = msgspec.structs.replace(events[place], event=fact)
+    assert [*tokens_stay_within_budget(events), *calls_stay_within_grants(events)]
+
+
+async def test_a_grant_that_is_never_settled_is_seen(world: World) -> None:
+    await submit(world, "t1", body="spend implement 800")
+    await world.settle()
+    events = await sound(world)
+    assert not list(grants_are_settled(events))
+    assert list(grants_are_settled([event for event in events if event.type != "grant_settled"]))
+
+
+async def test_what_is_in_the_wrong_ledger_is_seen(world: World) -> None:
+    await submit(world, "t1", body="spend implement 800")
+    await world.settle()
+    events = [
+        msgspec.structs.replace(event, stream="budget-main") if event.type == "grant_reserved" else event
+        for event in await sound(world)
+    ]
+    assert list(simulated_tokens_are_apart(events))

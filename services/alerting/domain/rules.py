@@ -15,6 +15,7 @@ from typing import TypeAlias
 import msgspec
 
 from contracts.alert import Severity
+from contracts.budget import BudgetWarned
 from contracts.gate import GateDecided
 from contracts.message import Recorded
 from contracts.mode import ModeChanged
@@ -32,6 +33,7 @@ Watched: TypeAlias = (
     | StageRequested
     | TaskGivenUp
     | TaskParked
+    | BudgetWarned
 )
 #: Rounds of one gate without a quorum; the scheduler parks the task then.
 QUORUM_ROUNDS = 3
@@ -111,6 +113,27 @@ def _gives_up(event: Watched) -> str | None:
     return None
 
 
+def _spends_much(event: Watched) -> str | None:
+    match event:
+        case BudgetWarned(percent=80, scope=scope, used=used, ceiling=ceiling):
+            return f"{scope}: {used:,} of {ceiling:,} tokens are spent or reserved"
+    return None
+
+
+def _spends_all(event: Watched) -> str | None:
+    match event:
+        case BudgetWarned(percent=100, scope=scope, used=used, ceiling=ceiling):
+            return f"{scope}: {used:,} of {ceiling:,} tokens are spent or reserved, and tasks wait for more"
+    return None
+
+
+def _spent_its_own(event: Watched) -> str | None:
+    match event:
+        case TaskParked(code="tokens", owner="operator", task_id=task_id, reason=reason, wake_up=wake_up):
+            return f"task {task_id} waits for somebody to grant it tokens: {reason}; {wake_up}"
+    return None
+
+
 def _never(_: Watched) -> str | None:
     return None
 
@@ -132,6 +155,9 @@ RULES: tuple[Rule, ...] = (
     Rule(name="emergency_stop", severity="critical", fires=_stops, clears=_goes_on),
     Rule(name="third_attempt", severity="warning", fires=_tries_again),
     Rule(name="task_given_up", severity="warning", fires=_gives_up),
+    Rule(name="tokens_run_short", severity="warning", fires=_spends_much),
+    Rule(name="tokens_used_up", severity="critical", fires=_spends_all),
+    Rule(name="task_budget_spent", severity="warning", fires=_spent_its_own),
 )
 
 

@@ -18,7 +18,7 @@ from services.scheduler.domain.state import ENDS
 
 #: Events of the pool that are looked through for its last turns; the second only where the first held too few.
 NEAR, FAR = 250, 2_500
-#: For how long an answer is good: it takes 25 ms to look 200 starts ahead, and whoever waits asks several times a second.
+#: For how long an answer is good: looking 200 starts ahead takes 2 ms, and whoever waits asks several times a second.
 FRESH = timedelta(seconds=1)
 _TYPES = (wire_type(SlotGranted), wire_type(SlotReleased))
 

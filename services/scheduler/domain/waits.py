@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from contracts.admission import HoldCause
 from services.scheduler.domain.pace import LEAST, Pace, spoken
 from services.scheduler.domain.pool import Admission, Forecast, Waiting
 from services.scheduler.domain.state import Task
@@ -15,8 +16,12 @@ from services.scheduler.domain.state import Task
 #: slot: its turn has not come · dependency · queue: it is paused · hold: nobody gets a slot · mode · time: it goes on by
 #: itself · tokens · files: another task changes the same ones · person: it goes on when somebody has looked at it.
 Kind: TypeAlias = Literal["slot", "dependency", "queue", "hold", "mode", "time", "tokens", "files", "person"]
-#: What a parked task waits for, by the code of its parking; for all others it is a person.
-_PARKED: dict[str, Kind] = {
+#: What a parked task waits for, by the code of its parking.
+PARKED: dict[str, Kind] = {
+    "no_quorum": "person",
+    "proof_missing": "person",
+    "dependency_broken": "person",
+    "memory_ceiling": "person",
     "emergency_stop": "mode",
     "mode": "mode",
     "backing_off": "time",
@@ -24,7 +29,7 @@ _PARKED: dict[str, Kind] = {
     "tokens": "tokens",
     "files_overlap": "files",
 }
-_HELD = {
+HELD: dict[HoldCause, str] = {
     "drain": "the scheduler is draining",
     "host_memory": "the host is short of memory",
     "mode": "the mode admits nobody",
@@ -74,7 +79,7 @@ def waits(state: Task, pool: Admission, others: Mapping[str, Task] | None = None
 
 def _parked(state: Task) -> Wait:
     detail = f"{state.reason}; goes on with: {state.waits_for}"
-    return Wait(kind=_PARKED.get(state.parked, "person"), detail=detail, until=state.parked_until)
+    return Wait(kind=PARKED[state.parked], detail=detail, until=state.parked_until)
 
 
 def _queued(entry: Waiting, pool: Admission, others: Mapping[str, Task]) -> Iterator[Wait]:
@@ -86,7 +91,7 @@ def _queued(entry: Waiting, pool: Admission, others: Mapping[str, Task]) -> Iter
         yield Wait(kind="queue", detail=detail, on=(entry.queue,))
     for cause, held in pool.holds.items():
         by = f", by {held.actor}" if held.actor else ""
-        detail = f"no slot is given: {_HELD[cause]}{by}{_because(held.reason)}"
+        detail = f"no slot is given: {HELD[cause]}{by}{_because(held.reason)}"
         yield Wait(kind="hold", detail=detail, on=(cause,))
     if not needs and not paused and not pool.holds:
         yield Wait(kind="slot", detail=f"{len(pool.running)} of {pool.limit} slots are taken")

@@ -19,8 +19,13 @@ from loadtest.checker import chain, record
 from loadtest.checker.record import Row
 from tests.system.walking import SERVICES, submit, wait_out
 
-#: One that goes well, one that fails once, one that is given up.
-BODIES = {"good": "", "loop": "fail verify 1", "lost": "fail verify 9"}
+#: One that goes well, one that fails once, one that is given up, one that spends more tokens than it was granted first.
+BODIES = {
+    "good": "",
+    "loop": "fail verify 1",
+    "lost": "fail verify 9",
+    "spends": "spend implement 800 3 700",
+}
 
 
 async def run_tasks(dsn: str, data_dir: str) -> None:

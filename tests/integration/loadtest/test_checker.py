@@ -60,6 +60,8 @@ async def test_a_sound_record_breaks_no_rule(pen: Pen) -> None:
         "task_given_up",
         "plan_delta_recorded",
         "slot_released",
+        "tokens_granted",
+        "grant_settled",
     }
 
 
@@ -341,6 +343,28 @@ async def task_parked_for_nothing(pen: Pen) -> None:
     await pen.append(row, stream="task-new", type="task_parked", data=data)
 
 
+async def grant_beyond_the_hour(pen: Pen) -> None:
+    await pen.do(
+        "update events set data = jsonb_set(data, '{tokens}', '100001') where type = 'grant_reserved'"
+    )
+
+
+async def settled_beyond_the_grant(pen: Pen) -> None:
+    await pen.do("update events set data = jsonb_set(data, '{spent}', '9999') where type = 'grant_settled'")
+
+
+async def call_beyond_the_grant(pen: Pen) -> None:
+    await pen.do("update events set data = jsonb_set(data, '{tokens}', '9999') where type = 'call_reserved'")
+
+
+async def settled_for_less_than_was_spent(pen: Pen) -> None:
+    await pen.do("update events set data = jsonb_set(data, '{spent}', '1') where type = 'grant_settled'")
+
+
+async def grant_left_open(pen: Pen) -> None:
+    await pen.do("delete from events where type = 'grant_settled'")
+
+
 async def slot_kept(pen: Pen) -> None:
     await pen.append(await pen.first("slot_granted", task_id="good"))
 
@@ -398,6 +422,11 @@ BREAKS: dict[Corrupt, str] = {
     slot_kept: "tasks ended",
     incident_not_filed: "incidents filed",
     timer_forgotten: "timers",
+    grant_beyond_the_hour: "tokens",
+    settled_beyond_the_grant: "tokens",
+    call_beyond_the_grant: "calls",
+    settled_for_less_than_was_spent: "calls",
+    grant_left_open: "grants settled",
 }
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import get_args
+from typing import Literal, get_args
 
 import pytest
 
+from contracts.budget import BudgetWarned
 from contracts.gate import GateDecided
 from contracts.message import Event, Meta, Recorded, stream_of, wire_type
 from contracts.mode import Mode, ModeChanged
@@ -16,6 +17,7 @@ from contracts.task import (
     StageInput,
     StageRequested,
     TaskGivenUp,
+    TaskParked,
     TaskSpec,
 )
 from contracts.workspace import DiskPressureCleared, DiskPressureRaised
@@ -51,6 +53,15 @@ def decided(verdict: str, rounds: int) -> GateDecided:
     return GateDecided(review_id="t1-4-1", task_id="t1", gate=4, round=rounds, verdict=verdict)  # type: ignore[arg-type]
 
 
+def warned(percent: Literal[80, 100]) -> BudgetWarned:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    return BudgetWarned(ledger="main", scope="hour", percent=percent, used=80, ceiling=100, at=at)
+
+
+def short(owner: str) -> TaskParked:
+    return TaskParked(task_id="t1", code="tokens", reason="spent", owner=owner, wake_up="autopilot budget")
+
+
 def mode(now: Mode, before: Mode) -> ModeChanged:
     return ModeChanged(mode=now, before=before, actor="ada", reason="smoke")
 
@@ -70,6 +81,9 @@ GIVEN_UP = TaskGivenUp(task_id="t1", incident_id="i1", reason="x" * 10_000)
         (mode("emergency-stop", "normal"), "emergency_stop", "critical"),
         (requested(3), "third_attempt", "warning"),
         (GIVEN_UP, "task_given_up", "warning"),
+        (warned(80), "tokens_run_short", "warning"),
+        (warned(100), "tokens_used_up", "critical"),
+        (short("operator"), "task_budget_spent", "warning"),
     ],
 )
 def test_what_raises_an_alert(event: Event, rule: str, severity: str) -> None:
@@ -91,6 +105,7 @@ def test_what_raises_an_alert(event: Event, rule: str, severity: str) -> None:
         requested(3, retry=1),
         mode("minimal", "normal"),
         FREE,
+        short("scheduler"),
     ],
 )
 def test_what_does_not(event: Event) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from contracts.message import Event, Recorded
 from libs.eventsourcing.decider import Decider
@@ -231,3 +233,34 @@ async def test_without_the_source_of_the_code_nothing_is_kept(
     monkeypatch.setattr(snapshots, "fingerprint", lambda _: "")
     await add(house, *numbers(6))
     assert await house.store.snapshot(STREAM) is None
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.integers(-40, 40)), max_size=400))
+def test_large_states_are_kept_less_often_and_never_too_seldom(appends: list[tuple[int, int]]) -> None:
+    """Of the work that events are, snapshots are a small multiple; what is left to be read is no more than they are."""
+    version = since = written = 0
+    size = largest = 1
+    for events, growth in appends:
+        version, since = version + events, since + events
+        # No event makes a state larger by more than one part.
+        size = max(size + min(growth, events), 1)
+        largest = max(largest, size)
+        if snapshots.is_due(version, events, size):
+            written, since = written + size, 0
+        assert since < max(snapshots.EVERY, 2 * largest) + events
+    assert written <= 4 * version + snapshots.EVERY
+
+
+async def test_what_a_state_has_many_of_decides_how_often_it_is_kept(house: House) -> None:
+    large = dataclasses.replace(cases, size=lambda state: state.notes)
+
+    async def act(work: Work) -> None:
+        await work.decide(large, "a", Add(text="x"))
+
+    kept = []
+    for _ in range(40):
+        await house.running.perform(act)
+        snapshot = await house.store.snapshot(STREAM)
+        kept += [snapshot.version] if snapshot and snapshot.version not in kept else []
+    assert kept == [5, 10, 20, 40]
+    assert await fresh(house) == Tally(notes=40, last="x")

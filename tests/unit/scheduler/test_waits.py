@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.admission import HoldCause
 from contracts.task import TaskParked
 from services.scheduler.domain.admission import Enqueue, Grant, Hold, Leave, Limit, PauseQueue, admission
 from services.scheduler.domain.backlog import CEILING, BacklogFullError, require_room
@@ -17,7 +18,7 @@ from services.scheduler.domain.commands import Start
 from services.scheduler.domain.pace import Pace
 from services.scheduler.domain.pool import Admission, Forecast
 from services.scheduler.domain.state import Task
-from services.scheduler.domain.waits import estimate, told, waits
+from services.scheduler.domain.waits import HELD, PARKED, estimate, told, waits
 from services.scheduler.domain.walk import task
 from tests.unit.scheduler import facts
 from tests.unit.scheduler.facts import NOW
@@ -131,6 +132,11 @@ def test_a_parked_task_waits_for_what_it_was_parked_for(code: Any, kind: str) ->
     assert told(known, None, expected) == (
         "why; goes on with: what; until 2026-01-01 00:07:00 UTC; no estimate: it is queued again then"
     )
+
+
+def test_every_reason_to_wait_that_can_be_recorded_is_told_as_something() -> None:
+    codes = get_args(get_type_hints(TaskParked)["code"])
+    assert (set(PARKED), set(HELD)) == (set(codes), set(get_args(HoldCause)))
 
 
 def test_what_runs_or_has_ended_waits_for_nothing() -> None:

@@ -3,63 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from contracts.message import Meta, Recorded, stream_name
-from libs.testing import scheduling, turns
-
-_AT = datetime(2026, 1, 1, tzinfo=UTC)
-TASK_EVENTS = (
-    "task_submitted",
-    "task_admitted",
-    "task_parked",
-    "task_done",
-    "task_given_up",
-    "task_cancelled",
-)
-
-
-def told(*facts: tuple[str, dict[str, Any]]) -> list[Recorded]:
-    """Make a history of wire types and fields; streams and hashes are of no account here."""
-    return [
-        Recorded(
-            position=place,
-            xid=place,
-            stream=stream_name("task", fields["task_id"]) if type_ in TASK_EVENTS else "admission-main",
-            version=place,
-            id=str(place),
-            type=type_,
-            schema_version=1,
-            event=SimpleNamespace(**fields),  # type: ignore[arg-type]
-            meta=Meta(service="scheduler"),
-            recorded_at=_AT,
-            prev_hash="",
-            hash="",
-        )
-        for place, (type_, fields) in enumerate(facts, 1)
-    ]
-
-
-def submitted(task_id: str, *needs: str, url: str = "u") -> Any:
-    spec = SimpleNamespace(repos=(SimpleNamespace(url=url),))
-    return ("task_submitted", {"task_id": task_id, "depends_on": needs, "spec": spec})
-
-
-def enqueued(task_id: str, priority: str = "normal", *needs: str, queue: str = "default") -> Any:
-    fields = {"task_id": task_id, "priority": priority, "queue": queue, "depends_on": needs}
-    return ("task_enqueued", fields)
-
-
-def granted(task_id: str, **fields: Any) -> Any:
-    return ("slot_granted", {"task_id": task_id, **fields})
-
-
-def released(task_id: str) -> Any:
-    return ("slot_released", {"task_id": task_id, "reason": "done"})
+from libs.testing import scheduling
+from tests.unit.testing.histories import enqueued, granted, released, submitted, told
 
 
 def mode(name: str) -> Any:
@@ -79,44 +29,6 @@ def named(found: Iterable[str], words: str) -> None:
     """Expect exactly the breach of these words, or none."""
     breaches = list(found)
     assert (len(breaches) == 1 and words in breaches[0]) if words else breaches == [], breaches
-
-
-THREE = (enqueued("a", "low"), enqueued("b"), enqueued("c"))
-NEEDY = (enqueued("a", "urgent", "x"), enqueued("b"))
-MET = ("dependency_met", {"task_id": "x"})
-RED_B = enqueued("b", queue="red")
-FLOOD = tuple(
-    fact for number in range(18) for fact in (enqueued(f"u{number}", "urgent"), granted(f"u{number}"))
-)[:-1]
-FLOOD_LATER = tuple(
-    fact for number in range(18, 60) for fact in (enqueued(f"u{number}", "urgent"), granted(f"u{number - 1}"))
-)
-
-
-@pytest.mark.parametrize(
-    ("facts", "words"),
-    [
-        ((*THREE, granted("b"), granted("c"), granted("a")), ""),
-        ((*THREE, granted("c")), "c got a slot at 4 before somebody who was there before"),
-        ((*THREE, granted("a")), "a got a slot at 4 before somebody more urgent"),
-        # Another queue of the class has its turn, the eldest of the class has not been left out for it.
-        ((enqueued("a"), RED_B, granted("b")), ""),
-        ((enqueued("a"), RED_B, granted("b", eldest=True)), "somebody who was there before"),
-        # Whoever lets sixteen pass goes first, and not before.
-        ((enqueued("z", "low"), *FLOOD[:31], granted("z")), "before somebody more urgent"),
-        ((enqueued("z", "low"), *FLOOD, granted("z")), ""),
-        # Alone in its class, a normal task starts within forty-eight starts.
-        ((RED_B, *FLOOD, *FLOOD_LATER, granted("b")), "later than its class promises"),
-        ((RED_B, *FLOOD, *FLOOD_LATER), "b should have started"),
-        # Who waits for another task is passed over until that is there.
-        ((*NEEDY, granted("b"), MET, granted("a")), ""),
-        ((*NEEDY, granted("a")), "a got a slot at 3 before it could start"),
-        ((enqueued("a", "low", "x"), granted("a")), "before it could start"),
-        ((enqueued("a"), ("task_dequeued", {"task_id": "a"}), granted("a")), "before it could start"),
-    ],
-)
-def test_a_slot_out_of_turn_is_named(facts: Any, words: str) -> None:
-    named(turns.slots_go_in_turn(told(*facts)), words)
 
 
 LOWERED = ("limit_changed", {"max_concurrent": 1})
@@ -175,11 +87,11 @@ WATCHED = ("monitor_wait_started", {"task_id": "x"})
 @pytest.mark.parametrize(
     ("facts", "words"),
     [
-        ((WATCHED, granted("a")), ""),
-        ((ended("x"), granted("a")), ""),
-        ((granted("a"),), "before x is done"),
-        ((ended("x", "task_given_up"), granted("a")), "before x is done"),
-        ((WATCHED, ended("x", "task_cancelled"), granted("a")), "before x is done"),
+        ((WATCHED, admitted()), ""),
+        ((ended("x"), admitted()), ""),
+        ((admitted(),), "before x is done"),
+        ((ended("x", "task_given_up"), admitted()), "before x is done"),
+        ((WATCHED, ended("x", "task_cancelled"), admitted()), "before x is done"),
         ((OPENED, WATCHED, admitted(BASE)), ""),
         ((OPENED, WATCHED, admitted()), "on a tree without x"),
     ],
@@ -199,6 +111,7 @@ def test_a_dependent_that_did_not_wait_is_named(facts: Any, words: str) -> None:
         ((RED, PAUSED, RESUMED), "is forgotten after task_submitted"),
         ((parked("a", "no_quorum"),), ""),
         ((parked("a", "no_quorum", owner=""),), "without a reason, an owner or a wake-up"),
+        ((parked("a", "no_quorum"), ("task_priority_changed", {"task_id": "a"})), ""),
         ((mode("emergency-stop"), parked("a", "emergency_stop")), ""),
         ((mode("emergency-stop"), parked("a", "emergency_stop"), mode("normal")), "which is over"),
         ((mode("minimal"), parked("a", "mode")), ""),
