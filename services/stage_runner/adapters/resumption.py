@@ -51,10 +51,12 @@ async def look(running: Running) -> None:
         after = heads[-1].stream
         for head in heads:
             run_id = key_of(head.stream)
+            working = executor.working_on(run_id)
+            if working and executor.seen(run_id):
+                continue
             state = await _state(running, run_id)
-            if executor.working_on(run_id):
-                if not executor.seen(run_id):
-                    await _heed_stop(running, executor, state)
+            if working:
+                await _heed_stop(running, executor, state)
                 continue
             if not state.live or state.replica in live:
                 continue
