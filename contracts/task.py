@@ -517,6 +517,8 @@ class TaskUnparked(_Task, frozen=True, kw_only=True):
     """What a parked task waited for has happened; it is queued again."""
 
     reason: str
+    #: Tasks whose changes its tree has to contain, since their planned files overlapped with its own.
+    after: tuple[str, ...] = ()
 
 
 class MonitorWaitStarted(_Task, frozen=True, kw_only=True):

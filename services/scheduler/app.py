@@ -3,17 +3,19 @@
 from contracts.catalogue import registry
 from libs.runtime.service import Consumer, Service
 from services.scheduler import handlers
+from services.scheduler.api.metrics import token_gauges
 from services.scheduler.api.routes import routes
 from services.scheduler.domain.admission import admission
 from services.scheduler.domain.aside import aside
 from services.scheduler.domain.budget import budget
+from services.scheduler.domain.claims import claims
 from services.scheduler.domain.mode import mode
 from services.scheduler.domain.walk import task
 
 service = Service(
     name="scheduler",
     registry=registry,
-    owns=(task, admission, mode, aside, budget),
+    owns=(task, admission, mode, aside, budget, claims),
     consumes=(Consumer(handlers.advance_task), Consumer(handlers.plan_retry)),
     timers={
         "retry_stage": handlers.retry_stage,
@@ -23,5 +25,6 @@ service = Service(
         "admit": handlers.admit,
     },
     routes=routes,
+    gauges=token_gauges,
     one_at_a_time=True,
 )

@@ -7,6 +7,7 @@ from typing import TypeAlias, assert_never
 from contracts.admission import AdmissionEvent
 from contracts.alert import AlertDelivered, AlertDeliveryFailed, AlertEvent, AlertRaised, AlertResolved
 from contracts.budget import BudgetEvent
+from contracts.claim import ClaimEvent, FilesAwaited, FilesClaimed, FilesReleased
 from contracts.gate import GateDecided, GateEvent
 from contracts.message import Event, Unknown
 from contracts.mode import AsideEvent, ModeChanged, ModeEvent, TasksCalledBack, TaskSetAside
@@ -72,7 +73,7 @@ from contracts.workspace import (
     WorkspaceRemoved,
 )
 from services.dashboard.projections.documents import Line, Tone
-from services.dashboard.projections.queueing import tell_admission
+from services.dashboard.projections.queueing import tell_admission, tell_claim
 from services.dashboard.projections.spending import tell_budget, tell_tokens
 
 #: Characters of a timeline's sentence.
@@ -82,6 +83,7 @@ Known: TypeAlias = (
     TaskEvent
     | AdmissionEvent
     | ModeEvent
+    | ClaimEvent
     | BudgetEvent
     | AsideEvent
     | StageEvent
@@ -138,6 +140,8 @@ def _tell(event: Known) -> Line:
             return f"alert resolved: {reason}", "good"
         case ModeChanged(mode=mode, before=before, actor=actor):
             return f"mode {before} → {mode} by {actor}", "warn"
+        case FilesClaimed() | FilesAwaited() | FilesReleased():
+            return tell_claim(event)
         case TaskSetAside():
             return "waits for another mode", ""
         case TasksCalledBack(task_ids=task_ids):

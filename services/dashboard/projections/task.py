@@ -14,6 +14,7 @@ import msgspec
 from contracts.admission import AdmissionEvent, SlotGranted, SlotReleased
 from contracts.alert import AlertEvent
 from contracts.budget import BudgetEvent
+from contracts.claim import ClaimEvent
 from contracts.gate import GateDecided
 from contracts.message import Event, Recorded, Unknown
 from contracts.mode import AsideEvent, ModeEvent
@@ -85,7 +86,14 @@ def _fold(document: TaskDocument, recorded: Recorded, event: Known) -> TaskDocum
             return fold_loop(document, recorded, event)
         case _ if isinstance(
             event,
-            AdmissionEvent | AlertEvent | ArtifactEvent | AsideEvent | BudgetEvent | DiskEvent | ModeEvent,
+            AdmissionEvent
+            | AlertEvent
+            | ArtifactEvent
+            | AsideEvent
+            | BudgetEvent
+            | ClaimEvent
+            | DiskEvent
+            | ModeEvent,
         ):
             # They are told in the timeline and change nothing else of the task.
             return document
