@@ -150,7 +150,7 @@ class StageContext:
         if "directory" in self.__dict__ and self.directory.exists():
             await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)
 
-    async def withdraw(self, *, keeps: bool) -> None:
+    async def withdraw(self, *, keeps: bool = False) -> None:
         """Clean up after a stop: nothing of the run stays behind, no effect stays unknown; `keeps` leaves them in place."""
         from services.stage_runner.adapters.stages import pr
 
