@@ -10,7 +10,7 @@ import msgspec
 from contracts.stage import StageCancelled, StageCompleted, StageFailed
 from contracts.task import ResolutionAwaited, RunJoined, StageCancelRequested, TaskEvent
 from services.scheduler.domain.asking import known_of
-from services.scheduler.domain.known import slim, with_output
+from services.scheduler.domain.known import slim, with_end
 from services.scheduler.domain.state import Task
 
 RunEnd: TypeAlias = StageCompleted | StageFailed | StageCancelled
@@ -27,7 +27,7 @@ def join(news: RunEnd, state: Task) -> Iterator[TaskEvent]:
                 run_id=news.run_id,
                 stage=news.stage,
                 outcome="failed",
-                subject=slim(with_output(known_of(state), news.output), news.stage),
+                subject=slim(with_end(known_of(state), news), news.stage),
                 failure=failure,
                 evidence=news.evidence,
             )
@@ -40,7 +40,7 @@ def join(news: RunEnd, state: Task) -> Iterator[TaskEvent]:
 
 def noted(news: StageCompleted, state: Task) -> RunJoined:
     """Keep what one of two runs found out; bases too, which other events leave out."""
-    known = slim(with_output(known_of(state), news.output), news.stage)
+    known = slim(with_end(known_of(state), news), news.stage)
     subject = msgspec.structs.replace(known, baselines=news.output.baselines)
     return RunJoined(
         task_id=state.task_id, run_id=news.run_id, stage=news.stage, outcome="completed", subject=subject

@@ -13,10 +13,14 @@ from contracts.stage import StageOutput
 from contracts.task import Failure, RunRequest
 from libs.eventstore.store import StaleLeaseError
 from libs.runtime.running import NotLeaderError, Running
+from libs.sandbox.runner import heard
 from services.stage_runner.adapters.ends import Ends
+from services.stage_runner.adapters.limits import listener, overrun
+from services.stage_runner.adapters.memory import Account
 from services.stage_runner.adapters.places import Places
 from services.stage_runner.adapters.stages.context import StageContext, StageError
-from services.stage_runner.domain import Complete, Fail, RunCommand, Stop, which_of
+from services.stage_runner.adapters.timebox import OverrunError, box_of, boxed
+from services.stage_runner.domain import Complete, Fail, RunCommand, Stop, Warn, run, which_of
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +47,7 @@ class BackgroundExecutor:
         self._places = config.config_places
         # Without this, a few long suites would keep the short stages of every other task waiting.
         self._heavy = Places(config.config_heavy_places or os.cpu_count() or 1)
+        self._memory = Account.of(config)
         self._runs: dict[str, asyncio.Task[None]] = {}
         self._stopping: dict[str, str] = {}
         self._begun: set[str] = set()
@@ -144,19 +149,46 @@ class BackgroundExecutor:
         output = StageOutput()
         began = self._monotonic()
         try:
-            async with self._heavy.held(context.request):
+            async with self._heavy.held(context.request), self._memory.held(context.request):
                 # Waiting for one of the few places is no work of the stage.
                 began = self._monotonic()
-                output, failure = await self._carry(context), None
+                output, failure = await self._in_time(context), None
         except StageError as error:
             output, failure = error.output, error.failure
+        except OverrunError as error:
+            failure = error.box.failure(context.request.stage)
+            context.exceeded.append(overrun(error))
+            await self._withdrawn(context)
         except (StaleLeaseError, NotLeaderError):
             raise
         except Exception as error:
             log.exception("stage_failed", run_id=context.request.run_id)
             detail = f"{type(error).__name__}: {error}; see the stage-runner's log"
             failure = Failure(kind="transient", code="internal_error", detail=detail)
-        evidence, duration_s = tuple(context.kept), self._monotonic() - began
+        evidence, exceeded = tuple(context.kept), tuple(context.exceeded)
+        duration_s = self._monotonic() - began
         if failure is None:
-            return Complete(output=output, evidence=evidence, duration_s=duration_s)
-        return Fail(failure=failure, output=output, evidence=evidence, duration_s=duration_s)
+            return Complete(output=output, evidence=evidence, duration_s=duration_s, exceeded=exceeded)
+        return Fail(
+            failure=failure, output=output, evidence=evidence, duration_s=duration_s, exceeded=exceeded
+        )
+
+    async def _in_time(self, context: StageContext) -> StageOutput:
+        request, box = context.request, box_of(context.request)
+
+        async def warn(elapsed_s: float) -> None:
+            assert box is not None, "only what has a limit comes near it"
+            wish = Warn(setting=box.setting, limit_s=box.seconds, elapsed_s=round(elapsed_s, 1))
+            await self._running.perform(
+                lambda work: work.decide(run, request.run_id, wish), synthetic=request.input.spec.synthetic
+            )
+
+        with heard(listener(context)):
+            return await boxed(box, self._carry(context), warn)
+
+    async def _withdrawn(self, context: StageContext) -> None:
+        try:
+            await asyncio.wait_for(context.withdraw(), CLEAN_UP_S)
+        except Exception:
+            # The next attempt looks for what this one may have done outside.
+            log.exception("clean_up_failed", run_id=context.request.run_id)

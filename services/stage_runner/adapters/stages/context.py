@@ -23,7 +23,7 @@ from libs.forge.port import Forge
 from libs.git.broker import Broker
 from libs.git.error import GitError
 from libs.git.mirror import Mirror
-from services.stage_runner.domain import EffectKind
+from services.stage_runner.domain import EffectKind, Exceeded
 
 if TYPE_CHECKING:
     from services.stage_runner.adapters.tokens import Tokens
@@ -91,6 +91,8 @@ class StageContext:
     agent_command: str = ""
     #: Evidence stored so far.
     kept: list[EvidenceRef] = field(default_factory=list)
+    #: Limits that were reached so far.
+    exceeded: list[Exceeded] = field(default_factory=list)
     _worktrees: list[tuple[Mirror, Path]] = field(default_factory=list)
 
     @property
