@@ -492,6 +492,9 @@ class ResolutionAwaited(_Task, frozen=True, kw_only=True):
 class StageCancelRequested(_Task, frozen=True, kw_only=True):
     """A running stage shall be stopped: its process tree killed, its worktree removed."""
 
+    #: Whether its task goes on with it later: then what it has done to the outside stays, for the next try to adopt.
+    keeps: bool = False
+
     run_id: str
     stage: Activity
     attempt: int

@@ -62,13 +62,13 @@ def about(failed: RunJoined, state: Task) -> ResolutionAwaited:
     )
 
 
-def stop_runs(state: Task, reason: str) -> Iterator[StageCancelRequested]:
-    """Have everything stopped that is under way for a task."""
+def stop_runs(state: Task, reason: str, *, keeps: bool = False) -> Iterator[StageCancelRequested]:
+    """Have everything stopped that is under way for a task; it `keeps` what it did if it goes on with it later."""
     for run_id in state.live:
-        yield _stop(state, run_id, reason)
+        yield _stop(state, run_id, reason, keeps)
 
 
-def _stop(state: Task, run_id: str, reason: str) -> StageCancelRequested:
+def _stop(state: Task, run_id: str, reason: str, keeps: bool = False) -> StageCancelRequested:
     activity = state.live[run_id]
     return StageCancelRequested(
         task_id=state.task_id,
@@ -76,4 +76,5 @@ def _stop(state: Task, run_id: str, reason: str) -> StageCancelRequested:
         stage=activity,
         attempt=state.attempts.get(activity, 1),
         reason=reason,
+        keeps=keeps,
     )

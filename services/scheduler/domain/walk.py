@@ -96,7 +96,7 @@ def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
                 yield TaskUnparked(task_id=state.task_id, reason=reason, after=after)
         case Halt():
             if state.phase == "running":
-                yield from stop_runs(state, "emergency stop")
+                yield from stop_runs(state, "emergency stop", keeps=True)
         case Cancel(actor=actor, reason=reason):
             yield from cancel(state, actor, reason)
         case Prioritise(priority=priority, actor=actor):

@@ -150,13 +150,13 @@ class StageContext:
         if "directory" in self.__dict__ and self.directory.exists():
             await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)
 
-    async def withdraw(self) -> None:
-        """Clean up after a cancellation: nothing of the run stays behind, no effect stays unknown."""
+    async def withdraw(self, *, keeps: bool = False) -> None:
+        """Clean up after a stop: nothing of the run stays behind, no effect stays unknown; `keeps` leaves them in place."""
         from services.stage_runner.adapters.stages import pr
 
         await self.tidy()
         if self.request.stage == "pr":
-            await pr.reconcile(self)
+            await pr.reconcile(self, keeps=keeps)
 
 
 def holder_of(replica: str, epoch: int) -> str:
