@@ -73,7 +73,9 @@ from services.scheduler.domain.commands import (
 from services.scheduler.domain.ledger import Ledger
 from services.scheduler.domain.mode import ChangeMode, ModeState, admits, mode
 from services.scheduler.domain.pool import Admission
+from services.scheduler.domain.pressure import Room, judged
 from services.scheduler.domain.purse import Purse, Shortage
+from services.scheduler.domain.stall import COUNTED, Look, is_stalled, reason_of, stall
 from services.scheduler.domain.state import Task
 from services.scheduler.domain.walk import task
 
@@ -298,6 +300,27 @@ async def operate(work: Work, wish: Operation) -> Admission:
     await _admit(work, wish)
     await grant(work)
     return await work.load(admission, POOL)
+
+
+async def oversee(room: Room | None, lasting_s: float, work: Work) -> bool:
+    """Hold slots back while memory is short, and tell of it when nothing has started for long; tells whether nothing starts."""
+    pool = await work.load(admission, POOL)
+    if room is not None and (wish := judged(room, "host_memory" in pool.holds)):
+        await _admit(work, wish)
+        await grant(work)
+        pool = await work.load(admission, POOL)
+    stalled = is_stalled(pool, await work.load(mode, SYSTEM))
+    look = Look(
+        stalled=stalled,
+        lasting_s=lasting_s,
+        after_s=work.running.config.config_stalled_after_s,
+        ready=len(pool.upcoming(COUNTED)) if stalled else 0,
+        running=len(pool.running),
+        limit=pool.limit,
+        reason=reason_of(pool),
+    )
+    await work.decide(stall, POOL, look)
+    return stalled
 
 
 async def change_ceiling(work: Work, wish: ChangeCeiling) -> Ledger:

@@ -217,7 +217,7 @@ class TwinExecutor:
         """Begin a run."""
         self._runs[request.run_id] = request
 
-    def stop(self, run_id: str, reason: str) -> bool:
+    def stop(self, run_id: str, reason: str, *, keeps: bool = False) -> bool:
         """Cancel a run."""
         if run_id in self._runs:
             self._stopping[run_id] = reason

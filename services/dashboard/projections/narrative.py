@@ -29,6 +29,7 @@ from contracts.stage import (
     CallSettled,
     EffectIntended,
     EffectSettled,
+    ResourceExceeded,
     StageCancelled,
     StageCompleted,
     StageEvent,
@@ -36,11 +37,14 @@ from contracts.stage import (
     StageResumed,
     StageStarted,
     TokenGrantExhausted,
+    WallLimitNear,
 )
+from contracts.stall import AdmissionFlows, AdmissionStalled, StallEvent
 from contracts.task import (
     GateAnswered,
     GateRequested,
     InfiniteLoopDetected,
+    MemoryCeilingChanged,
     MonitorWaitStarted,
     ResolutionAwaited,
     RunJoined,
@@ -82,6 +86,7 @@ TEXT_LIMIT = 400
 Known: TypeAlias = (
     TaskEvent
     | AdmissionEvent
+    | StallEvent
     | ModeEvent
     | ClaimEvent
     | BudgetEvent
@@ -114,6 +119,8 @@ def _tell(event: Known) -> Line:
     match event:
         case StageStarted() | StageResumed() | EffectIntended() | EffectSettled():
             return _run(event)
+        case ResourceExceeded() | WallLimitNear():
+            return _limit(event)
         case CallReserved() | CallSettled() | TokenGrantExhausted():
             return tell_tokens(event)
         case StageCompleted() | StageFailed() | StageCancelled():
@@ -154,6 +161,10 @@ def _tell(event: Known) -> Line:
             return f"disk {used:.0f} % full: evidence recording pauses", "bad"
         case DiskPressureCleared(used_percent=used):
             return f"disk {used:.0f} % full: there is room again", "good"
+        case AdmissionStalled(ready=ready, reason=reason):
+            return f"{ready} tasks are ready and slots are free, but nothing starts: {reason}", "bad"
+        case AdmissionFlows():
+            return "slots are granted again, or nobody is ready for one", "good"
         case _ if isinstance(event, AdmissionEvent):
             return tell_admission(event)
         case _ if isinstance(event, BudgetEvent):
@@ -169,6 +180,8 @@ _GAVE = {
     "otherwise": "something fails, but not as recorded",
     "not_tried": "its script could not be run to its end",
 }
+#: What limits are counted in.
+_UNITS = {"memory": "MB", "wall": "s", "processes": "processes", "output": "bytes of output"}
 _VERDICT_TONE: dict[str, Tone] = {"approve": "good", "reject": "bad", "abstain": "warn", "error": "bad"}
 
 
@@ -206,6 +219,8 @@ def _task(event: TaskEvent) -> Line:
             return tell_tokens(event)
         case TaskUnparked(reason=reason):
             return f"goes on: {reason}", ""
+        case MemoryCeilingChanged(memory_mb=memory, before=before, actor=actor):
+            return f"{actor} changed budget.memory_mb from {before} to {memory}", ""
         case MonitorWaitStarted(next_probe=next_probe):
             return f"watched; next probe {next_probe:%Y-%m-%d %H:%M:%S} UTC", ""
         case InfiniteLoopDetected(stage=stage, attempts=attempts):
@@ -235,6 +250,18 @@ def _run(event: StageStarted | StageResumed | EffectIntended | EffectSettled) ->
             return f"about to {kind.replace('_', ' ')}: {target}", ""
         case EffectSettled(outcome=outcome, reference=reference):
             return f"effect {outcome}: {reference}", "bad" if outcome == "refused" else ""
+        case _:
+            assert_never(event)
+
+
+def _limit(event: ResourceExceeded | WallLimitNear) -> Line:
+    match event:
+        case ResourceExceeded(resource=resource, limit=limit, peak=peak):
+            what, unit = event.command or event.stage, _UNITS[resource]
+            setting = f" ({event.setting})" if event.setting else ""
+            return f"{what} reached its limit of {limit:g} {unit}{setting} with {peak:g}", "warn"
+        case WallLimitNear(stage=stage, limit_s=limit_s, elapsed_s=elapsed_s):
+            return f"{stage} has taken {elapsed_s:.0f} of {limit_s:.0f} s ({event.setting})", "warn"
         case _:
             assert_never(event)
 

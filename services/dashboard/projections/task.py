@@ -20,6 +20,7 @@ from contracts.message import Event, Recorded, Unknown
 from contracts.mode import AsideEvent, ModeEvent
 from contracts.resolution import IncidentFiled, IncidentOpened, IncidentWritten, LoopEvent
 from contracts.stage import StageEvent
+from contracts.stall import StallEvent
 from contracts.task import TaskEvent
 from contracts.workspace import ArtifactEvent, DiskEvent, WorkspaceRemoved
 from services.dashboard.projections.documents import TIMELINE_LIMIT, TaskDocument, TimelineEntry
@@ -93,7 +94,8 @@ def _fold(document: TaskDocument, recorded: Recorded, event: Known) -> TaskDocum
             | BudgetEvent
             | ClaimEvent
             | DiskEvent
-            | ModeEvent,
+            | ModeEvent
+            | StallEvent,
         ):
             # They are told in the timeline and change nothing else of the task.
             return document

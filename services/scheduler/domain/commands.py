@@ -123,6 +123,8 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody grants one more allowance to a task that was given up or waits for a person."""
 
     actor: str
+    #: MB that its commands may take from now on; None leaves the ceiling as it is.
+    memory_mb: int | None = None
 
 
 class Prioritise(msgspec.Struct, frozen=True, kw_only=True):

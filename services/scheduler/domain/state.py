@@ -15,6 +15,7 @@ from contracts.task import (
     GateRequested,
     IncidentReport,
     InfiniteLoopDetected,
+    MemoryCeilingChanged,
     MonitorWaitStarted,
     OnFailedDependency,
     Priority,
@@ -251,9 +252,10 @@ def evolve(state: Task, event: TaskEvent) -> Task:
             refused = state.refused if verdict in ("approve", "abstain") else (*state.refused, gate)
             findings = (*state.findings, *event.findings)
             return replace(state, pending=pending, approved=approved, refused=refused, findings=findings)
-        case ResolutionAwaited():
+        case ResolutionAwaited(subject=subject):
             return replace(
                 state,
+                input=replace(state.input, worked_s=subject.worked_s) if state.input else None,
                 phase="resolving",
                 run_id="",
                 beside="",
@@ -305,6 +307,10 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 waits_for="",
                 after=tuple(dict.fromkeys((*state.after, *after))),
             )
+        case MemoryCeilingChanged(memory_mb=memory):
+            budget = replace(state.spec.budget, memory_mb=memory)
+            spec = replace(state.spec, budget=budget)
+            return replace(state, input=replace(state.input, spec=spec) if state.input else None)
         case MonitorWaitStarted(until=until):
             return replace(state, phase="waiting", failures=0, monitor_until=until, run_id="", resume=True)
         case InfiniteLoopDetected():

@@ -12,6 +12,7 @@ from contracts.stage import TOKENS_EXHAUSTED, StageCancelled, StageCompleted, St
 from contracts.task import (
     Activity,
     Failure,
+    MemoryCeilingChanged,
     ResolutionAwaited,
     StageInput,
     StageSkipped,
@@ -49,7 +50,7 @@ from services.scheduler.domain.commands import (
 from services.scheduler.domain.ends import after_probe, approvals, cancel, lose, unproven, wait_for_files
 from services.scheduler.domain.gates import ask_gates, hear
 from services.scheduler.domain.joining import RunEnd, about, join, noted, stop_runs
-from services.scheduler.domain.known import is_prepared, with_delta, with_output
+from services.scheduler.domain.known import is_prepared, with_delta, with_end
 from services.scheduler.domain.mode import left_out
 from services.scheduler.domain.proof import evidence_lacking
 from services.scheduler.domain.state import Task
@@ -95,7 +96,7 @@ def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
                 yield TaskUnparked(task_id=state.task_id, reason=reason, after=after)
         case Halt():
             if state.phase == "running":
-                yield from stop_runs(state, "emergency stop")
+                yield from stop_runs(state, "emergency stop", keeps=True)
         case Cancel(actor=actor, reason=reason):
             yield from cancel(state, actor, reason)
         case Prioritise(priority=priority, actor=actor):
@@ -103,7 +104,15 @@ def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
                 yield TaskPriorityChanged(
                     task_id=state.task_id, priority=priority, before=state.priority, actor=actor
                 )
-        case Retry(actor=actor):
+        case Retry(actor=actor, memory_mb=memory_mb):
+            retryable = state.phase in ("incident", "cancelled", "parked")
+            if retryable and memory_mb is not None and memory_mb != state.spec.budget.memory_mb:
+                yield MemoryCeilingChanged(
+                    task_id=state.task_id,
+                    memory_mb=memory_mb,
+                    before=state.spec.budget.memory_mb,
+                    actor=actor,
+                )
             if state.phase in ("incident", "cancelled"):
                 yield TaskRetried(task_id=state.task_id, actor=actor)
             elif state.phase == "parked" and state.parked != "files_overlap":
@@ -203,7 +212,7 @@ def _lacks_the_other(news: StageCompleted, state: Task) -> bool:
 
 
 def _after_stage(command: Observe, news: StageCompleted, state: Task) -> Iterator[TaskEvent]:
-    known = with_output(known_of(state), news.output)
+    known = with_end(known_of(state), news)
     conditions = command.conditions
     match news.stage:
         case "spec":
@@ -244,7 +253,7 @@ def _after_gates(conditions: Conditions, state: Task) -> Iterator[TaskEvent]:
 
 
 def _await_stage_resolution(state: Task, news: StageFailed) -> ResolutionAwaited:
-    known = with_output(known_of(state), news.output)
+    known = with_end(known_of(state), news)
     return ResolutionAwaited(
         task_id=state.task_id,
         stage=news.stage,

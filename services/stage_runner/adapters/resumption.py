@@ -112,7 +112,7 @@ async def _resume(running: Running, executor: BackgroundExecutor, state: Run) ->
     executor.start(request)
     if stopped is not None:
         # Before its first step: all that is left of it to do is the orderly end.
-        executor.stop(which.run_id, stopped.reason)
+        executor.stop(which.run_id, stopped.reason, keeps=stopped.keeps)
 
 
 async def _heed_stop(running: Running, executor: BackgroundExecutor, state: Run) -> None:
@@ -120,7 +120,7 @@ async def _heed_stop(running: Running, executor: BackgroundExecutor, state: Run)
         return
     _, stopped = await _asked(running, state.which)
     if stopped is not None:
-        executor.stop(state.which.run_id, stopped.reason)
+        executor.stop(state.which.run_id, stopped.reason, keeps=stopped.keeps)
 
 
 async def _asked(running: Running, which: Which) -> tuple[RunRequest | None, StageCancelRequested | None]:
