@@ -243,6 +243,24 @@ async def two_runs_at_once(pen: Pen) -> None:
         await pen.append(row, stream=f"run-{run}", data={**row.data, "run_id": run})
 
 
+async def two_workspaces_at_once(pen: Pen) -> None:
+    row = await pen.first("stage_started", task_id="good")
+    await pen.append(await pen.first("slot_granted", task_id="good"))
+    # One beside a stage is no breach, two are.
+    await pen.append(row, stream="run-stage", data={**row.data, "run_id": "stage", "stage": "think"})
+    for run in ("one", "two"):
+        named = {"run_id": run, "stage": "workspace"}
+        await pen.append(row, stream=f"run-{run}", data={**row.data, **named})
+
+
+async def one_file_of_two_tasks(pen: Pen) -> None:
+    row = await pen.first("slot_granted", task_id="good")
+    files = [{"repo_url": "u", "base": "main", "paths": ["a.py"]}]
+    for task in ("good", "bad"):
+        claim = {"table": "main", "task_id": task, "files": files, "after": []}
+        await pen.append(row, stream="claim-main", type="files_claimed", data=claim)
+
+
 def effect(row: Any, effect: str, **more: Any) -> dict[str, Any]:
     names = {name: row.data[name] for name in ("run_id", "task_id", "stage", "attempt")}
     return {**names, "effect": effect, **more}
@@ -403,6 +421,8 @@ BREAKS: dict[Corrupt, str] = {
     too_many_slots: "slots",
     run_without_a_slot: "live runs",
     two_runs_at_once: "live runs",
+    two_workspaces_at_once: "live runs",
+    one_file_of_two_tasks: "files",
     effect_without_intent: "effects once",
     effect_done_twice: "effects once",
     two_pull_requests: "effects once",
