@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from contracts import admission, alert, budget, gate, mode, resolution, stage, task, workspace
+from contracts import admission, alert, budget, claim, gate, mode, resolution, stage, stall, task, workspace
 from contracts.message import Event, Registry
 
 UNIONS: dict[str, Any] = {
     "task": task.TaskEvent,
     "admission": admission.AdmissionEvent,
+    "stall": stall.StallEvent,
     "mode": mode.ModeEvent,
+    "claim": claim.ClaimEvent,
     "budget": budget.BudgetEvent,
     "aside": mode.AsideEvent,
     "run": stage.StageEvent,
@@ -26,7 +28,9 @@ UNIONS: dict[str, Any] = {
 OWNERS: dict[str, str] = {
     "task": "scheduler",
     "admission": "scheduler",
+    "stall": "scheduler",
     "mode": "scheduler",
+    "claim": "scheduler",
     "budget": "scheduler",
     "aside": "scheduler",
     "run": "stage-runner",

@@ -53,6 +53,30 @@ class StageResumed(_Run, frozen=True, kw_only=True):
     reason: str
 
 
+class ResourceExceeded(_Run, frozen=True, kw_only=True):
+    """A limit was reached: what had reached it was stopped with all that it had started, and nothing else was."""
+
+    resource: Literal["memory", "wall", "processes", "output"]
+    #: The task's setting that is the limit, for example `budget.memory_mb`; empty where it is fixed.
+    setting: str = ""
+    #: MB of memory, seconds, processes, or bytes of output, of which what is beyond is not kept.
+    limit: float
+    #: The highest value that was seen, in the same unit.
+    peak: float
+    #: Empty for the stage as a whole.
+    command: str = ""
+
+
+class WallLimitNear(_Run, frozen=True, kw_only=True):
+    """A stage has used most of the time that it, or its task, may take; it is stopped at the limit."""
+
+    #: The task's setting that is the limit: `budget.stage_wall_s` or `budget.task_wall_s`.
+    setting: str
+    #: Seconds that this run may take in all, and has taken.
+    limit_s: float
+    elapsed_s: float
+
+
 class EffectIntended(_Run, frozen=True, kw_only=True):
     """Something is about to be done to the outside world."""
 
@@ -137,6 +161,8 @@ class StageCancelled(_Run, frozen=True, kw_only=True):
 StageEvent: TypeAlias = (
     StageStarted
     | StageResumed
+    | ResourceExceeded
+    | WallLimitNear
     | EffectIntended
     | EffectSettled
     | CallReserved

@@ -24,6 +24,7 @@ RiskClass: TypeAlias = Literal["low", "medium", "high"]
 
 Name = Annotated[str, Constraint(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Text = Annotated[str, Constraint(max_length=200_000)]
+MemoryCeiling = Annotated[int, Constraint(ge=16, le=65_536)]
 ShellCommand = Annotated[str, Constraint(min_length=1, max_length=10_000)]
 
 
@@ -78,15 +79,33 @@ class RepoSpec(_Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     report: str | None = None
 
 
+#: What a stage and a task may take, in walls of a single command, unless the task says otherwise.
+STAGE_WALLS, TASK_WALLS = 4, 16
+
+
 class Budget(_Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Hard ceilings of one task."""
 
     #: Tokens of language models.
     tokens: Annotated[int, Constraint(ge=0)] = 10_000
     #: Megabytes that any one command may take, with all its processes.
-    memory_mb: Annotated[int, Constraint(ge=16, le=65_536)] = 100
+    memory_mb: MemoryCeiling = 100
     #: Seconds that any one command may take.
     wall_s: Annotated[int, Constraint(ge=1, le=86_400)] = 900
+    #: Seconds that any one attempt of a stage may take; unless given, four times `wall_s`.
+    stage_wall_s: Annotated[int, Constraint(ge=1, le=604_800)] | None = None
+    #: Seconds of work on the task in all, waiting not counted; unless given, sixteen times `wall_s`.
+    task_wall_s: Annotated[int, Constraint(ge=1, le=2_592_000)] | None = None
+
+    @property
+    def stage_s(self) -> float:
+        """Return how many seconds an attempt of a stage may take."""
+        return self.stage_wall_s or STAGE_WALLS * self.wall_s
+
+    @property
+    def task_s(self) -> float:
+        """Return how many seconds of work the task may take."""
+        return self.task_wall_s or TASK_WALLS * self.wall_s
 
 
 class TaskSpec(_Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -308,6 +327,8 @@ class StageInput(msgspec.Struct, frozen=True, kw_only=True):
     draft: bool = False
     #: The incident that a person's retry goes on from.
     incident: IncidentReport | None = None
+    #: Seconds of work that the task's stages have taken since it was submitted or retried.
+    worked_s: float = 0.0
 
 
 class TokenGrant(msgspec.Struct, frozen=True, kw_only=True):
@@ -471,6 +492,9 @@ class ResolutionAwaited(_Task, frozen=True, kw_only=True):
 class StageCancelRequested(_Task, frozen=True, kw_only=True):
     """A running stage shall be stopped: its process tree killed, its worktree removed."""
 
+    #: Whether its task goes on with it later: then what it has done to the outside stays, for the next try to adopt.
+    keeps: bool = False
+
     run_id: str
     stage: Activity
     attempt: int
@@ -517,6 +541,16 @@ class TaskUnparked(_Task, frozen=True, kw_only=True):
     """What a parked task waited for has happened; it is queued again."""
 
     reason: str
+    #: Tasks whose changes its tree has to contain, since their planned files overlapped with its own.
+    after: tuple[str, ...] = ()
+
+
+class MemoryCeilingChanged(_Task, frozen=True, kw_only=True):
+    """A person changed what the task's commands may take of memory."""
+
+    memory_mb: int
+    before: int
+    actor: str
 
 
 class MonitorWaitStarted(_Task, frozen=True, kw_only=True):
@@ -593,6 +627,7 @@ TaskEvent: TypeAlias = (
     | TaskCancelRequested
     | TaskParked
     | TaskUnparked
+    | MemoryCeilingChanged
     | MonitorWaitStarted
     | InfiniteLoopDetected
     | TaskRetried

@@ -91,7 +91,7 @@ def mean(spans: Sequence[Span], begin: float, end: float) -> float:
 
 
 def delays(record: Record) -> list[float]:
-    """List the seconds from a slot becoming free to the first stage of the task that got it, while tasks were waiting.
+    """List the seconds from a slot becoming free to the first stage of the task that got it, where tasks wait for slots alone.
 
     Slots are alike: whoever is granted one gets the one that was free longest. Its wait for work is none: it counts from
     the release, or from when the task was queued if that came later.
@@ -136,12 +136,13 @@ def stages(record: Record) -> dict[tuple[str, str], tuple[Spread, Spread]]:
     begun: dict[str, float] = {}
     waited: dict[tuple[str, str], list[float]] = defaultdict(list)
     lasted: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for row in record.of("stage_requested", "stage_started", *RUN_ENDS):
+    for row in record.of("stage_requested", "workspace_requested", "stage_started", *RUN_ENDS):
         run, at = row.data["run_id"], row.recorded_at.timestamp()
-        key = (engines.get(row.data["task_id"], ""), row.data["stage"])
-        if row.type == "stage_requested":
+        if row.type in ("stage_requested", "workspace_requested"):
             asked[run] = at
-        elif row.type == "stage_started":
+            continue
+        key = (engines.get(row.data["task_id"], ""), row.data["stage"])
+        if row.type == "stage_started":
             begun[run] = at
             if run in asked:
                 waited[key].append(at - asked[run])

@@ -28,8 +28,9 @@ MOVES = (
 )
 #: Tasks whose last event says that nothing goes on with them by itself.
 OPEN = (
-    "select count(*) from (select distinct on (stream) type from events where category = 'task'"
+    "select count(*) from (select distinct on (stream) type, data ->> 'until' as until from events where category = 'task'"
     " order by stream, version desc) last where type not in ('task_done', 'task_cancelled', 'task_given_up', 'task_parked')"
+    " or (type = 'task_parked' and until is not null)"
 )
 
 T = TypeVar("T")

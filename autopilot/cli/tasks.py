@@ -122,7 +122,15 @@ def cancel(
     show.as_json(one) if json else show.line(f"{one['id']} is {one['phase']}")
 
 
-def retry(task_id: TaskId, data_dir: DataDir = None, json: AsJson = False) -> None:
+def retry(
+    task_id: TaskId,
+    memory: Annotated[
+        int | None, typer.Option(help="MB that its commands may take from now on.", min=16, max=65_536)
+    ] = None,
+    data_dir: DataDir = None,
+    json: AsJson = False,
+) -> None:
     """Let a task go on. For one that was given up, cancelled or waits for a person."""
-    one = client(data_dir).scheduler("POST", f"/v1/tasks/{task_id}/retry", json={})
+    body = {} if memory is None else {"memory_mb": memory}
+    one = client(data_dir).scheduler("POST", f"/v1/tasks/{task_id}/retry", json=body)
     show.as_json(one) if json else show.line(f"{one['id']} is {one['phase']}")

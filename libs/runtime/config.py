@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta as Constraint
 
 
 class ConfigError(Exception):
@@ -34,9 +35,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     http_host: str = "127.0.0.1"
     replica: str = ""
     #: Runs that one stage-runner replica holds at once: more than the slots are tested to, or slots would wait in vain.
-    config_places: int = 128
+    config_places: Annotated[int, Constraint(ge=1)] = 128
     #: Runs among them that may execute commands of a repository at once; 0 means one per core.
-    config_heavy_places: int = 0
+    config_heavy_places: Annotated[int, Constraint(ge=0)] = 0
+    #: Whose memory is looked at before something is started: that of the `container` (the machine's, where there is no
+    #: limit), of the `host`, or `none`.
+    config_memory_scope: Literal["container", "host", "none"] = "container"
+    #: MB that are kept free for the stack and the machine.
+    config_memory_reserve_mb: Annotated[int, Constraint(ge=0)] = 512
+    #: Seconds after which it is told that nothing starts although tasks are ready and slots are free.
+    config_stalled_after_s: Annotated[float, Constraint(gt=0)] = 300.0
     #: Program of engine `command` where a repository's policy names none; also what `engine: auto` then means.
     config_agent_command: str = ""
     #: Where alerts are posted; empty for the log only.

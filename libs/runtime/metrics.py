@@ -37,7 +37,7 @@ class _Runtime(Collector):
             behind.add_metric([durable], seconds)
         leading = GaugeMetricFamily("autopilot_leading", "Whether this process holds its service's lease.")
         leading.add_metric([], float(self._running.lease is not None))
-        return [handled, failed, behind, leading, *self._bus(), *self._rebuild()]
+        return [handled, failed, behind, leading, *self._bus(), *self._rebuild(), *self._running.measured]
 
     def _bus(self) -> Iterable[Metric]:
         if (seen := self._running.bus_epoch) is not None:
@@ -65,8 +65,9 @@ async def exposition(running: Running) -> bytes:
         running.bus_epoch = await store.bus_epoch()
         names = [follower.durable(running.service.name) for follower in followers]
         running.behind = {name: await store.behind(name) for name in names}
+        running.measured = await running.service.gauges(running) if running.service.gauges else ()
     except EventStoreError:
-        running.bus_epoch, running.behind = None, {}
+        running.bus_epoch, running.behind, running.measured = None, {}, ()
     return generate_latest()
 
 

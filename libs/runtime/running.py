@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, TypeVar
 
@@ -46,6 +46,8 @@ class Running:
         self.lease: LeaseClaim | None = None
         #: The bus's epoch as it was read last for somebody who measures; None while the record does not say.
         self.bus_epoch: BusEpoch | None = None
+        #: What `Service.gauges` measured for the last scrape.
+        self.measured: Sequence[Any] = ()
         #: By follower: the age of the first event that it has not read, as it was asked last for somebody who measures.
         self.behind: dict[str, float] = {}
         #: Keeps the service's read model, if it has one.

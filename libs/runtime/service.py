@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -146,6 +146,8 @@ class Service:
     assemble: Callable[[Any], Awaitable[Any]] | None = None
     #: Builds the FastAPI router from the running context.
     routes: Callable[[Any], Any] | None = None
+    #: Measures what only this service knows, with every scrape: metric families of `prometheus_client`.
+    gauges: Callable[[Any], Awaitable[Sequence[Any]]] | None = None
     #: Activities that run while this process holds the service's lease.
     workers: tuple[Callable[[Any], Coroutine[Any, Any, None]], ...] = ()
     #: Whether its decisions are taken one after the other: right where most of them meet in one stream (the pool of

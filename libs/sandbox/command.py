@@ -65,6 +65,8 @@ class Command(Struct, frozen=True, kw_only=True):
     env: Mapping[str, str]
     mounts: tuple[Mount, ...]
     limits: Limits = Limits()
+    #: what people call it, where that is not the script
+    title: str = ""
     #: stands as AUTOPILOT_COOKIE in the environment of every process, so that `orphans.sweep` finds them
     cookie: str = ""
     #: open descriptors (3 and above) that the command inherits under the same numbers
@@ -95,6 +97,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     cpu_s: float
     #: MiB, what is shared counted once; the highest of samples 10 to 100 ms apart
     peak_memory_mb: float
+    #: the most processes and threads that were seen at once
+    peak_processes: int = 0
     #: all that was printed, kept or not
     output_bytes: int
     #: whether some of it was dropped

@@ -13,6 +13,7 @@ from typing import Literal
 import structlog
 from msgspec import Struct
 
+from libs.sandbox.hierarchies import SELF, mounted, words
 from libs.sandbox.layout import Place
 
 Controller = Literal["memory", "pids"]
@@ -138,7 +139,7 @@ def _started(pid: int) -> str:
     return text.rpartition(") ")[2].split()[19]
 
 
-def find(proc: Path = Path("/proc/self")) -> Groups:
+def find(proc: Path = SELF) -> Groups:
     """Look for places and try each out with a process; what a crash left there is removed."""
     memory, no_memory = _parent("memory", proc)
     pids, no_pids = _parent("pids", proc)
@@ -161,46 +162,20 @@ def _parent(controller: Controller, proc: Path) -> tuple[Parent | None, str]:
 
 def _candidates(controller: Controller, proc: Path) -> Iterator[Parent]:
     """Our own group and, since with version 2 limits below it need one without processes, the one around it."""
-    for mounted, root, kind, options in _mounts(proc):
-        if kind == "cgroup2":
-            own = _own(proc, "", root)
-            for group in dict.fromkeys((own, os.path.dirname(own))):
-                path = os.path.normpath(f"{mounted}/{group}")
-                if controller in _words(f"{path}/cgroup.controllers"):
+    for hierarchy in mounted(proc):
+        own = hierarchy.own(proc, controller)
+        if hierarchy.version == 1 and controller in hierarchy.controllers:
+            yield Parent(version=1, path=own)
+        elif hierarchy.version == 2:
+            around = own if own == hierarchy.path else os.path.dirname(own)
+            for path in dict.fromkeys((own, around)):
+                if controller in words(f"{path}/cgroup.controllers"):
                     _enable(path, controller)
                     yield Parent(version=2, path=path)
-        elif kind == "cgroup" and controller in options:
-            yield Parent(version=1, path=os.path.normpath(f"{mounted}/{_own(proc, controller, root)}"))
-
-
-def _mounts(proc: Path) -> Iterator[tuple[str, str, str, list[str]]]:
-    """List the mounted hierarchies: where, which group is the root there, type, options."""
-    for line in (proc / "mountinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-        before, _, after = line.partition(" - ")
-        left, right = before.split(), after.split()
-        if len(left) > 4 and len(right) > 2 and right[0] in ("cgroup", "cgroup2"):
-            yield left[4], left[3], right[0], right[2].split(",")
-
-
-def _own(proc: Path, controller: str, root: str) -> str:
-    """Name the group we are in, below what is mounted; with no `controller`, that of version 2."""
-    for line in (proc / "cgroup").read_text(encoding="utf-8").splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controller in controllers.split(","):
-            below = os.path.relpath(path, root)
-            return "" if below == "." or below.startswith("..") else below
-    return ""
-
-
-def _words(path: str) -> list[str]:
-    try:
-        return Path(path).read_text(encoding="ascii").split()
-    except OSError:
-        return []
 
 
 def _enable(path: str, controller: Controller) -> None:
-    if controller not in _words(f"{path}/cgroup.subtree_control"):
+    if controller not in words(f"{path}/cgroup.subtree_control"):
         try:
             _write(f"{path}/cgroup.subtree_control", f"+{controller}")
         except OSError as error:

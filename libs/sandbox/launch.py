@@ -168,7 +168,7 @@ def read_report(report: bytes) -> Outcome:
     match words:
         case ["error", stage, cause]:
             raise SandboxError(stage, cause)
-        case ["ended", reason, status, duration, cpu, peak, printed, kept] if (
+        case ["ended", reason, status, duration, cpu, peak, most, printed, kept] if (
             reason == "exited"
         ) == status.isdigit():
             ended = Ended(reason)
@@ -188,6 +188,7 @@ def read_report(report: bytes) -> Outcome:
         duration_s=float(duration),
         cpu_s=round(float(cpu), 3),
         peak_memory_mb=round(int(peak) / 2**20, 1),
+        peak_processes=int(most),
         output_bytes=int(printed),
         truncated=int(printed) > int(kept),
     )

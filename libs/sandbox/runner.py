@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from typing import TypeAlias
 
 from libs.sandbox import capability
 from libs.sandbox.command import Command, Outcome
 from libs.sandbox.launch import launch
+
+#: Is told of each command that has ended, and how.
+Listener: TypeAlias = Callable[[Command, Outcome], None]
+_listener: ContextVar[Listener | None] = ContextVar("_listener", default=None)
+
+
+@contextmanager
+def heard(listener: Listener) -> Iterator[None]:
+    """Have a listener told of every command that ends in here, in tasks started from here too."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
 
 
 async def run(command: Command, output: Path) -> Outcome:
@@ -21,4 +39,7 @@ async def run(command: Command, output: Path) -> Outcome:
     backend = capability.known()
     if backend is None:
         backend = await asyncio.to_thread(capability.discover)
-    return await launch(command, output, backend)
+    outcome = await launch(command, output, backend)
+    if listener := _listener.get():
+        listener(command, outcome)
+    return outcome

@@ -51,6 +51,7 @@ class Supervisor:
         self.status: int | None = None
         #: bytes
         self.peak = self.printed = self.kept = 0
+        self.most = 0
         self.cpu = 0.0
         self.tail = b""
         self._reported = b""
@@ -115,7 +116,7 @@ class Supervisor:
             if self._measured_pid and self.gauge.attach(self._measured_pid):
                 concern = min(self.spec["memory_bytes"], self.peak)
                 memory, tasks = self.gauge.sample(concern, self.spec["processes"])
-                self.peak = max(self.peak, memory)
+                self.peak, self.most = max(self.peak, memory), max(self.most, tasks)
                 if memory > self.spec["memory_bytes"]:
                     self._end("memory")
                 elif tasks > self.spec["processes"]:
@@ -195,6 +196,8 @@ class Supervisor:
                 break
         # A process that the kernel ended may have been the last, or its parent may have gone on as if nothing were.
         self.ended = self.ended or self.group.exceeded()
+        if self.ended == "processes":
+            self.most = max(self.most, self.spec["processes"])
         if self.ended == "memory":
             self.peak = max(self.peak, self.group.peak())
         # In KiB. Catches what was too short for a sample; at least a bare interpreter, whose fork the
@@ -265,6 +268,7 @@ def main() -> None:
             supervisor.duration,
             supervisor.cpu,
             supervisor.peak,
+            supervisor.most,
             supervisor.printed,
             supervisor.kept,
         )

@@ -213,6 +213,7 @@ ALWAYS: tuple[Check, ...] = (
     scheduling.nothing_starts_unallowed,
     scheduling.stages_run_only_in_slots,
     scheduling.dependents_wait,
+    scheduling.files_go_from_hand_to_hand,
     runs_are_numbered_once,
     spending.tokens_stay_within_budget,
     spending.calls_stay_within_grants,

@@ -113,6 +113,27 @@ def stages_run_only_in_slots(events: Iterable[Recorded]) -> Iterator[str]:
                     del live[place]
 
 
+def files_go_from_hand_to_hand(events: Iterable[Recorded]) -> Iterator[str]:
+    """Invariant 9: no two tasks hold a common file of one branch, and none changes planned files that it does not hold."""
+    held: dict[str, set[tuple[str, str, str]]] = {}
+    planned: dict[str, bool] = {}
+    for event in events:
+        fact: Any = event.event
+        match event.type:
+            case "files_claimed":
+                files = {(one.repo_url, one.base, path) for one in fact.files for path in one.paths}
+                for other in sorted(one for one in held if one != fact.task_id and held[one] & files):
+                    yield f"{fact.task_id} and {other} hold the same files at {event.position}"
+                held[fact.task_id] = files
+            case "files_awaited" | "files_released":
+                held.pop(fact.task_id, None)
+            case "stage_requested" if fact.stage == "implement" and fact.input.spec.engine != "noop":
+                plan = fact.input.plan
+                planned[fact.run_id] = plan is not None and any(step.files for step in plan.repos)
+            case "stage_started" if planned.get(fact.run_id) and fact.task_id not in held:
+                yield f"{fact.run_id} started without holding the files of its plan"
+
+
 def dependents_wait(events: Iterable[Recorded]) -> Iterator[str]:
     """Invariant 9: a task starts while what it depends on is done or in monitor, and on a tree that has it.
 

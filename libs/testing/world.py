@@ -62,7 +62,7 @@ class World:
             api_token="token-of-the-tests",
             scrape_token="scrape-token",
             session_key="session-key-of-the-tests",
-            **self._settings,
+            **{"config_memory_scope": "none", **self._settings},
         )
         running = Running(
             service,

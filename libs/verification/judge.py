@@ -117,10 +117,20 @@ def _problem(code: Code, detail: str) -> Problem:
 def _exit(command: str, sides: Sides, purpose: str) -> Iterator[Problem]:
     ran = sides.change[command]
     if ran.ended != "exited":
-        yield _problem(Code.LIMIT_REACHED, f"`{command}` ({purpose}) was stopped by its limit: {ran.ended}")
+        yield _problem(Code.LIMIT_REACHED, f"`{command}` ({purpose}) {_stopped(ran)}")
     elif ran.exit_code != 0:
         too = " (it does on the base as well)" if not sides.base[command].succeeded else ""
         yield _problem(Code.COMMAND_FAILED, f"`{command}` ({purpose}) exits with {ran.exit_code}{too}")
+
+
+def _stopped(ran: Ran) -> str:
+    match ran.ended:
+        case "memory":
+            return f"was stopped by its limit of memory at {ran.peak_memory_mb:.0f} MB (budget.memory_mb)"
+        case "wall":
+            return f"was stopped by its limit of time after {ran.duration_s:.0f} s (budget.wall_s)"
+        case _:
+            return f"was stopped by its limit: {ran.ended}"
 
 
 def _unobserved(command: str, change: Ran) -> str:
@@ -141,7 +151,7 @@ def _run(command: str, base: Ran, change: Ran, sides: Sides, known: Collection[s
     """Judge whether the change's run came to its end and can be believed."""
     report = change.report
     if change.ended != "exited":
-        yield _problem(Code.LIMIT_REACHED, f"`{command}` was stopped by its limit: {change.ended}")
+        yield _problem(Code.LIMIT_REACHED, f"`{command}` {_stopped(change)}")
     if not report.observed:
         yield _problem(Code.NOT_OBSERVABLE, _unobserved(command, change))
     for reason in report.violations:

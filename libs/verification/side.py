@@ -9,12 +9,15 @@ from pathlib import Path
 
 import msgspec
 
+from libs.sandbox.command import Ended
 from libs.verification import cache, checkout
 from libs.verification.checkout import Tree
 from libs.verification.execution import Ran, Workshop, run_observed, run_plain, together, with_touched
 from libs.verification.paths import Layout
 from libs.verification.types import Keep, Limits, Purpose, Receipt, Request, Side
 
+#: Where a ceiling was too low on the base: how many times it, and how many MB at least, a second look may take.
+GENEROUS, GENEROUS_MB = 8, 1_024
 _OBSERVED = frozenset(("test", "fail_to_pass"))
 
 
@@ -73,16 +76,17 @@ class Runner:
         return dict(zip(wanted, results, strict=True))
 
     async def _run(self, tree: Path, layout: Layout, command: str) -> Ran:
-        own = self._workshop.fresh("copy")
+        return await self._ran(self._workshop, tree, layout, command)
+
+    async def _ran(self, workshop: Workshop, tree: Path, layout: Layout, command: str) -> Ran:
+        own = workshop.fresh("copy")
         try:
             await asyncio.to_thread(checkout.copy, tree, own)
             before = await asyncio.to_thread(checkout.snapshot, own, layout)
             if self._is_observed(command):
-                ran = await run_observed(
-                    self._workshop, command, own, self._output(command), self._request.report
-                )
+                ran = await run_observed(workshop, command, own, self._output(command), self._request.report)
             else:
-                ran = await run_plain(self._workshop, command, own, self._output(command))
+                ran = await run_plain(workshop, command, own, self._output(command))
             return with_touched(ran, before, await asyncio.to_thread(checkout.snapshot, own, layout))
         finally:
             await asyncio.shield(asyncio.to_thread(shutil.rmtree, own, ignore_errors=True))
@@ -196,9 +200,24 @@ class CachedBase(Runner):
 
         Except for tests that must fail: reaching the limit is how some of them fail.
         """
-        return ran.ended == "exited" or all(
-            purpose == "fail_to_pass" for purpose, one in self._request.commands() if one == command
-        )
+        return ran.ended == "exited" or self._must_fail(command)
+
+    async def _run(self, tree: Path, layout: Layout, command: str) -> Ran:
+        """Run a command; of one that its ceiling has stopped, find out with a higher one what it takes.
+
+        What must fail on the base may fail by that, and is not looked at again.
+        """
+        ran = await super()._run(tree, layout, command)
+        if ran.ended != Ended.MEMORY or self._must_fail(command):
+            return ran
+        ceiling = max(GENEROUS_MB, GENEROUS * self._request.limits.memory_mb)
+        limits = msgspec.structs.replace(self._workshop.limits, memory_mb=ceiling)
+        workshop = msgspec.structs.replace(self._workshop, limits=limits)
+        again = await self._ran(workshop, tree, layout, command)
+        return msgspec.structs.replace(ran, peak_memory_mb=again.peak_memory_mb)
+
+    def _must_fail(self, command: str) -> bool:
+        return all(purpose == "fail_to_pass" for purpose, one in self._request.commands() if one == command)
 
     async def _store_one(self, command: str, kind: str, ran: Ran, output: Path) -> None:
         await asyncio.to_thread(self._store.keep, self._identity(command, kind), ran, output)

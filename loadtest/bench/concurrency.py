@@ -68,8 +68,8 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     #: Tasks that held slots at once at most; stages that ran at once on average.
     peak: int
     running: float
-    #: Processor time of the whole stack, in ms a task, and the share of the machine's processors that it had.
-    cpu_ms: float
+    #: Processor time in ms a task, by process, and the share of the machine's processors that all had together.
+    cpu_ms: dict[str, float]
     cpu_share: float
     #: Of the machine when it ended.
     load: float
@@ -113,8 +113,7 @@ def _round(client: Client, witness: Witness, slots: int, count: int, share: floa
     waits = profile().waits
     client.scheduler("PUT", "/v1/config", json={"max_concurrent": slots})
     first = witness.ask("select coalesce(max(position), 0) from events")[0][0]
-    roots = [client.status.pid, *(one.pid for one in client.status.processes.values() if one.pid is not None)]
-    cpu, began = usage.cpu_s(roots), time.perf_counter()
+    cpu, began = _cpu(client), time.perf_counter()
     for start in range(0, count, BATCH):
         send(client, [spec(waits, place, share) for place in range(start, min(start + BATCH, count))])
     deadline = time.monotonic() + PATIENCE_S + sum(waits.values()) * count / slots
@@ -123,7 +122,8 @@ def _round(client: Client, witness: Witness, slots: int, count: int, share: floa
         if time.monotonic() > deadline:
             raise TimeoutError(f"{count - ended} of {count} tasks have not ended")
         time.sleep(LOOK_S)
-    spent, passed = usage.cpu_s(roots) - cpu, time.perf_counter() - began
+    passed = time.perf_counter() - began
+    spent = {name: seconds - cpu[name] for name, seconds in _cpu(client).items()}
     record = witness.events(first, _TYPES)
     held, runs = occupancy.slots(record), occupancy.runs(record)
     begin, ends = min(span.begin for span in held), [span.end for span in held]
@@ -136,10 +136,18 @@ def _round(client: Client, witness: Witness, slots: int, count: int, share: floa
         step=occupancy.spread(occupancy.steps(record)),
         peak=occupancy.peak(held),
         running=occupancy.mean(runs, begin, ends[-1]),
-        cpu_ms=1_000 * spent / count,
-        cpu_share=spent / passed / (os.cpu_count() or 1),
+        cpu_ms={name: round(1_000 * seconds / count, 1) for name, seconds in spent.items()},
+        cpu_share=sum(spent.values()) / passed / (os.cpu_count() or 1),
         load=round(os.getloadavg()[0], 1),
     )
+
+
+def _cpu(client: Client) -> dict[str, float]:
+    """Tell the seconds of processor time that each part has used so far."""
+    parts = client.status.processes.items()
+    found = {name: usage.cpu_s([one.pid]) for name, one in parts if one.pid is not None}
+    # Its children are counted above.
+    return {**found, "supervisor": usage.own_cpu_s(client.status.pid)}
 
 
 def _per_task_s(begin: float, ends: list[float], slots: int) -> float:

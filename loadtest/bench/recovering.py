@@ -17,11 +17,10 @@ from libs.runtime import snapshots
 from libs.runtime.running import Running
 from loadtest.bench import usage
 from loadtest.bench.admitting import leading
-from loadtest.bench.deciding import enqueue
+from loadtest.bench.deciding import STREAM, enqueue
 from services.scheduler.domain.admission import POOL, admission
 
 QUEUED, CHUNK = 100_000, 1_000
-STREAM = f"{admission.category}-{POOL}"
 
 
 class Recovery(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,9 +40,9 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.what}: {self.value:,.2f} {self.unit}{word}"
 
 
-def decisions() -> list[Line]:
+async def decisions() -> list[Line]:
     """Measure the cost of an event, decision and fold, by the length of the queue."""
-    costs = deciding.measure()
+    costs = await deciding.measure()
     shortest, longest = costs[deciding.QUEUED[0]], costs[deciding.QUEUED[-1]]
     return [
         *(
@@ -92,7 +92,7 @@ async def recoveries(found: Servers) -> list[Line]:
 
 async def measure() -> list[Line]:
     """Measure all parts; those that need servers have them to themselves."""
-    figures = _shown(decisions())
+    figures = _shown(await decisions())
     async with servers() as found:
         await wiring.migrate(found.dsn)
         figures += _shown(await admissions(found))

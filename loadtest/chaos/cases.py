@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autopilot.stack.config import NATS, POSTGRES, SERVICES
-from loadtest.chaos import clock, connections, damage, kills, pauses, restoring
+from loadtest.chaos import clock, connections, damage, kills, pauses, restoring, standby, stopping
 from loadtest.chaos.case import Case
 
 #: Kills from which a recovery is judged: their median and their worst.
@@ -31,6 +31,8 @@ def cases(times: int = TIMES) -> tuple[Case, ...]:
         Case(name="pause scheduler", harm=pauses.pause_scheduler),
         Case(name="pause stage-runner", harm=pauses.pause_stage_runner),
         Case(name="pause relay", harm=pauses.pause_relay),
+        Case(name="kill leading scheduler", harm=standby.kill_leading_scheduler),
+        Case(name="emergency stop", harm=stopping.stop_and_go, prepared=stopping.few_places),
         *(
             Case(
                 name=f"{spoil.__name__} bus {'running' if running else 'stopped'}",

@@ -50,10 +50,11 @@ class Load:
     def open(self) -> list[str]:
         """List accepted tasks that have neither ended nor been parked. Raises OSError and asyncpg's errors."""
         rows = self._arena.ask(
-            "select distinct on (stream) stream, type from events"
+            "select distinct on (stream) stream, type, data ->> 'until' as until from events"
             " where category = 'task' order by stream, version desc"
         )
-        over = {row["stream"] for row in rows if row["type"] in TASK_ENDS}
+        # Who is parked until some time goes on by itself.
+        over = {row["stream"] for row in rows if row["type"] in TASK_ENDS and row["until"] is None}
         return [task for task in self.accepted if f"task-{task}" not in over]
 
     def keep_at_least(self, count: int) -> None:

@@ -17,16 +17,16 @@ from loadtest.chaos.behind import redirected
 
 
 @contextmanager
-def second(arena: Arena, service: str) -> Iterator[int]:
-    """Run `<service>-2` beside the supervised `<service>-1`; yields its process id once it answers.
+def second(arena: Arena, service: str, number: int = 2) -> Iterator[int]:
+    """Run `<service>-<number>` beside the supervised `<service>-1`; yields its process id once it answers.
 
     It ends with the context. Raises ChaosError when it does not answer in time.
     """
     credentials = secrets.load_or_create(arena.config.secrets_dir)
     seen = redirected(arena.placed, arena.nats.port, arena.postgres.port)
     port = _free_port()
-    changed = {"AUTOPILOT_REPLICA": f"{service}-2", "AUTOPILOT_HTTP_PORT": str(port)}
-    with arena.config.log_file(f"{service}-2").open("ab") as log:
+    changed = {"AUTOPILOT_REPLICA": f"{service}-{number}", "AUTOPILOT_HTTP_PORT": str(port)}
+    with arena.config.log_file(f"{service}-{number}").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "libs.runtime", module_of(service)],
             env={**environment.for_service(service, seen, credentials), **changed},
@@ -37,7 +37,7 @@ def second(arena: Arena, service: str) -> Iterator[int]:
         )
     try:
         # It answers before it has a lease, and from then on it asks for one.
-        until(lambda: _answers(port) or None, f"{service}-2 answers")
+        until(lambda: _answers(port) or None, f"{service}-{number} answers")
         yield process.pid
     finally:
         process.terminate()

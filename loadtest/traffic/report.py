@@ -52,8 +52,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     #: How the tasks ended.
     ends: dict[str, int]
     stages: tuple[StageFigure, ...]
-    #: From a free slot to the first stage of who got it, in seconds.
-    delay: occupancy.Spread
     limit: int
     #: Tasks that held slots at once: most, and on average while users were there.
     slots: tuple[int, float]
@@ -118,7 +116,6 @@ def report(
             StageFigure(engine=engine, stage=stage, waited=waited, lasted=lasted)
             for (engine, stage), (waited, lasted) in occupancy.stages(record).items()
         ),
-        delay=occupancy.spread(occupancy.delays(record)),
         slots=(occupancy.peak(slots), occupancy.mean(slots, *users)),
         runs=(occupancy.peak(runs), occupancy.mean(runs, *users)),
         events=len(record.events),
@@ -147,7 +144,6 @@ def text(found: Report) -> str:
         + ", ".join(f"{count} {name.removeprefix('task_')}" for name, count in sorted(found.ends.items())),
         f"slots held at once: {found.slots[0]} at most of {found.limit}, {found.slots[1]:.1f} on average;"
         f" stages running: {found.runs[0]} and {found.runs[1]:.1f}",
-        f"slot free to next task's first stage: p50 {found.delay.p50:.3f} s, p95 {found.delay.p95:.3f}, p99 {found.delay.p99:.3f}",
         f"{found.events} events judged, {len(found.breaches)} breaches; load {found.load[0]:.1f} before, {found.load[1]:.1f} after",
     ]
     lines += [f"FAILED {count} times: {name}: {what}" for name, what, count in found.failures]

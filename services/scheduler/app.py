@@ -1,19 +1,35 @@
 """The scheduler's composition root."""
 
 from contracts.catalogue import registry
+from libs.runtime.running import Running
 from libs.runtime.service import Consumer, Service
 from services.scheduler import handlers
+from services.scheduler.adapters.oversight import Oversight, require_room
+from services.scheduler.api.metrics import token_gauges
 from services.scheduler.api.routes import routes
 from services.scheduler.domain.admission import admission
 from services.scheduler.domain.aside import aside
 from services.scheduler.domain.budget import budget
+from services.scheduler.domain.claims import claims
 from services.scheduler.domain.mode import mode
+from services.scheduler.domain.stall import stall
 from services.scheduler.domain.walk import task
+
+
+async def assemble(running: Running) -> None:
+    """Refuse limits with which nothing could ever start. Raises ConfigError."""
+    require_room(running.config)
+
+
+async def oversee(running: Running) -> None:
+    """Look at memory and slots for as long as this process leads."""
+    await Oversight(running, handlers.oversee).run()
+
 
 service = Service(
     name="scheduler",
     registry=registry,
-    owns=(task, admission, mode, aside, budget),
+    owns=(task, admission, mode, aside, budget, claims, stall),
     consumes=(Consumer(handlers.advance_task), Consumer(handlers.plan_retry)),
     timers={
         "retry_stage": handlers.retry_stage,
@@ -22,6 +38,9 @@ service = Service(
         "call_back": handlers.call_back,
         "admit": handlers.admit,
     },
+    assemble=assemble,
+    workers=(oversee,),
     routes=routes,
+    gauges=token_gauges,
     one_at_a_time=True,
 )

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TypeAlias
 
+import msgspec
+
 from contracts.admission import DependencyBroken, SlotGranted
 from contracts.budget import GrantCalled, ledger_of, spends
+from contracts.claim import FilesClaimed
 from contracts.gate import GateDecided
 from contracts.message import Event
 from contracts.mode import TasksCalledBack
@@ -42,6 +45,7 @@ from services.scheduler.domain.admission import (
     admission,
 )
 from services.scheduler.domain.aside import CallBack, NoteAside, aside
+from services.scheduler.domain.bases import bases_of, predecessors
 from services.scheduler.domain.budget import (
     BudgetCommand,
     ChangeCeiling,
@@ -52,11 +56,13 @@ from services.scheduler.domain.budget import (
     SettleGrant,
     budget,
 )
+from services.scheduler.domain.claims import TABLE, Claim, ClaimCommand, LetGo, claims, files_of, lets_go
 from services.scheduler.domain.commands import (
     Conditions,
     Halt,
     LoseDependency,
     Observe,
+    Overlap,
     RetryStage,
     Start,
     Submit,
@@ -67,7 +73,9 @@ from services.scheduler.domain.commands import (
 from services.scheduler.domain.ledger import Ledger
 from services.scheduler.domain.mode import ChangeMode, ModeState, admits, mode
 from services.scheduler.domain.pool import Admission
+from services.scheduler.domain.pressure import Room, judged
 from services.scheduler.domain.purse import Purse, Shortage
+from services.scheduler.domain.stall import COUNTED, Look, is_stalled, reason_of, stall
 from services.scheduler.domain.state import Task
 from services.scheduler.domain.walk import task
 
@@ -95,7 +103,14 @@ async def advance_task(
         return
     called = await _spent(work, news) if isinstance(news, _RUN_ENDS) else []
     conditions = await _conditions(work, news.task_id)
-    await command(work, news.task_id, Observe(news=news, now=work.now, conditions=conditions))
+    if isinstance(news, GateDecided) and news.gate == 0 and news.verdict == "approve":
+        state = await work.load(task, news.task_id)
+        if state.pending.get(news.gate) == news.review_id:
+            conditions = await _claimed(work, state, conditions)
+    events = await command(work, news.task_id, Observe(news=news, now=work.now, conditions=conditions))
+    if isinstance(news, PlanDeltaRecorded) and events:
+        await _settle_all(work, await _release(work, await work.load(task, news.task_id), "is planned anew"))
+        await grant(work)
     await _go_on(work, called)
 
 
@@ -166,6 +181,7 @@ async def _settle(work: Work, task_id: str, events: Sequence[Event]) -> Unsettle
             work.clear_timer(f"{kind}:{task_id}")
     lost: Unsettled = []
     for event in events:
+        lost += await _let_go(work, state, event)
         match event:
             case TaskUnparked() | TaskRetried():
                 lost += await _enqueue(work, state)
@@ -242,7 +258,10 @@ async def _start(work: Work, task_id: str) -> bool:
         await _admit(work, Leave(task_id=task_id, reason="what it depends on is not there any more"))
         await _settle_all(work, await _enqueue(work, state))
         return False
-    start = Start(bases=await _bases(work, state), conditions=await _conditions(work, task_id))
+    conditions = await _conditions(work, task_id)
+    if 0 in state.approved and not state.fulfilled:
+        conditions = await _claimed(work, state, conditions)
+    start = Start(bases=await _bases(work, state), conditions=conditions)
     started = await work.decide(task, task_id, start)
     await _settle_all(work, [(task_id, [event for event in started if not isinstance(event, TaskUnparked)])])
     return not any(isinstance(event, TaskParked) for event in started)
@@ -281,6 +300,27 @@ async def operate(work: Work, wish: Operation) -> Admission:
     await _admit(work, wish)
     await grant(work)
     return await work.load(admission, POOL)
+
+
+async def oversee(room: Room | None, lasting_s: float, work: Work) -> bool:
+    """Hold slots back while memory is short, and tell of it when nothing has started for long; tells whether nothing starts."""
+    pool = await work.load(admission, POOL)
+    if room is not None and (wish := judged(room, "host_memory" in pool.holds)):
+        await _admit(work, wish)
+        await grant(work)
+        pool = await work.load(admission, POOL)
+    stalled = is_stalled(pool, await work.load(mode, SYSTEM))
+    look = Look(
+        stalled=stalled,
+        lasting_s=lasting_s,
+        after_s=work.running.config.config_stalled_after_s,
+        ready=len(pool.upcoming(COUNTED)) if stalled else 0,
+        running=len(pool.running),
+        limit=pool.limit,
+        reason=reason_of(pool),
+    )
+    await work.decide(stall, POOL, look)
+    return stalled
 
 
 async def change_ceiling(work: Work, wish: ChangeCeiling) -> Ledger:
@@ -409,26 +449,55 @@ async def _enqueue(work: Work, state: Task) -> Unsettled:
         depends_on=tuple(dependency for dependency, other in others.items() if not other.fulfilled),
     )
     await _admit(work, wish)
+    # Who waits for another task holds nothing that the other may wait for.
+    free = await _release(work, state, "waits for what it depends on") if wish.depends_on else []
     for dependency, other in others.items():
         if other.ended and not other.fulfilled:
-            return [(state.task_id, await _lose(work, state.task_id, dependency, other.phase))]
-    return []
+            return [*free, (state.task_id, await _lose(work, state.task_id, dependency, other.phase))]
+    return free
+
+
+async def _claimed(work: Work, state: Task, conditions: Conditions) -> Conditions:
+    """Claim the files of an approved plan; who is in the way of it is a condition."""
+    files = files_of(state.input) if state.input else ()
+    if not files:
+        return conditions
+    if handed := await _hand_over(work, Claim(task_id=state.task_id, files=files)):
+        await _settle_all(work, handed)
+        await grant(work)
+    line = (await work.load(claims, TABLE)).waiting(state.task_id)
+    overlap = Overlap(behind=tuple(sorted(line.behind)), shared=line.shared) if line else None
+    return msgspec.structs.replace(conditions, overlap=overlap)
+
+
+async def _let_go(work: Work, state: Task, event: Event) -> Unsettled:
+    """Release the files of a task that has changed them, or will not; return what tasks say that waited for them."""
+    match event:
+        case MonitorWaitStarted() | TaskDone():
+            return await _release(work, state, "has a pull request", delivered=True)
+        case TaskCancelled() | TaskGivenUp():
+            return await _release(work, state, "has ended without a change")
+        case TaskParked() if lets_go(event):
+            return await _release(work, state, "waits for somebody")
+        case _:
+            return []
+
+
+async def _release(work: Work, state: Task, reason: str, *, delivered: bool = False) -> Unsettled:
+    if state.spec.engine == "noop":
+        return []
+    return await _hand_over(work, LetGo(task_id=state.task_id, delivered=delivered, reason=reason))
+
+
+async def _hand_over(work: Work, wish: ClaimCommand) -> Unsettled:
+    """Wake the tasks to which files are handed over."""
+    woken: Unsettled = []
+    for event in await work.decide(claims, TABLE, wish):
+        if isinstance(event, FilesClaimed) and event.task_id != wish.task_id:
+            unpark = Unpark(reason="its files are free", codes=("files_overlap",), after=event.after)
+            woken.append((event.task_id, await work.decide(task, event.task_id, unpark)))
+    return woken
 
 
 async def _bases(work: Work, state: Task) -> tuple[BaseRef, ...]:
-    urls = {repo.url for repo in state.spec.repos}
-    bases: list[BaseRef] = []
-    for dependency in state.depends_on:
-        other = await work.load(task, dependency)
-        bases += [
-            BaseRef(
-                repo_url=pull.repo_url,
-                task_id=dependency,
-                commit=pull.commit,
-                branch=pull.branch,
-                pull_request=pull.url,
-            )
-            for pull in other.pull_requests
-            if pull.repo_url in urls
-        ]
-    return tuple(bases)
+    return bases_of(state, {other: await work.load(task, other) for other in predecessors(state)})

@@ -13,6 +13,7 @@ from contracts.stage import (
     CallSettled,
     EffectIntended,
     EffectSettled,
+    ResourceExceeded,
     StageCancelled,
     StageCompleted,
     StageEvent,
@@ -21,6 +22,7 @@ from contracts.stage import (
     StageResumed,
     StageStarted,
     TokenGrantExhausted,
+    WallLimitNear,
 )
 from contracts.task import Activity, Failure, RunRequest, StageCancelRequested
 from libs.eventsourcing.decider import Decider
@@ -81,6 +83,24 @@ class SettleEffect(msgspec.Struct, frozen=True, kw_only=True):
     reference: str
 
 
+class Exceeded(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit that was reached; see `ResourceExceeded`."""
+
+    resource: Literal["memory", "wall", "processes", "output"]
+    setting: str = ""
+    limit: float
+    peak: float
+    command: str = ""
+
+
+class Warn(msgspec.Struct, frozen=True, kw_only=True):
+    """The run has used most of its time."""
+
+    setting: str
+    limit_s: float
+    elapsed_s: float
+
+
 class ReserveCall(msgspec.Struct, frozen=True, kw_only=True):
     """A call of a language model is about to be made, within what is left of the run's grant."""
 
@@ -108,6 +128,7 @@ class Complete(msgspec.Struct, frozen=True, kw_only=True):
     output: StageOutput
     evidence: tuple[EvidenceRef, ...]
     duration_s: float
+    exceeded: tuple[Exceeded, ...] = ()
 
 
 class Fail(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +138,7 @@ class Fail(msgspec.Struct, frozen=True, kw_only=True):
     output: StageOutput
     evidence: tuple[EvidenceRef, ...]
     duration_s: float
+    exceeded: tuple[Exceeded, ...] = ()
 
 
 class Stop(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,7 +151,7 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True):
 
 
 RunCommand: TypeAlias = (
-    Claim | Resume | Intend | SettleEffect | ReserveCall | SettleCall | Complete | Fail | Stop
+    Claim | Resume | Warn | Intend | SettleEffect | ReserveCall | SettleCall | Complete | Fail | Stop
 )
 
 
@@ -145,6 +167,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     #: Effects whose outcome is not known, by key.
     intended: dict[str, EffectIntended] = msgspec.field(default_factory=dict)
     settled: dict[str, str] = msgspec.field(default_factory=dict)
+    #: Whether it was told of that most of its time is used.
+    warned: bool = False
     #: Calls whose outcome is not known, with what is reserved for them.
     calling: dict[str, int] = msgspec.field(default_factory=dict)
     #: Calls whose outcome is known, with the digest of the stored answer.
@@ -205,12 +229,16 @@ def decide(command: RunCommand, state: Run) -> Iterator[StageEvent]:
                 yield EffectSettled(
                     **_names(state.which), effect=effect, outcome=outcome, reference=reference
                 )
+        case Warn():
+            if not state.warned:
+                yield WallLimitNear(**_names(state.which), **msgspec.structs.asdict(command))
         case ReserveCall():
             yield from _call(command, state.which, state)
         case SettleCall(call=call, tokens=tokens, reference=reference):
             if tokens <= state.calling.get(call, -1):
                 yield CallSettled(**_names(state.which), call=call, tokens=tokens, reference=reference)
         case Complete():
+            yield from _told(state.which, command.exceeded)
             yield StageCompleted(
                 **_names(state.which),
                 output=command.output,
@@ -219,6 +247,7 @@ def decide(command: RunCommand, state: Run) -> Iterator[StageEvent]:
                 tokens_spent=state.tokens_spent,
             )
         case Fail():
+            yield from _told(state.which, command.exceeded)
             yield StageFailed(
                 **_names(state.which),
                 failure=command.failure,
@@ -240,6 +269,10 @@ def evolve(state: Run, event: StageEvent) -> Run:
             return Run(which=which, replica=replica, epoch=epoch)
         case StageResumed(replica=replica, epoch=epoch):
             return replace(state, replica=replica, epoch=epoch, resumptions=state.resumptions + 1)
+        case WallLimitNear():
+            return replace(state, warned=True)
+        case ResourceExceeded():
+            return state
         case EffectIntended(effect=effect):
             return replace(state, intended={**state.intended, effect: event})
         case EffectSettled(effect=effect, reference=reference):
@@ -259,6 +292,11 @@ def evolve(state: Run, event: StageEvent) -> Run:
             return replace(state, ended=True)
         case _:
             assert_never(event)
+
+
+def _told(which: Which, exceeded: tuple[Exceeded, ...]) -> Iterator[ResourceExceeded]:
+    for one in exceeded:
+        yield ResourceExceeded(**_names(which), **msgspec.structs.asdict(one))
 
 
 def _call(command: ReserveCall, which: Which, state: Run) -> Iterator[StageEvent]:

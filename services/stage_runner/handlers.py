@@ -42,7 +42,7 @@ async def stop_stage(event: StageCancelRequested, work: Work) -> None:
     await work.decide(run, event.run_id, Stop(which=which_of(event), reason=event.reason, gone=False))
 
     async def stop() -> None:
-        executor.stop(event.run_id, event.reason)
+        executor.stop(event.run_id, event.reason, keeps=event.keeps)
 
     work.after_commit(stop)
 
@@ -50,7 +50,7 @@ async def stop_stage(event: StageCancelRequested, work: Work) -> None:
 async def heed_stop(event: StageCancelRequested, running: Running) -> None:
     """Kill a run's processes, if it is under way here."""
     executor: Executor = running.parts
-    executor.stop(event.run_id, event.reason)
+    executor.stop(event.run_id, event.reason, keeps=event.keeps)
 
 
 async def heed_mode(event: ModeChanged, running: Running) -> None:

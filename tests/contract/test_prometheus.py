@@ -37,7 +37,11 @@ def test_rules_speak_only_of_metrics_that_a_service_exports() -> None:
     ProcessCollector(registry=registry)
     consumption = SimpleNamespace(durable="d", handled=1, failed=1)
     running = SimpleNamespace(
-        lease=None, bus_epoch=BusEpoch(), behind={"gate-x": 0.0}, rebuilder=SimpleNamespace(failure="")
+        lease=None,
+        bus_epoch=BusEpoch(),
+        behind={"gate-x": 0.0},
+        rebuilder=SimpleNamespace(failure=""),
+        measured=(),
     )
     observe(cast(Any, running), cast(Any, [consumption]), registry)
     exported = set(re.findall(r"^(\w+)", generate_latest(registry).decode(), re.MULTILINE)) | {"up"}

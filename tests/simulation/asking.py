@@ -37,6 +37,9 @@ def _wishes(dice: random.Random, real: bool) -> list[str]:
         lines.append(f"work {dice.choice(STAGES)} {dice.choice((0.1, 1, 4))}")
     if dice.random() < 0.2:
         lines.append(f"stumble {dice.choice(STAGES)} {dice.choice((1, 1, 2, 5))}")
+    if not real and dice.random() < 0.5:
+        # More than a first grant now and then, and than a whole budget if it comes to several attempts.
+        lines.append(f"spend {dice.choice(STAGES)} {dice.choice((300, 900, 1_500))} {dice.choice((1, 2, 4))}")
     if real and dice.random() < 0.3:
         lines.append(f"reject {dice.choice((1, 2))}")
     return lines

@@ -43,6 +43,8 @@ def config(service: str, holder: str, data_dir: str) -> Config:
         scrape_token="token-of-the-scrape",
         session_key="key-of-the-session",
         replica=holder,
+        # The machine that simulates is no part of what is simulated.
+        config_memory_scope="none",
     )
 
 

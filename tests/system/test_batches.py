@@ -12,7 +12,6 @@ import pytest
 from contracts.batch import MAX_TASKS
 from libs.eventstore.store import Append, ConflictError, StoreUnavailableError
 from libs.testing.world import World
-from services.scheduler.domain.admission import POOL, admission
 from tests.system.faults import KillAt, Killed
 from tests.system.walking import end, facts_of, limit, restart, sound, wait_out
 
@@ -252,58 +251,6 @@ async def test_others_that_are_faster_or_a_record_that_fails_leave_nothing_half_
     assert (await post(api, task("a"), task("b", "a"))).status_code == 202
     await world.settle()
     await sound(world)
-
-
-async def test_what_depends_on_a_failed_task_is_cancelled_where_the_batch_says_so(
-    world: World, api: httpx.AsyncClient
-) -> None:
-    tasks = [
-        task("a", body="fail verify 9"),
-        task("b", "a"),
-        task("c", "b", "a"),
-        task("d", "c"),
-        task("other"),
-    ]
-    answer = await api.post("/v1/batches", json={"tasks": tasks, "on_failed_dependency": "cancel"})
-    ids = ids_of(answer)
-    await world.settle()
-    await wait_out(world)
-    events = await sound(world)
-    ends = {key: end(events, task_id) for key, task_id in ids.items()}
-    cancelled = dict.fromkeys("bcd", "task_cancelled")
-    assert ends == {"a": "task_given_up", **cancelled, "other": "task_done"}
-    [of_b] = facts_of(events, ids["b"], "task_cancelled")
-    [of_d] = facts_of(events, ids["d"], "task_cancelled")
-    assert (of_b.actor, of_b.reason) == ("scheduler", f"it depends on {ids['a']}, which ended as incident")
-    assert of_d.reason == f"it depends on {ids['c']}, which ended as cancelled"
-    assert (await world.perform("scheduler", lambda work: work.load(admission, POOL))).waiting.plain() == {}
-
-
-async def test_a_long_chain_is_cancelled_to_its_end(world: World, api: httpx.AsyncClient) -> None:
-    await limit(world, 1)
-    [first] = ids_of(await post(api, task("first"), key="first")).values()
-    chain = [task("k0", first), *(task(f"k{place}", f"k{place - 1}") for place in range(1, MAX_TASKS))]
-    body = {"tasks": chain, "on_failed_dependency": "cancel"}
-    ids = ids_of(await api.post("/v1/batches", json=body))
-    assert (await api.post(f"/v1/tasks/{first}/cancel")).status_code == 202
-    await world.settle()
-    events = await sound(world)
-    assert {end(events, task_id) for task_id in ids.values()} == {"task_cancelled"}
-
-
-async def test_what_comes_to_a_failed_task_is_cancelled_at_once_where_its_batch_says_so(
-    world: World, api: httpx.AsyncClient
-) -> None:
-    [before] = ids_of(await post(api, task("a"), key="before")).values()
-    await api.post(f"/v1/tasks/{before}/cancel")
-    await world.settle()
-    tasks = [task("c", "b"), task("b", before), task("d")]
-    body = {"tasks": tasks, "on_failed_dependency": "cancel"}
-    ids = ids_of(await api.post("/v1/batches", json=body))
-    await world.settle()
-    events = await sound(world)
-    ends = {key: end(events, task_id) for key, task_id in ids.items()}
-    assert ends == {"c": "task_cancelled", "b": "task_cancelled", "d": "task_done"}
 
 
 async def test_how_far_a_batch_is_is_told_from_the_record(world: World, api: httpx.AsyncClient) -> None:

@@ -158,6 +158,7 @@ async def test_a_stop_that_comes_after_the_end_does_not_make_the_run_nobodys(
 
     class Context:
         kept: tuple[Any, ...] = ()
+        exceeded: tuple[Any, ...] = ()
         tokens = SimpleNamespace(waiting=False)
 
         def __init__(self, request: StageRequested) -> None:

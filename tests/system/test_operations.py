@@ -129,6 +129,22 @@ async def test_a_task_changes_its_class_and_keeps_it_whenever_it_waits_again(
     assert granted(await sound(world))[2:] == ["t1", "late", "t2"]
 
 
+async def test_a_retry_may_change_what_the_commands_may_take_of_memory(
+    world: World, api: httpx.AsyncClient, going: set[str]
+) -> None:
+    await submit(world, "t0")
+    await tell(world, "t0", Cancel(actor="ann", reason=""))
+    await world.settle()
+    refused = await api.post("/v1/tasks/t0/retry", json={"memory_mb": 15})
+    assert refused.status_code == 422
+    assert "memory_mb" in refused.text
+    changed = await api.post("/v1/tasks/t0/retry", json={"memory_mb": 512}, headers=ANN)
+    assert changed.status_code == 202
+    [event] = facts_of(await world.events(), "t0", "memory_ceiling_changed")
+    assert (event.memory_mb, event.before, event.actor) == (512, 100, "ann")
+    assert (await state_of(world, "t0")).spec.budget.memory_mb == 512
+
+
 async def test_while_it_drains_nothing_starts_and_what_runs_ends(
     world: World, api: httpx.AsyncClient, going: set[str]
 ) -> None:

@@ -190,7 +190,7 @@ async def test_a_second_word_to_stop_does_not_cut_the_clean_up_short(acted: Any)
             self.request, self.kept = request, []
             self.tokens = SimpleNamespace(waiting=False)
 
-        async def withdraw(self) -> None:
+        async def withdraw(self, *, keeps: bool) -> None:
             begun.set()
             await go_on.wait()
             cleaned.set()

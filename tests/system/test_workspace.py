@@ -151,8 +151,10 @@ async def test_a_simulated_task_has_no_workspace(world: World) -> None:
 
 
 async def test_the_base_is_run_once_for_all_tasks_and_verify_finds_it(world: World, shop: Shop) -> None:
-    for task_id in ("t1", "t2"):
-        await submit(world, task_id, shop.task(shop.patch({"wide.py": RIGHT})))
+    # On two branches, so that the one need not wait for the change of the other.
+    shop.git("branch", "release")
+    for task_id, base in (("t1", "main"), ("t2", "release")):
+        await submit(world, task_id, shop.task(shop.patch({"wide.py": RIGHT}), base=base))
     await world.settle()
     await wait_out(world)
     events = await sound(world)

@@ -69,7 +69,8 @@ def honest(request: RunRequest) -> StageOutput:
             step = PlannedRepo(
                 repo="r",
                 base_commit=BASE,
-                files=("wide.py",),
+                files=(),
+                scope=("wide.py",),
                 verification=(FIX, TEST, AUDIT),
                 rollback="close the pull request",
             )
@@ -93,6 +94,14 @@ def honest(request: RunRequest) -> StageOutput:
             return StageOutput(pull_requests=(pull_request(request.task_id),))
         case "monitor":
             return StageOutput()
+
+
+def naming(output: StageOutput, *files: str) -> StageOutput:
+    """Let a plan name files, so that it waits for others that name one of them; of scopes nobody has to wait."""
+    assert output.plan is not None
+    (step,) = output.plan.repos
+    step = msgspec.structs.replace(step, files=files, scope=("*",))
+    return StageOutput(plan=msgspec.structs.replace(output.plan, repos=(step,)))
 
 
 def verification(
@@ -208,7 +217,7 @@ class TwinExecutor:
         """Begin a run."""
         self._runs[request.run_id] = request
 
-    def stop(self, run_id: str, reason: str) -> bool:
+    def stop(self, run_id: str, reason: str, *, keeps: bool = False) -> bool:
         """Cancel a run."""
         if run_id in self._runs:
             self._stopping[run_id] = reason

@@ -19,6 +19,8 @@ from contracts.budget import BudgetWarned
 from contracts.gate import GateDecided
 from contracts.message import Recorded
 from contracts.mode import ModeChanged
+from contracts.stage import WallLimitNear
+from contracts.stall import AdmissionFlows, AdmissionStalled
 from contracts.task import InfiniteLoopDetected, StageRequested, TaskGivenUp, TaskParked
 from contracts.workspace import DiskPressureCleared, DiskPressureRaised
 from services.alerting.domain.alert import AlertCommand, Raise, Resolve
@@ -33,6 +35,9 @@ Watched: TypeAlias = (
     | StageRequested
     | TaskGivenUp
     | TaskParked
+    | WallLimitNear
+    | AdmissionStalled
+    | AdmissionFlows
     | BudgetWarned
 )
 #: Rounds of one gate without a quorum; the scheduler parks the task then.
@@ -113,6 +118,30 @@ def _gives_up(event: Watched) -> str | None:
     return None
 
 
+def _overruns(event: Watched) -> str | None:
+    match event:
+        case WallLimitNear(task_id=task_id, stage=stage, limit_s=limit_s, elapsed_s=elapsed_s):
+            return (
+                f"{stage} of task {task_id} has taken {elapsed_s:.0f} of {limit_s:.0f} s and is stopped then"
+            )
+    return None
+
+
+def _stalls(event: Watched) -> str | None:
+    match event:
+        case AdmissionStalled(lasting_s=lasting, ready=ready, running=running, limit=limit, reason=reason):
+            told = f"{running} of {limit} slots are taken and {ready} tasks are ready"
+            return f"nothing has started for {lasting:.0f} s although {told}: {reason}"
+    return None
+
+
+def _flows(event: Watched) -> str | None:
+    match event:
+        case AdmissionFlows():
+            return "tasks start again, or nobody is ready"
+    return None
+
+
 def _spends_much(event: Watched) -> str | None:
     match event:
         case BudgetWarned(percent=80, scope=scope, used=used, ceiling=ceiling):
@@ -153,6 +182,8 @@ RULES: tuple[Rule, ...] = (
     Rule(name="proof_missing", severity="critical", fires=_lacks_proof),
     Rule(name="disk_pressure", severity="critical", fires=_fills_disk, clears=_frees_disk),
     Rule(name="emergency_stop", severity="critical", fires=_stops, clears=_goes_on),
+    Rule(name="admission_stalled", severity="critical", fires=_stalls, clears=_flows),
+    Rule(name="stage_overruns", severity="warning", fires=_overruns),
     Rule(name="third_attempt", severity="warning", fires=_tries_again),
     Rule(name="task_given_up", severity="warning", fires=_gives_up),
     Rule(name="tokens_run_short", severity="warning", fires=_spends_much),

@@ -7,6 +7,7 @@ from typing import TypeAlias, assert_never
 from contracts.admission import AdmissionEvent
 from contracts.alert import AlertDelivered, AlertDeliveryFailed, AlertEvent, AlertRaised, AlertResolved
 from contracts.budget import BudgetEvent
+from contracts.claim import ClaimEvent, FilesAwaited, FilesClaimed, FilesReleased
 from contracts.gate import GateDecided, GateEvent
 from contracts.message import Event, Unknown
 from contracts.mode import AsideEvent, ModeChanged, ModeEvent, TasksCalledBack, TaskSetAside
@@ -28,6 +29,7 @@ from contracts.stage import (
     CallSettled,
     EffectIntended,
     EffectSettled,
+    ResourceExceeded,
     StageCancelled,
     StageCompleted,
     StageEvent,
@@ -35,11 +37,14 @@ from contracts.stage import (
     StageResumed,
     StageStarted,
     TokenGrantExhausted,
+    WallLimitNear,
 )
+from contracts.stall import AdmissionFlows, AdmissionStalled, StallEvent
 from contracts.task import (
     GateAnswered,
     GateRequested,
     InfiniteLoopDetected,
+    MemoryCeilingChanged,
     MonitorWaitStarted,
     ResolutionAwaited,
     RunJoined,
@@ -72,7 +77,7 @@ from contracts.workspace import (
     WorkspaceRemoved,
 )
 from services.dashboard.projections.documents import Line, Tone
-from services.dashboard.projections.queueing import tell_admission
+from services.dashboard.projections.queueing import tell_admission, tell_claim
 from services.dashboard.projections.spending import tell_budget, tell_tokens
 
 #: Characters of a timeline's sentence.
@@ -81,7 +86,9 @@ TEXT_LIMIT = 400
 Known: TypeAlias = (
     TaskEvent
     | AdmissionEvent
+    | StallEvent
     | ModeEvent
+    | ClaimEvent
     | BudgetEvent
     | AsideEvent
     | StageEvent
@@ -112,6 +119,8 @@ def _tell(event: Known) -> Line:
     match event:
         case StageStarted() | StageResumed() | EffectIntended() | EffectSettled():
             return _run(event)
+        case ResourceExceeded() | WallLimitNear():
+            return _limit(event)
         case CallReserved() | CallSettled() | TokenGrantExhausted():
             return tell_tokens(event)
         case StageCompleted() | StageFailed() | StageCancelled():
@@ -138,6 +147,8 @@ def _tell(event: Known) -> Line:
             return f"alert resolved: {reason}", "good"
         case ModeChanged(mode=mode, before=before, actor=actor):
             return f"mode {before} → {mode} by {actor}", "warn"
+        case FilesClaimed() | FilesAwaited() | FilesReleased():
+            return tell_claim(event)
         case TaskSetAside():
             return "waits for another mode", ""
         case TasksCalledBack(task_ids=task_ids):
@@ -150,6 +161,10 @@ def _tell(event: Known) -> Line:
             return f"disk {used:.0f} % full: evidence recording pauses", "bad"
         case DiskPressureCleared(used_percent=used):
             return f"disk {used:.0f} % full: there is room again", "good"
+        case AdmissionStalled(ready=ready, reason=reason):
+            return f"{ready} tasks are ready and slots are free, but nothing starts: {reason}", "bad"
+        case AdmissionFlows():
+            return "slots are granted again, or nobody is ready for one", "good"
         case _ if isinstance(event, AdmissionEvent):
             return tell_admission(event)
         case _ if isinstance(event, BudgetEvent):
@@ -165,6 +180,8 @@ _GAVE = {
     "otherwise": "something fails, but not as recorded",
     "not_tried": "its script could not be run to its end",
 }
+#: What limits are counted in.
+_UNITS = {"memory": "MB", "wall": "s", "processes": "processes", "output": "bytes of output"}
 _VERDICT_TONE: dict[str, Tone] = {"approve": "good", "reject": "bad", "abstain": "warn", "error": "bad"}
 
 
@@ -202,6 +219,8 @@ def _task(event: TaskEvent) -> Line:
             return tell_tokens(event)
         case TaskUnparked(reason=reason):
             return f"goes on: {reason}", ""
+        case MemoryCeilingChanged(memory_mb=memory, before=before, actor=actor):
+            return f"{actor} changed budget.memory_mb from {before} to {memory}", ""
         case MonitorWaitStarted(next_probe=next_probe):
             return f"watched; next probe {next_probe:%Y-%m-%d %H:%M:%S} UTC", ""
         case InfiniteLoopDetected(stage=stage, attempts=attempts):
@@ -231,6 +250,18 @@ def _run(event: StageStarted | StageResumed | EffectIntended | EffectSettled) ->
             return f"about to {kind.replace('_', ' ')}: {target}", ""
         case EffectSettled(outcome=outcome, reference=reference):
             return f"effect {outcome}: {reference}", "bad" if outcome == "refused" else ""
+        case _:
+            assert_never(event)
+
+
+def _limit(event: ResourceExceeded | WallLimitNear) -> Line:
+    match event:
+        case ResourceExceeded(resource=resource, limit=limit, peak=peak):
+            what, unit = event.command or event.stage, _UNITS[resource]
+            setting = f" ({event.setting})" if event.setting else ""
+            return f"{what} reached its limit of {limit:g} {unit}{setting} with {peak:g}", "warn"
+        case WallLimitNear(stage=stage, limit_s=limit_s, elapsed_s=elapsed_s):
+            return f"{stage} has taken {elapsed_s:.0f} of {limit_s:.0f} s ({event.setting})", "warn"
         case _:
             assert_never(event)
 

@@ -22,6 +22,7 @@ from contracts.admission import (
     TaskEnqueued,
     TaskReprioritised,
 )
+from contracts.claim import ClaimEvent, FilesAwaited, FilesClaimed, FilesReleased
 from services.dashboard.projections.documents import Line
 
 Operation: TypeAlias = (
@@ -74,5 +75,18 @@ def _operation(event: Operation) -> Line:
             return f"no slot is given: {_HELD[cause]}" + (f" ({detail})" if detail else ""), "warn"
         case AdmissionReleased(cause=cause):
             return f"no longer so: {_HELD[cause]}", "good"
+        case _:
+            assert_never(event)
+
+
+def tell_claim(event: ClaimEvent) -> Line:
+    """Say who changes which files, and who waits for them."""
+    match event:
+        case FilesClaimed(files=files):
+            return f"holds {sum(len(one.paths) for one in files)} files that its plan changes", ""
+        case FilesAwaited(behind=behind, shared=shared):
+            return f"waits in line for {', '.join(shared)}, behind {', '.join(behind)}", "warn"
+        case FilesReleased(reason=reason):
+            return f"lets go of its files: it {reason}", ""
         case _:
             assert_never(event)

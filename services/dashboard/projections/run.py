@@ -14,6 +14,7 @@ from contracts.stage import (
     CallSettled,
     EffectIntended,
     EffectSettled,
+    ResourceExceeded,
     StageCancelled,
     StageCompleted,
     StageEvent,
@@ -22,6 +23,7 @@ from contracts.stage import (
     StageResumed,
     StageStarted,
     TokenGrantExhausted,
+    WallLimitNear,
 )
 from services.dashboard.projections.documents import (
     LIST_LIMIT,
@@ -33,7 +35,7 @@ from services.dashboard.projections.documents import (
     RunFailure,
     TaskDocument,
 )
-from services.dashboard.projections.narrative import clip
+from services.dashboard.projections.narrative import clip, tell
 from services.dashboard.projections.repository import change_of, pull_of
 
 
@@ -52,6 +54,8 @@ def _fold(run: Run, recorded: Recorded, event: StageEvent) -> Run:
             return replace(run, status="started", started_at=recorded.recorded_at, note=f"on {replica}")
         case StageResumed(replica=replica):
             return replace(run, resumptions=run.resumptions + 1, note=f"resumed on {replica}")
+        case ResourceExceeded() | WallLimitNear():
+            return replace(run, note=clip(tell(event)[0], REASON_LIMIT))
         case EffectIntended() | EffectSettled() | CallReserved() | CallSettled() | TokenGrantExhausted():
             return run
         case StageCompleted():

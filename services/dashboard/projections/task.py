@@ -14,11 +14,13 @@ import msgspec
 from contracts.admission import AdmissionEvent, SlotGranted, SlotReleased
 from contracts.alert import AlertEvent
 from contracts.budget import BudgetEvent
+from contracts.claim import ClaimEvent
 from contracts.gate import GateDecided
 from contracts.message import Event, Recorded, Unknown
 from contracts.mode import AsideEvent, ModeEvent
 from contracts.resolution import IncidentFiled, IncidentOpened, IncidentWritten, LoopEvent
 from contracts.stage import StageEvent
+from contracts.stall import StallEvent
 from contracts.task import TaskEvent
 from contracts.workspace import ArtifactEvent, DiskEvent, WorkspaceRemoved
 from services.dashboard.projections.documents import TIMELINE_LIMIT, TaskDocument, TimelineEntry
@@ -85,7 +87,15 @@ def _fold(document: TaskDocument, recorded: Recorded, event: Known) -> TaskDocum
             return fold_loop(document, recorded, event)
         case _ if isinstance(
             event,
-            AdmissionEvent | AlertEvent | ArtifactEvent | AsideEvent | BudgetEvent | DiskEvent | ModeEvent,
+            AdmissionEvent
+            | AlertEvent
+            | ArtifactEvent
+            | AsideEvent
+            | BudgetEvent
+            | ClaimEvent
+            | DiskEvent
+            | ModeEvent
+            | StallEvent,
         ):
             # They are told in the timeline and change nothing else of the task.
             return document

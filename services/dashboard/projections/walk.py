@@ -11,6 +11,7 @@ from contracts.task import (
     GateAnswered,
     GateRequested,
     InfiniteLoopDetected,
+    MemoryCeilingChanged,
     MonitorWaitStarted,
     ResolutionAwaited,
     RunJoined,
@@ -92,6 +93,8 @@ def fold_walk(document: TaskDocument, recorded: Recorded, event: TaskEvent) -> T
             return phase("parked", parked=parked, reason=reason)
         case TaskUnparked():
             return phase("queued", parked=None, reason="")
+        case MemoryCeilingChanged():
+            return document
         case MonitorWaitStarted(next_probe=next_probe):
             return phase("waiting", next_probe=next_probe)
         case InfiniteLoopDetected(stage=stage, attempts=attempts):

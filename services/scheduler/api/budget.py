@@ -77,7 +77,7 @@ def routes(running: Running) -> APIRouter:
     @router.get("/budget")
     async def get_budget(ledger: LedgerName = "main") -> Response:
         """Tell what is reserved and spent within the hour, under which ceilings; `synthetic` for simulated work."""
-        return json_response(await running.perform(lambda work: _shown(work, ledger)))
+        return json_response(await running.perform(lambda work: shown(work, ledger)))
 
     @router.put("/budget")
     async def put_budget(request: Request) -> Response:
@@ -95,7 +95,7 @@ def routes(running: Running) -> APIRouter:
                 actor=actor(request),
             )
             await change_ceiling(work, wish)
-            return await _shown(work, body.ledger)
+            return await shown(work, body.ledger)
 
         return json_response(await running.perform(act, actor=actor(request)))
 
@@ -112,7 +112,8 @@ def routes(running: Running) -> APIRouter:
     return router
 
 
-async def _shown(work: Work, name: LedgerName) -> BudgetView:
+async def shown(work: Work, name: LedgerName) -> BudgetView:
+    """Present a ledger as it is now."""
     state: Ledger = await work.load(budget, name)
     scopes = dict.fromkeys([HOUR, *state.ceilings, *state.accounts])
     return BudgetView(

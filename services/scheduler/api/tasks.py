@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from contracts.message import key_of
-from contracts.task import Priority, TaskSpec
+from contracts.task import MemoryCeiling, Priority, TaskSpec
 from libs.runtime.http import Problem, body_of, json_response
 from libs.runtime.running import Running
 from libs.runtime.work import Work
@@ -42,6 +42,13 @@ class CancelBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Body of a cancellation."""
 
     reason: str = ""
+
+
+class RetryBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of a retry."""
+
+    #: MB that the task's commands may take from now on.
+    memory_mb: MemoryCeiling | None = None
 
 
 class PriorityBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -130,7 +137,8 @@ def routes(running: Running, outlook: Outlook) -> APIRouter:
 
     @router.post("/tasks/{task_id}/retry", status_code=202)
     async def retry(task_id: str, request: Request) -> Response:
-        """Grant one more allowance to a task that was given up or waits for a person."""
+        """Grant one more allowance to a task that was given up or waits for a person; its ceiling of memory may change."""
+        body = parse(await body_of(request) or b"{}", RetryBody)
         allowed = {"incident", "cancelled", "parked"}
         state = await known_task(task_id)
         if state.phase not in allowed:
@@ -139,7 +147,9 @@ def routes(running: Running, outlook: Outlook) -> APIRouter:
                 "Not retryable",
                 f"task {task_id} is {state.phase}; only {', '.join(sorted(allowed))} can be retried",
             )
-        return await apply(task_id, Retry(actor=actor(request)), request, set(), "retried")
+        return await apply(
+            task_id, Retry(actor=actor(request), memory_mb=body.memory_mb), request, set(), "retried"
+        )
 
     @router.post("/tasks/{task_id}/reprioritise", status_code=202)
     async def reprioritise(task_id: str, request: Request) -> Response:

@@ -18,6 +18,7 @@ from contracts.task import (
     WorkspaceRequested,
     run_id_of,
 )
+from services.scheduler.domain.ceiling import parked, shortfall
 from services.scheduler.domain.commands import Conditions
 from services.scheduler.domain.known import is_prepared, slim
 from services.scheduler.domain.mode import set_aside
@@ -43,6 +44,12 @@ def ask(
     """
     if aside := set_aside(conditions.mode, stage, known):
         yield _aside(state, *aside) if again else _aside(state, *aside, stage, known)
+        return
+    if known.worked_s >= known.spec.budget.task_s:
+        yield _out_of_time(state, stage, known)
+        return
+    if stage == "implement" and (found := shortfall(known)):
+        yield parked(state.task_id, found, slim(known, "workspace"))
         return
     if stage == "workspace":
         yield _workspace(state, known, again, failures)
@@ -76,6 +83,21 @@ def ask(
     if stage == "think" and not is_prepared(known):
         beside = run_id_of(state.task_id, stage, attempt, retry)
         yield _workspace(state, known, again, failures, beside)
+
+
+def _out_of_time(state: Task, stage: Activity, known: StageInput) -> ResolutionAwaited:
+    limit_s = known.spec.budget.task_s
+    detail = (
+        f"{stage} was not begun: the stages have worked for {known.worked_s:.0f} s,"
+        f" and the task may take {limit_s:.0f} s in all (budget.task_wall_s)"
+    )
+    return ResolutionAwaited(
+        task_id=state.task_id,
+        stage=stage,
+        cause=f"{state.task_id} {stage}",
+        failure=Failure(kind="impossible", code="task_wall", detail=detail),
+        subject=known,
+    )
 
 
 def _workspace(

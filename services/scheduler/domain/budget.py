@@ -25,7 +25,7 @@ from contracts.budget import (
 )
 from contracts.task import Stage, TokenGrant
 from libs.eventsourcing.decider import Decider
-from services.scheduler.domain.ledger import COUNTS_MIN, Ledger, evolve, gone, scopes_of
+from services.scheduler.domain.ledger import COUNTS_MIN, KEPT, Ledger, evolve, gone, scopes_of
 
 #: Percent of a ceiling at which people are warned.
 WARNING = 80
@@ -105,13 +105,12 @@ def lacking(ledger: Ledger, task_id: str, provider: str, tokens: int, now: datet
     """
     found: Short | None = None
     latest: datetime | None = None
-    for scope in scopes_of(provider):
+    for scope, claimed in zip(scopes_of(provider), _claimed(ledger, task_id, provider, now), strict=True):
         ceiling = ledger.ceilings.get(scope)
         if ceiling is None:
             continue
         if tokens > ceiling:
             return Short(scope=scope, until=None)
-        claimed = _claimed(ledger, task_id, scope, now)
         missing = ledger.account(scope).used(now) + claimed + tokens - ceiling
         if missing > 0:
             until = _freed(ledger, scope, missing, ceiling, now)
@@ -120,15 +119,17 @@ def lacking(ledger: Ledger, task_id: str, provider: str, tokens: int, now: datet
     return found
 
 
-def _claimed(ledger: Ledger, task_id: str, scope: str, now: datetime) -> int:
-    """Add up what those who wait in front of a task will take out of an account; all of them if it does not wait."""
-    claimed = 0
+def _claimed(ledger: Ledger, task_id: str, provider: str, now: datetime) -> tuple[int, int]:
+    """Add up what those who wait in front of a task will take, of the hour and of a provider; all if it does not wait."""
+    of_all, of_provider, still = 0, 0, now - KEPT
     for name, one in ledger.deferred.items():
         if name == task_id:
             break
-        if one.waits(now) and scope in scopes_of(one.provider):
-            claimed += one.tokens
-    return claimed
+        if one.until > still:
+            of_all += one.tokens
+            if one.provider == provider:
+                of_provider += one.tokens
+    return of_all, of_provider
 
 
 def _freed(ledger: Ledger, scope: str, missing: int, ceiling: int, now: datetime) -> datetime:

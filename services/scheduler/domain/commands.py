@@ -15,10 +15,19 @@ from contracts.task import BaseRef, OnFailedDependency, Priority, TaskSpec
 from services.scheduler.domain.purse import Purse
 
 
+class Overlap(msgspec.Struct, frozen=True, kw_only=True):
+    """Other tasks are going to change files that this one's plan names."""
+
+    behind: tuple[str, ...]
+    #: Some of these files.
+    shared: tuple[str, ...]
+
+
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     """What the rest of the system allows while a task decides how it goes on."""
 
     mode: Mode = "normal"
+    overlap: Overlap | None = None
     #: The ledger of tokens; None for a task that spends none.
     purse: Purse | None = None
 
@@ -93,6 +102,8 @@ class Unpark(msgspec.Struct, frozen=True, kw_only=True):
     """What the task waited for is there."""
 
     reason: str
+    #: Tasks whose changes its tree has to contain from now on.
+    after: tuple[str, ...] = ()
     #: Codes of the waits that this ends; none means any.
     codes: tuple[str, ...] = ()
 
@@ -112,6 +123,8 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody grants one more allowance to a task that was given up or waits for a person."""
 
     actor: str
+    #: MB that its commands may take from now on; None leaves the ceiling as it is.
+    memory_mb: int | None = None
 
 
 class Prioritise(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from contracts.task import (
     TaskEvent,
     TaskParked,
 )
-from services.scheduler.domain.commands import LoseDependency, Observe
+from services.scheduler.domain.commands import LoseDependency, Observe, Overlap
 from services.scheduler.domain.joining import stop_runs
 from services.scheduler.domain.proof import proof_lacking
 from services.scheduler.domain.state import Task
@@ -68,6 +68,18 @@ def ask_person(state: Task, code: Literal["no_quorum", "proof_missing"], reason:
         reason=reason,
         owner="operator",
         wake_up=f"autopilot retry {state.task_id}",
+    )
+
+
+def wait_for_files(state: Task, overlap: Overlap) -> TaskParked:
+    """Park a task until others have changed the files that its plan names too."""
+    others = ", ".join(overlap.behind)
+    return TaskParked(
+        task_id=state.task_id,
+        code="files_overlap",
+        reason=f"its plan changes {', '.join(overlap.shared)}, and so does {others}",
+        owner=others,
+        wake_up=f"{others} done, in monitor, or given up",
     )
 
 

@@ -10,7 +10,7 @@ import msgspec
 from contracts.stage import StageCancelled, StageCompleted, StageFailed
 from contracts.task import ResolutionAwaited, RunJoined, StageCancelRequested, TaskEvent
 from services.scheduler.domain.asking import known_of
-from services.scheduler.domain.known import slim, with_output
+from services.scheduler.domain.known import slim, with_end
 from services.scheduler.domain.state import Task
 
 RunEnd: TypeAlias = StageCompleted | StageFailed | StageCancelled
@@ -27,7 +27,7 @@ def join(news: RunEnd, state: Task) -> Iterator[TaskEvent]:
                 run_id=news.run_id,
                 stage=news.stage,
                 outcome="failed",
-                subject=slim(with_output(known_of(state), news.output), news.stage),
+                subject=slim(with_end(known_of(state), news), news.stage),
                 failure=failure,
                 evidence=news.evidence,
             )
@@ -40,7 +40,7 @@ def join(news: RunEnd, state: Task) -> Iterator[TaskEvent]:
 
 def noted(news: StageCompleted, state: Task) -> RunJoined:
     """Keep what one of two runs found out; bases too, which other events leave out."""
-    known = slim(with_output(known_of(state), news.output), news.stage)
+    known = slim(with_end(known_of(state), news), news.stage)
     subject = msgspec.structs.replace(known, baselines=news.output.baselines)
     return RunJoined(
         task_id=state.task_id, run_id=news.run_id, stage=news.stage, outcome="completed", subject=subject
@@ -62,13 +62,13 @@ def about(failed: RunJoined, state: Task) -> ResolutionAwaited:
     )
 
 
-def stop_runs(state: Task, reason: str) -> Iterator[StageCancelRequested]:
-    """Have everything stopped that is under way for a task."""
+def stop_runs(state: Task, reason: str, *, keeps: bool = False) -> Iterator[StageCancelRequested]:
+    """Have everything stopped that is under way for a task; it `keeps` what it did if it goes on with it later."""
     for run_id in state.live:
-        yield _stop(state, run_id, reason)
+        yield _stop(state, run_id, reason, keeps)
 
 
-def _stop(state: Task, run_id: str, reason: str) -> StageCancelRequested:
+def _stop(state: Task, run_id: str, reason: str, keeps: bool = False) -> StageCancelRequested:
     activity = state.live[run_id]
     return StageCancelRequested(
         task_id=state.task_id,
@@ -76,4 +76,5 @@ def _stop(state: Task, run_id: str, reason: str) -> StageCancelRequested:
         stage=activity,
         attempt=state.attempts.get(activity, 1),
         reason=reason,
+        keeps=keeps,
     )

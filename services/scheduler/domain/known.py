@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from contracts.stage import StageOutput
+from contracts.stage import StageCompleted, StageFailed, StageOutput
 from contracts.task import Activity, PlanDelta, StageInput
+
+
+def with_end(known: StageInput, news: StageCompleted | StageFailed) -> StageInput:
+    """Add what a run found out to what the next one gets, and the time it took to the time of work."""
+    worked_s = known.worked_s + (0.0 if news.stage == "workspace" else news.duration_s)
+    return msgspec.structs.replace(with_output(known, news.output), worked_s=worked_s)
 
 
 def with_output(known: StageInput, output: StageOutput) -> StageInput:

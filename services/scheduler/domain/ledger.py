@@ -233,4 +233,6 @@ def _warned(state: Ledger, event: BudgetWarned) -> Ledger:
 
 
 def _without(entries: dict[str, Kept], key: str) -> dict[str, Kept]:
+    if key not in entries:
+        return entries
     return {name: entry for name, entry in entries.items() if name != key}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal, TypeAlias, assert_never
+from typing import Any, Literal, TypeAlias, assert_never
 
 import msgspec
 
@@ -15,6 +15,7 @@ from contracts.task import (
     GateRequested,
     IncidentReport,
     InfiniteLoopDetected,
+    MemoryCeilingChanged,
     MonitorWaitStarted,
     OnFailedDependency,
     Priority,
@@ -96,6 +97,10 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     failures: int = 0
     #: Allowances of attempts: one, and one more for every `retry` of a person.
     allowance: int = 1
+    #: Tasks whose changes its tree has to contain because their planned files overlapped with its own.
+    after: tuple[str, ...] = ()
+    #: Whether the next plan is the same attempt, made on another tree.
+    anew: bool = False
     #: Whether a start goes on with `stage` where it was left instead of making a new attempt.
     resume: bool = False
     #: Gates asked and not answered: gate number to review id.
@@ -181,12 +186,13 @@ def evolve(state: Task, event: TaskEvent) -> Task:
             )
         case StageRequested():
             # A new plan voids what the gates said of the old one, and what was left out for it.
-            anew = event.stage == "plan"
+            planned = event.stage == "plan"
             return replace(
                 state,
                 phase="running",
-                approved={} if anew else state.approved,
-                skipped=frozenset() if anew else state.skipped,
+                approved={} if planned else state.approved,
+                skipped=frozenset() if planned else state.skipped,
+                anew=state.anew and not planned,
                 # Another change gets a whole window of its own.
                 monitor_until=state.monitor_until if event.stage == "monitor" else None,
                 stage=event.stage,
@@ -246,9 +252,10 @@ def evolve(state: Task, event: TaskEvent) -> Task:
             refused = state.refused if verdict in ("approve", "abstain") else (*state.refused, gate)
             findings = (*state.findings, *event.findings)
             return replace(state, pending=pending, approved=approved, refused=refused, findings=findings)
-        case ResolutionAwaited():
+        case ResolutionAwaited(subject=subject):
             return replace(
                 state,
+                input=replace(state.input, worked_s=subject.worked_s) if state.input else None,
                 phase="resolving",
                 run_id="",
                 beside="",
@@ -273,11 +280,10 @@ def evolve(state: Task, event: TaskEvent) -> Task:
             return replace(state, phase="cancelling" if state.cancelled_by else "suspending")
         case TaskCancelRequested(actor=actor, reason=reason):
             return replace(state, cancelled_by=actor, cancel_reason=reason)
-        case TaskParked(next_stage=next_stage, subject=subject):
-            if next_stage is not None and subject is not None:
-                state = replace(state, stage=next_stage, input=whole(state.input, subject))
-            return replace(
+        case TaskParked():
+            return _parked_at(
                 state,
+                event,
                 phase="parked",
                 parked=event.code,
                 parked_until=event.until,
@@ -288,13 +294,23 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 beside="",
                 failed=None,
                 pending={},
-                resume=next_stage is None and state.stage in state.attempts,
                 failures=state.failures + (event.code in ("backing_off", "rate_limited")),
             )
-        case TaskUnparked():
+        case TaskUnparked(after=after):
             return replace(
-                state, phase="queued", parked="", parked_until=None, reason="", waits_on="", waits_for=""
+                state,
+                phase="queued",
+                parked="",
+                parked_until=None,
+                reason="",
+                waits_on="",
+                waits_for="",
+                after=tuple(dict.fromkeys((*state.after, *after))),
             )
+        case MemoryCeilingChanged(memory_mb=memory):
+            budget = replace(state.spec.budget, memory_mb=memory)
+            spec = replace(state.spec, budget=budget)
+            return replace(state, input=replace(state.input, spec=spec) if state.input else None)
         case MonitorWaitStarted(until=until):
             return replace(state, phase="waiting", failures=0, monitor_until=until, run_id="", resume=True)
         case InfiniteLoopDetected():
@@ -337,6 +353,19 @@ def evolve(state: Task, event: TaskEvent) -> Task:
             )
         case _:
             assert_never(event)
+
+
+def _parked_at(state: Task, event: TaskParked, **values: Any) -> Task:
+    """Note where a parked task goes on."""
+    replace, known, again = msgspec.structs.replace, state.input, state.stage in state.attempts
+    if event.code == "files_overlap" and known is not None:
+        # What others change meanwhile it has to see: specification and plan are made again.
+        plan = replace(known, plan=None)
+        return replace(state, stage="spec", input=plan, anew=True, resume=True, **values)
+    if event.next_stage is not None and event.subject is not None:
+        known = whole(known, event.subject)
+        return replace(state, stage=event.next_stage, input=known, resume=False, **values)
+    return replace(state, resume=again, **values)
 
 
 def _unreported(state: Task, event: TaskGivenUp) -> IncidentReport:

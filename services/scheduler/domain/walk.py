@@ -12,6 +12,7 @@ from contracts.stage import TOKENS_EXHAUSTED, StageCancelled, StageCompleted, St
 from contracts.task import (
     Activity,
     Failure,
+    MemoryCeilingChanged,
     ResolutionAwaited,
     StageInput,
     StageSkipped,
@@ -46,10 +47,10 @@ from services.scheduler.domain.commands import (
     TopUp,
     Unpark,
 )
-from services.scheduler.domain.ends import after_probe, approvals, cancel, lose, unproven
+from services.scheduler.domain.ends import after_probe, approvals, cancel, lose, unproven, wait_for_files
 from services.scheduler.domain.gates import ask_gates, hear
 from services.scheduler.domain.joining import RunEnd, about, join, noted, stop_runs
-from services.scheduler.domain.known import is_prepared, with_delta, with_output
+from services.scheduler.domain.known import is_prepared, with_delta, with_end
 from services.scheduler.domain.mode import left_out
 from services.scheduler.domain.proof import evidence_lacking
 from services.scheduler.domain.state import Task
@@ -90,12 +91,12 @@ def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
                 )
         case LoseDependency():
             yield from lose(command, state)
-        case Unpark(reason=reason, codes=codes):
+        case Unpark(reason=reason, codes=codes, after=after):
             if state.phase == "parked" and (not codes or state.parked in codes):
-                yield TaskUnparked(task_id=state.task_id, reason=reason)
+                yield TaskUnparked(task_id=state.task_id, reason=reason, after=after)
         case Halt():
             if state.phase == "running":
-                yield from stop_runs(state, "emergency stop")
+                yield from stop_runs(state, "emergency stop", keeps=True)
         case Cancel(actor=actor, reason=reason):
             yield from cancel(state, actor, reason)
         case Prioritise(priority=priority, actor=actor):
@@ -103,10 +104,18 @@ def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
                 yield TaskPriorityChanged(
                     task_id=state.task_id, priority=priority, before=state.priority, actor=actor
                 )
-        case Retry(actor=actor):
+        case Retry(actor=actor, memory_mb=memory_mb):
+            retryable = state.phase in ("incident", "cancelled", "parked")
+            if retryable and memory_mb is not None and memory_mb != state.spec.budget.memory_mb:
+                yield MemoryCeilingChanged(
+                    task_id=state.task_id,
+                    memory_mb=memory_mb,
+                    before=state.spec.budget.memory_mb,
+                    actor=actor,
+                )
             if state.phase in ("incident", "cancelled"):
                 yield TaskRetried(task_id=state.task_id, actor=actor)
-            elif state.phase == "parked":
+            elif state.phase == "parked" and state.parked != "files_overlap":
                 yield TaskUnparked(task_id=state.task_id, reason=f"retried by {actor}")
 
 
@@ -115,6 +124,9 @@ def _start(state: Task, command: Start) -> Iterator[TaskEvent]:
     if state.phase == "parked":
         yield TaskUnparked(task_id=state.task_id, reason="what it waited for is there")
     elif state.phase not in ("queued", "waiting"):
+        return
+    if command.conditions.overlap is not None:
+        yield wait_for_files(state, command.conditions.overlap)
         return
     given = msgspec.structs.replace(known_of(state), bases=bases or known_of(state).bases)
     failures = state.failures if state.resume else 0
@@ -200,11 +212,11 @@ def _lacks_the_other(news: StageCompleted, state: Task) -> bool:
 
 
 def _after_stage(command: Observe, news: StageCompleted, state: Task) -> Iterator[TaskEvent]:
-    known = with_output(known_of(state), news.output)
+    known = with_end(known_of(state), news)
     conditions = command.conditions
     match news.stage:
         case "spec":
-            yield from ask(state, "plan", known, conditions)
+            yield from ask(state, "plan", known, conditions, again=state.anew)
         case "plan" | "verify" | "review":
             yield from ask_gates(state, news.stage, known)
         case "think" | "workspace":
@@ -220,6 +232,8 @@ def _after_stage(command: Observe, news: StageCompleted, state: Task) -> Iterato
 def _after_gates(conditions: Conditions, state: Task) -> Iterator[TaskEvent]:
     known = known_of(state)
     match state.stage:
+        case "plan" if conditions.overlap is not None:
+            yield wait_for_files(state, conditions.overlap)
         case "plan":
             if reason := _no_thinking(known, conditions):
                 yield StageSkipped(task_id=state.task_id, stage="think", reason=reason)
@@ -239,7 +253,7 @@ def _after_gates(conditions: Conditions, state: Task) -> Iterator[TaskEvent]:
 
 
 def _await_stage_resolution(state: Task, news: StageFailed) -> ResolutionAwaited:
-    known = with_output(known_of(state), news.output)
+    known = with_end(known_of(state), news)
     return ResolutionAwaited(
         task_id=state.task_id,
         stage=news.stage,

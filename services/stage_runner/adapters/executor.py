@@ -13,10 +13,14 @@ from contracts.stage import StageOutput
 from contracts.task import Failure, RunRequest
 from libs.eventstore.store import StaleLeaseError
 from libs.runtime.running import NotLeaderError, Running
+from libs.sandbox.runner import heard
 from services.stage_runner.adapters.ends import Ends
+from services.stage_runner.adapters.limits import listener, overrun
+from services.stage_runner.adapters.memory import Account
 from services.stage_runner.adapters.places import Places
 from services.stage_runner.adapters.stages.context import StageContext, StageError
-from services.stage_runner.domain import Complete, Fail, RunCommand, Stop, which_of
+from services.stage_runner.adapters.timebox import OverrunError, box_of, boxed
+from services.stage_runner.domain import Complete, Fail, RunCommand, Stop, Warn, run, which_of
 
 log = structlog.get_logger(__name__)
 
@@ -43,8 +47,11 @@ class BackgroundExecutor:
         self._places = config.config_places
         # Without this, a few long suites would keep the short stages of every other task waiting.
         self._heavy = Places(config.config_heavy_places or os.cpu_count() or 1)
+        self._memory = Account.of(config)
         self._runs: dict[str, asyncio.Task[None]] = {}
         self._stopping: dict[str, str] = {}
+        #: Those of them whose effects stay.
+        self._keeping: set[str] = set()
         self._begun: set[str] = set()
         self._contexts: dict[str, StageContext] = {}
         #: Runs of which nobody has looked whether they were to be stopped before they were under way here.
@@ -72,14 +79,21 @@ class BackgroundExecutor:
             self._runs[request.run_id] = task
             task.add_done_callback(lambda _: self._forget(request.run_id))
 
-    def stop(self, run_id: str, reason: str) -> bool:
-        """Kill a run's processes and record that it was cancelled; False if it is not under way here."""
+    def stop(self, run_id: str, reason: str, *, keeps: bool = False) -> bool:
+        """Kill a run's processes and record that it was cancelled; False if it is not under way here.
+
+        It `keeps` what it has done to the outside if its task goes on with it later, and is withdrawn otherwise.
+        """
         task = self._runs.get(run_id)
         if task is None:
             return False
+        if not keeps:
+            self._keeping.discard(run_id)
         if run_id in self._stopping:
             # A second cancellation would cut short what the first one has set going: the clean-up.
             return True
+        if keeps:
+            self._keeping.add(run_id)
         self._stopping[run_id] = reason
         # A task that is cancelled before its first step never enters its own `try`: it looks at `_stopping` itself.
         if run_id in self._begun:
@@ -109,6 +123,7 @@ class BackgroundExecutor:
     def _forget(self, run_id: str) -> None:
         self._runs.pop(run_id, None)
         self._stopping.pop(run_id, None)
+        self._keeping.discard(run_id)
         self._begun.discard(run_id)
         self._contexts.pop(run_id, None)
         self._unseen.discard(run_id)
@@ -130,7 +145,7 @@ class BackgroundExecutor:
             while current is not None and current.cancelling():
                 current.uncancel()
             try:
-                await asyncio.wait_for(context.withdraw(), CLEAN_UP_S)
+                await asyncio.wait_for(context.withdraw(keeps=request.run_id in self._keeping), CLEAN_UP_S)
             except Exception:
                 # The run stays open: resumption finds it with its stop and cleans up again, so nothing stays unknown.
                 log.exception("clean_up_failed", run_id=request.run_id)
@@ -144,19 +159,46 @@ class BackgroundExecutor:
         output = StageOutput()
         began = self._monotonic()
         try:
-            async with self._heavy.held(context.request):
+            async with self._heavy.held(context.request), self._memory.held(context.request):
                 # Waiting for one of the few places is no work of the stage.
                 began = self._monotonic()
-                output, failure = await self._carry(context), None
+                output, failure = await self._in_time(context), None
         except StageError as error:
             output, failure = error.output, error.failure
+        except OverrunError as error:
+            failure = error.box.failure(context.request.stage)
+            context.exceeded.append(overrun(error))
+            await self._withdrawn(context)
         except (StaleLeaseError, NotLeaderError):
             raise
         except Exception as error:
             log.exception("stage_failed", run_id=context.request.run_id)
             detail = f"{type(error).__name__}: {error}; see the stage-runner's log"
             failure = Failure(kind="transient", code="internal_error", detail=detail)
-        evidence, duration_s = tuple(context.kept), self._monotonic() - began
+        evidence, exceeded = tuple(context.kept), tuple(context.exceeded)
+        duration_s = self._monotonic() - began
         if failure is None:
-            return Complete(output=output, evidence=evidence, duration_s=duration_s)
-        return Fail(failure=failure, output=output, evidence=evidence, duration_s=duration_s)
+            return Complete(output=output, evidence=evidence, duration_s=duration_s, exceeded=exceeded)
+        return Fail(
+            failure=failure, output=output, evidence=evidence, duration_s=duration_s, exceeded=exceeded
+        )
+
+    async def _in_time(self, context: StageContext) -> StageOutput:
+        request, box = context.request, box_of(context.request)
+
+        async def warn(elapsed_s: float) -> None:
+            assert box is not None, "only what has a limit comes near it"
+            wish = Warn(setting=box.setting, limit_s=box.seconds, elapsed_s=round(elapsed_s, 1))
+            await self._running.perform(
+                lambda work: work.decide(run, request.run_id, wish), synthetic=request.input.spec.synthetic
+            )
+
+        with heard(listener(context)):
+            return await boxed(box, self._carry(context), warn)
+
+    async def _withdrawn(self, context: StageContext) -> None:
+        try:
+            await asyncio.wait_for(context.withdraw(), CLEAN_UP_S)
+        except Exception:
+            # The next attempt looks for what this one may have done outside.
+            log.exception("clean_up_failed", run_id=context.request.run_id)

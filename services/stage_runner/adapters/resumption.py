@@ -51,10 +51,12 @@ async def look(running: Running) -> None:
         after = heads[-1].stream
         for head in heads:
             run_id = key_of(head.stream)
+            working = executor.working_on(run_id)
+            if working and executor.seen(run_id):
+                continue
             state = await _state(running, run_id)
-            if executor.working_on(run_id):
-                if not executor.seen(run_id):
-                    await _heed_stop(running, executor, state)
+            if working:
+                await _heed_stop(running, executor, state)
                 continue
             if not state.live or state.replica in live:
                 continue
@@ -110,7 +112,7 @@ async def _resume(running: Running, executor: BackgroundExecutor, state: Run) ->
     executor.start(request)
     if stopped is not None:
         # Before its first step: all that is left of it to do is the orderly end.
-        executor.stop(which.run_id, stopped.reason)
+        executor.stop(which.run_id, stopped.reason, keeps=stopped.keeps)
 
 
 async def _heed_stop(running: Running, executor: BackgroundExecutor, state: Run) -> None:
@@ -118,7 +120,7 @@ async def _heed_stop(running: Running, executor: BackgroundExecutor, state: Run)
         return
     _, stopped = await _asked(running, state.which)
     if stopped is not None:
-        executor.stop(state.which.run_id, stopped.reason)
+        executor.stop(state.which.run_id, stopped.reason, keeps=stopped.keeps)
 
 
 async def _asked(running: Running, which: Which) -> tuple[RunRequest | None, StageCancelRequested | None]:

@@ -88,6 +88,26 @@ async def test_a_cancellation_at_any_point_leaves_no_open_pull_request_and_nothi
     assert (await bench.ledger(request.run_id)).intended == {}
 
 
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("point", POINTS)
+async def test_an_emergency_stop_at_any_point_leaves_nothing_unknown_and_the_next_try_adopts_what_is_there(
+    bench: Bench, point: str, after: bool
+) -> None:
+    known = StageInput(spec=bench.task(), changes=(await bench.change("one\n"),))
+    request = bench.request("pr", known)
+    with pytest.MonkeyPatch.context() as patch:
+        dying(patch, point, after)
+        with pytest.raises(Died):
+            await bench.carry(request)
+    await pr.reconcile(await bench.context(request), keeps=True)
+    before = await bench.pulls()
+    assert [pull.state for pull in before] in ([], ["open"])
+    assert (await bench.ledger(request.run_id)).intended == {}
+    (reference,) = (await bench.carry(bench.request("pr", known, retry=1))).pull_requests
+    (pull,) = await bench.pulls()
+    assert (pull.state, reference.number) == ("open", pull.number)
+
+
 async def test_a_later_loop_brings_the_same_pull_request_up_to_date(bench: Bench) -> None:
     await bench.published("one\n")
     change = await bench.change("two\n")

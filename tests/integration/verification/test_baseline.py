@@ -10,7 +10,7 @@ from typing import Any
 
 from libs.verification.baseline import baseline
 from libs.verification.cache import BaseCache
-from libs.verification.types import Request, Verification
+from libs.verification.types import Limits, Request, Verification
 from tests.integration.verification.conftest import FAIL_TO_PASS, TEST, Court
 from tests.integration.verification.shop import RIGHT
 
@@ -98,3 +98,25 @@ async def test_what_no_change_can_mend_is_told_before_there_is_one(court: Court)
 
 async def test_tests_that_fail_on_the_base_are_no_fault_of_the_task(court: Court) -> None:
     assert codes(await seen(court, test=TEST, build="exit 1", audit="exit 1")) == []
+
+
+HUNGRY = "python3 -c 'x = b\"x\" * 150_000_000; print(len(x))'"
+
+
+async def test_of_a_command_that_its_ceiling_stops_on_the_base_it_is_found_out_what_it_takes(
+    court: Court,
+) -> None:
+    limits = Limits(wall_s=120, memory_mb=64)
+    found = await seen(court, audit=HUNGRY, limits=limits)
+    (audit,) = [one for one in found.commands if one.purpose == "audit"]
+    assert (audit.ended, audit.exit_code) == ("memory", None)
+    assert 140 < audit.peak_memory_mb < 250
+    assert found.problems == (), "a higher ceiling mends it"
+
+
+async def test_what_must_fail_on_the_base_may_fail_by_its_memory(court: Court) -> None:
+    limits = Limits(wall_s=120, memory_mb=64)
+    found = await seen(court, test=None, fail_to_pass=(HUNGRY,), limits=limits)
+    (failing,) = found.commands
+    assert failing.ended == "memory"
+    assert failing.peak_memory_mb < 140

@@ -13,7 +13,7 @@ from libs.sandbox.launch import read_report
 
 def report(ended: str, status: object) -> bytes:
     return "\0".join(
-        ["\0\0" + "ended", ended, str(status), "1.5", "0.75", str(3 * 2**20), "100", "60"]
+        ["\0\0" + "ended", ended, str(status), "1.5", "0.75", str(3 * 2**20), "7", "100", "60"]
     ).encode()
 
 

@@ -17,6 +17,7 @@ from contracts.task import (
     GateRequested,
     IncidentReport,
     InfiniteLoopDetected,
+    MemoryCeilingChanged,
     MonitorWaitStarted,
     PlanDelta,
     Reproduction,
@@ -182,6 +183,20 @@ def test_a_persons_retry_grants_one_more_allowance_and_numbering_goes_on() -> No
     state, made = decide(state, Start())
     assert isinstance(made[-1], StageRequested)
     assert (made[-1].stage, made[-1].attempt) == ("spec", 2)
+
+
+def test_a_persons_retry_may_raise_the_ceiling_of_memory() -> None:
+    state, _ = facts.walk_to("verify", OPENING)
+    incident = IncidentFiled(incident_id="t1-1", task_id="t1", path="p", reproducible=True, reason="why")
+    state, _ = decide(
+        state, facts.observe(facts.failed(_requested(state, "verify"))), facts.observe(incident)
+    )
+    state, made = decide(state, Retry(actor="ann", memory_mb=512))
+    assert made[0] == MemoryCeilingChanged(task_id="t1", memory_mb=512, before=100, actor="ann")
+    state, made = decide(state, Start())
+    assert isinstance(made[-1], StageRequested)
+    assert made[-1].input.spec.budget.memory_mb == 512
+    assert decide(state, Retry(actor="ann", memory_mb=1024))[1] == [], "a task that runs keeps its ceiling"
 
 
 REPORT = IncidentReport(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,23 +12,27 @@ from hypothesis import strategies as st
 from contracts.stage import (
     EffectIntended,
     EffectSettled,
+    ResourceExceeded,
     StageCancelled,
     StageCompleted,
     StageFailed,
     StageOutput,
     StageResumed,
     StageStarted,
+    WallLimitNear,
 )
 from contracts.task import Failure
 from libs.testing.scenario import Scenario
 from services.stage_runner.domain import (
     Claim,
     Complete,
+    Exceeded,
     Fail,
     Intend,
     Resume,
     SettleEffect,
     Stop,
+    Warn,
     Which,
     run,
 )
@@ -133,3 +138,35 @@ def test_whatever_is_asked_it_starts_and_ends_at_most_once(wishes: list[Any]) ->
     assert len(ends) <= 1
     assert not ends or ends[0] == len(events) - 1
     assert not starts or starts[0] == 0
+
+
+HOG = Exceeded(resource="memory", setting="budget.memory_mb", limit=100, peak=100.4, command="pytest")
+MOST = Warn(setting="budget.stage_wall_s", limit_s=100, elapsed_s=80)
+
+
+@pytest.mark.parametrize("end", ["completes", "fails"])
+def test_limits_that_were_reached_are_told_before_the_end(end: str) -> None:
+    failed = Fail(failure=FAILURE, output=StageOutput(), evidence=(), duration_s=1.0, exceeded=(HOG,))
+    done = msgspec.structs.replace(COMPLETE, exceeded=(HOG,))
+    state = run.initial
+    for event in run.decide(CLAIM, state):
+        state = run.evolve(state, event)
+    first, second = run.decide(done if end == "completes" else failed, state)
+    assert isinstance(first, ResourceExceeded)
+    assert (first.resource, first.setting, first.limit, first.peak) == (
+        "memory",
+        "budget.memory_mb",
+        100,
+        100.4,
+    )
+    assert isinstance(second, StageCompleted | StageFailed)
+
+
+def test_most_of_the_time_is_told_of_once_also_by_a_successor() -> None:
+    state = run.initial
+    told = []
+    for wish in (CLAIM, MOST, RESUME, MOST, COMPLETE, MOST):
+        for event in run.decide(wish, state):
+            state = run.evolve(state, event)
+            told.append(event)
+    assert [type(event) for event in told] == [StageStarted, WallLimitNear, StageResumed, StageCompleted]

@@ -135,3 +135,33 @@ def test_at_rest_who_waits_for_nothing_is_named(facts: Any, words: str) -> None:
 def test_at_rest_a_dependent_waits_only_for_what_may_still_come(facts: Any, words: str) -> None:
     history = told(submitted("b"), submitted("a", "b"), enqueued("a", "normal", "b"), *facts)
     named(scheduling.nothing_is_forgotten(history), words)
+
+
+def claimed(task_id: str, *paths: str, base: str = "main") -> Any:
+    files = (SimpleNamespace(repo_url="u", base=base, paths=paths),)
+    return ("files_claimed", {"task_id": task_id, "files": files})
+
+
+def let_go(task_id: str) -> Any:
+    return ("files_released", {"task_id": task_id})
+
+
+def implements(task_id: str) -> tuple[Any, Any]:
+    plan = SimpleNamespace(repos=(SimpleNamespace(files=("x",)),))
+    given = SimpleNamespace(spec=SimpleNamespace(engine="patch"), plan=plan)
+    run = {"task_id": task_id, "run_id": f"{task_id}-implement-1", "stage": "implement"}
+    return ("stage_requested", {**run, "input": given}), ("stage_started", run)
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ((claimed("a", "x"), *implements("a"), let_go("a"), claimed("b", "x")), ""),
+        ((claimed("a", "x"), claimed("b", "y"), claimed("c", "x", base="other")), ""),
+        ((claimed("a", "x", "y"), claimed("b", "y")), "b and a hold the same files"),
+        (implements("a"), "without holding the files"),
+        ((claimed("a", "x"), let_go("a"), *implements("a")), "without holding the files"),
+    ],
+)
+def test_files_that_two_change_at_once_are_named(facts: Any, words: str) -> None:
+    named(scheduling.files_go_from_hand_to_hand(told(*facts)), words)

@@ -18,7 +18,7 @@ from libs.git.error import PatchError
 from libs.git.mirror import Mirror
 from libs.git.worktree import Worktree
 from libs.sandbox import runner
-from libs.sandbox.command import Command, Limits, Mount, Outcome
+from libs.sandbox.command import Command, Ended, Limits, Mount, Outcome
 from libs.sandbox.errors import SandboxError, SandboxUnavailableError
 from libs.sandbox.interpreters import required_mounts
 from libs.verification.environment import TREE, plain, surround
@@ -71,6 +71,7 @@ async def _work(
     before = site.base
     if repo.setup:
         outcome, _ = await _run(context, repo, desk.path, repo.setup, "setup", budget.wall_s)
+        _within_memory("the set-up", outcome, context, repo)
         if outcome.exit_code != 0:
             fail("persistent", "setup_failed", f"the set-up {repo.setup!r} {_how(outcome)}", repo.name)
         # What the set-up leaves is no part of the change.
@@ -78,9 +79,17 @@ async def _work(
     wall_s = min(policy.agent.wall_s, budget.wall_s)
     text = assignment(context.input, repo, policy.change.within)
     outcome, said = await _run(
-        context, repo, desk.path, f"{_REPOSITORY}({program}\n) < {_INPUT}", "agent", wall_s, text
+        context,
+        repo,
+        desk.path,
+        f"{_REPOSITORY}({program}\n) < {_INPUT}",
+        "agent",
+        wall_s,
+        text,
+        title=_short(program),
     )
     await asyncio.to_thread(_forget_history, desk.path)
+    _within_memory("the agent", outcome, context, repo)
     if outcome.ended != "exited":
         _failed(
             f"the agent was stopped: {outcome.ended} limit reached after {outcome.duration_s:.0f} s", repo
@@ -101,6 +110,7 @@ async def _run(
     name: str,
     wall_s: float,
     text: str = "",
+    title: str = "",
 ) -> tuple[Outcome, str]:
     """Run a script in the worktree; returns how it ended and its last words. What it printed is kept as evidence."""
     surroundings = surround(repo.env)
@@ -109,6 +119,7 @@ async def _run(
     outcome = await runner.run(
         Command(
             script=script,
+            title=title,
             cwd=TREE,
             env=plain(surroundings.env),
             mounts=(
@@ -134,6 +145,17 @@ async def _carry_over(mirror: Mirror, before: str, after: str, worktree: Worktre
             f"the agent's change rests on files that the set-up makes, so it cannot be taken over: {error}"
         )
         fail("persistent", "agent_failed", detail, repo.name)
+
+
+def _within_memory(who: str, outcome: Outcome, context: StageContext, repo: RepoSpec) -> None:
+    """End the stage if the ceiling was reached: the same program would reach it again."""
+    if outcome.ended is Ended.MEMORY:
+        ceiling, task = context.input.spec.budget.memory_mb, context.request.task_id
+        detail = (
+            f"{who} was stopped at {outcome.peak_memory_mb:.0f} MB: budget.memory_mb is {ceiling};"
+            f" autopilot retry {task} --memory MB raises it"
+        )
+        fail("impossible", "memory_exceeded", detail, repo.name)
 
 
 def _forget_history(tree: Path) -> None:

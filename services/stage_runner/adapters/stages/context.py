@@ -23,7 +23,7 @@ from libs.forge.port import Forge
 from libs.git.broker import Broker
 from libs.git.error import GitError
 from libs.git.mirror import Mirror
-from services.stage_runner.domain import EffectKind
+from services.stage_runner.domain import EffectKind, Exceeded
 
 if TYPE_CHECKING:
     from services.stage_runner.adapters.tokens import Tokens
@@ -91,6 +91,8 @@ class StageContext:
     agent_command: str = ""
     #: Evidence stored so far.
     kept: list[EvidenceRef] = field(default_factory=list)
+    #: Limits that were reached so far.
+    exceeded: list[Exceeded] = field(default_factory=list)
     _worktrees: list[tuple[Mirror, Path]] = field(default_factory=list)
 
     @property
@@ -148,13 +150,13 @@ class StageContext:
         if "directory" in self.__dict__ and self.directory.exists():
             await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)
 
-    async def withdraw(self) -> None:
-        """Clean up after a cancellation: nothing of the run stays behind, no effect stays unknown."""
+    async def withdraw(self, *, keeps: bool = False) -> None:
+        """Clean up after a stop: nothing of the run stays behind, no effect stays unknown; `keeps` leaves them in place."""
         from services.stage_runner.adapters.stages import pr
 
         await self.tidy()
         if self.request.stage == "pr":
-            await pr.reconcile(self)
+            await pr.reconcile(self, keeps=keeps)
 
 
 def holder_of(replica: str, epoch: int) -> str:

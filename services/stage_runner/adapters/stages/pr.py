@@ -121,8 +121,11 @@ async def _publish(context: StageContext, repo: RepoSpec, change: RepoChange) ->
     return updated
 
 
-async def reconcile(context: StageContext) -> None:
-    """After a cancellation: look up what became of every intent, and withdraw a pull request that was opened."""
+async def reconcile(context: StageContext, *, keeps: bool = False) -> None:
+    """After a stop: look up what became of every intent, and withdraw a pull request that was opened.
+
+    It stays open if the stage is gone on with (`keeps`): the next try adopts it.
+    """
     effects = await context.ledger.recorded()
     if not (effects.unknown or effects.known):
         return
@@ -137,11 +140,15 @@ async def reconcile(context: StageContext) -> None:
         found = await forge.find(repo.url, branch, _base_branch(context, repo))
         if found is None or not is_of_task(found.body, context.request.task_id):
             await context.ledger.settle(f"pull_request:{repo.name}", "refused", "not opened")
+        elif keeps:
+            await context.ledger.settle(f"pull_request:{repo.name}", "adopted", found.url)
         else:
             await forge.close(repo.url, found.number)
             await context.ledger.settle(f"pull_request:{repo.name}", "reverted", found.url)
         for effect in effects_on(repo):
-            if effect in effects.unknown:
+            if effect in effects.unknown and keeps:
+                await context.ledger.settle(effect, "refused", "not waited for: the next try does it again")
+            elif effect in effects.unknown:
                 # What is on a closed pull request means nothing any more.
                 await context.ledger.settle(effect, "reverted", "withdrawn with the pull request")
 

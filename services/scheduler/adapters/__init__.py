@@ -1,0 +1,1 @@
+"""The outside of the scheduler: the machine."""

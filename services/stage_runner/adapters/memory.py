@@ -1,0 +1,85 @@
+"""The memory of the machine, as an account: what runs may take is set aside for them before they begin.
+
+What is available says little at the moment when many begin at once, for none of them has taken anything yet. So a run
+that executes commands of a repository waits until its ceiling fits beside those of the others, and is available too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import structlog
+
+from contracts.task import Budget, RepoSpec, RunRequest
+from libs.runtime.config import Config, ConfigError
+from libs.sandbox.machine import Memory, measure, shortfall
+from libs.verification.types import Limits
+from services.stage_runner.adapters.places import executes
+from services.stage_runner.adapters.stages.context import fail
+
+log = structlog.get_logger(__name__)
+
+#: Seconds after which a run that waits looks again: others than our runs give memory back, too.
+AGAIN_S = 1.0
+
+
+class Account:
+    """What is set aside for the runs of this replica, in MB."""
+
+    def __init__(self, reserve_mb: int, measured: Callable[[], Memory] | None) -> None:
+        """Open it. Without `measured`, everything fits."""
+        self._reserve_mb, self._measured = reserve_mb, measured
+        self._taken_mb = 0
+        self._returned = asyncio.Event()
+
+    @classmethod
+    def of(cls, config: Config) -> Account:
+        """Open that of the container or machine which the settings name. Raises ConfigError where no task ever fits."""
+        scope, reserve_mb = config.config_memory_scope, config.config_memory_reserve_mb
+        if scope == "none":
+            return cls(reserve_mb, None)
+        if never := shortfall(measure(scope), reserve_mb, Budget().memory_mb):
+            raise ConfigError(f"nothing could ever start: {never}")
+        return cls(reserve_mb, lambda: measure(scope))
+
+    @asynccontextmanager
+    async def held(self, request: RunRequest) -> AsyncIterator[None]:
+        """Set aside what a run may take, and give it back; waits until it fits. Raises StageError where it never can."""
+        wanted = ceiling_of(request) if executes(request) else 0
+        while wanted and not self._fits(wanted):
+            log.info("run_waits_for_memory", run_id=request.run_id, wanted_mb=wanted, taken_mb=self._taken_mb)
+            self._returned.clear()
+            try:
+                await asyncio.wait_for(self._returned.wait(), AGAIN_S)
+            except TimeoutError:
+                continue
+        self._taken_mb += wanted
+        try:
+            yield
+        finally:
+            self._taken_mb -= wanted
+            self._returned.set()
+
+    def _fits(self, wanted: int) -> bool:
+        if self._measured is None:
+            return True
+        memory = self._measured()
+        if never := shortfall(memory, self._reserve_mb, wanted):
+            fail("impossible", "memory_ceiling", f"budget.memory_mb is too high for this machine: {never}")
+        beside_others = self._taken_mb + wanted + self._reserve_mb <= memory.total_mb
+        return beside_others and wanted + self._reserve_mb <= memory.available_mb
+
+
+def ceiling_of(request: RunRequest) -> int:
+    """Say what a run's commands may take at once, in MB."""
+    spec = request.input.spec
+    commands = 1
+    if request.stage in ("workspace", "verify"):
+        commands = max(len(repo.fail_to_pass) + sum(map(bool, _verifying(repo))) for repo in spec.repos)
+    return spec.budget.memory_mb * max(1, min(commands, Limits().parallel))
+
+
+def _verifying(repo: RepoSpec) -> tuple[str | None, ...]:
+    return (repo.verify.build, repo.verify.test, repo.verify.audit)
