@@ -26,6 +26,8 @@ _TRIAL = (64 << 20, 8)
 
 _log = structlog.get_logger(__name__)
 _numbers = itertools.count(1)
+#: ours that somebody was still in when they were to be removed: tried again with the next ones
+_left: list[str] = []
 
 
 class Parent(Struct, frozen=True, kw_only=True):
@@ -70,8 +72,7 @@ class Groups(Struct, frozen=True, kw_only=True):
                 None if self.pids is None else _made(self.pids, name, {"pids.max": processes}, folders),
             )
         finally:
-            for folder in folders:
-                _removed(folder)
+            _left[:] = [folder for folder in (*_left, *folders) if not _removed(folder)]
 
 
 def _memory(parent: Parent, limit: int) -> dict[str, int]:

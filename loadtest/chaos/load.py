@@ -16,6 +16,8 @@ BUSY = 20
 BATCH = 50
 #: Seconds that some simulated stages take: moments in which a stage-runner has work in hand.
 WORK_S = {"plan": 0.2, "implement": 0.3, "verify": 0.2}
+#: One task in so many spends tokens, a call before and one after its work; so few that no hour is ever used up.
+SPENDS = 5
 #: One task in so many fails a stage once, and one in so many never gets through.
 FAILS_ONCE, FAILS = 10, 25
 #: Seconds in which all tasks must have ended after a fault is over.
@@ -93,6 +95,8 @@ def undecided(arena: Arena) -> Sequence[str]:
 
 def _task(number: int) -> TaskSpec:
     body = "\n".join(f"work {stage} {seconds}" for stage, seconds in WORK_S.items())
+    if number % SPENDS == 0:
+        body = f"spend implement 20\n{body}\nspend implement 20 1 10"
     if number % FAILS == FAILS - 1:
         body += "\nfail verify 9"
     elif number % FAILS_ONCE == FAILS_ONCE - 1:

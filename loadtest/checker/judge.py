@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from loadtest.checker import chain, fencing, once, rest, slots, starts, tokens
+from loadtest.checker import chain, fencing, files, once, rest, slots, starts, tokens
 from loadtest.checker.record import Record
 
 Rule = Callable[[Record], Iterator[str]]
@@ -26,6 +26,7 @@ ALWAYS: dict[str, Rule] = {
     "starts allowed": starts.allowed,
     "dependencies": starts.dependencies,
     "bounds": starts.bounds,
+    "files": files.files,
     "tokens": tokens.ledger,
     "calls": tokens.calls,
     "inbox true": rest.inbox_is_true,

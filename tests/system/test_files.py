@@ -244,6 +244,39 @@ async def test_whatever_depends_on_what_and_shares_which_files_everything_ends(
     assert {end(events, name) for name in names} == {"task_done"}
 
 
+async def test_who_waits_for_a_dependency_again_lets_go_of_what_the_dependency_waits_for(
+    acted: Acted,
+) -> None:
+    """Each would wait for the other: t1 for t0 by `depends_on`, t0 for the files that t1 holds."""
+    planners = Planners()
+    failed: list[str] = []
+
+    def script(request: RunRequest) -> Answer:
+        match request.task_id, request.stage:
+            case "t1", "implement" if "t1" not in failed:
+                failed.append("t1")
+                return Failure(kind="transient", code="busy", detail="later", retry_after_s=300)
+            case "t0", "monitor" if "t1" in failed and "t0" not in failed:
+                failed.append("t0")
+                return Failure(kind="persistent", code="broken", detail="another plan is needed")
+        return planners(request)
+
+    world = await acted(script)
+    watched = {"name": "r", "url": "/somewhere/r.git", "base": "main", **JUDGED, "monitor": {"window_s": 60}}
+    await submit(world, "t0", patch_task(engine="repair", patch=None, repos=[watched]))
+    await submit(world, "t1", patch_task(depends_on=["t0"]))
+    await world.settle()
+    assert (await state_of(world, "t1")).parked == "rate_limited"
+    await world.pass_time(30)
+    (parked,) = facts_of(await world.events(), "t0", "task_parked")
+    assert (parked.code, parked.owner) == ("files_overlap", "t1")
+    await world.pass_time(300)
+    for _ in range(6):
+        await world.pass_time(30)
+    events = await sound(world)
+    assert (end(events, "t0"), end(events, "t1")) == ("task_done", "task_done")
+
+
 async def test_two_patches_of_one_file_become_two_pull_requests_on_top_of_each_other(
     world: World, shop: Shop, tmp_path: Path
 ) -> None:

@@ -124,7 +124,7 @@ def _short(
 ) -> TaskParked:
     """Let a task wait for tokens: until the window frees them, or for a person where time does not help."""
     if short.until is not None:
-        owner, wake_up = "scheduler", f"tokens are free, at {short.until:%Y-%m-%d %H:%M} UTC at the latest"
+        owner, wake_up = "scheduler", "enough tokens are free"
     elif short.scope == task_scope(state.task_id):
         owner, wake_up = "operator", f"autopilot budget {state.task_id} TOKENS"
     else:

@@ -29,7 +29,8 @@ class Box(msgspec.Struct, frozen=True, kw_only=True):
         """Tell of a run that was stopped: another attempt may be faster, but a task whose time is up has none left."""
         if self.setting == "budget.task_wall_s":
             detail = (
-                f"{stage} was stopped: the task has had all of its time; a person may raise {self.setting}"
+                f"{stage} was stopped: the task has had all of its time ({self.setting});"
+                " a person's retry gives it as much again"
             )
             return Failure(kind="impossible", code="task_wall", detail=detail)
         detail = f"{stage} was stopped after {self.seconds:.0f} s, its limit ({self.setting})"
@@ -54,7 +55,7 @@ def box_of(request: RunRequest) -> Box | None:
     budget = request.input.spec.budget
     left = budget.task_s - request.input.worked_s
     if left < budget.stage_s:
-        return Box(setting="budget.task_wall_s", seconds=max(0.0, left))
+        return Box(setting="budget.task_wall_s", seconds=round(max(0.0, left), 3))
     return Box(setting="budget.stage_wall_s", seconds=budget.stage_s)
 
 

@@ -291,6 +291,24 @@ async def overtaken_for_ever(pen: Pen) -> None:
             await pen.append(granted, type="slot_released", data={**released, "task_id": task})
 
 
+async def two_workspaces_at_once(pen: Pen) -> None:
+    row = await pen.first("stage_started", task_id="good")
+    await pen.append(await pen.first("slot_granted", task_id="good"))
+    # One beside a stage is no breach, two are.
+    await pen.append(row, stream="run-stage", data={**row.data, "run_id": "stage", "stage": "think"})
+    for run in ("one", "two"):
+        named = {"run_id": run, "stage": "workspace"}
+        await pen.append(row, stream=f"run-{run}", data={**row.data, **named})
+
+
+async def one_file_of_two_tasks(pen: Pen) -> None:
+    row = await pen.first("slot_granted", task_id="good")
+    files = [{"repo_url": "u", "base": "main", "paths": ["a.py"]}]
+    for task in ("good", "bad"):
+        claim = {"table": "main", "task_id": task, "files": files, "after": []}
+        await pen.append(row, stream="claim-main", type="files_claimed", data=claim)
+
+
 def effect(row: Any, effect: str, **more: Any) -> dict[str, Any]:
     names = {name: row.data[name] for name in ("run_id", "task_id", "stage", "attempt")}
     return {**names, "effect": effect, **more}
@@ -459,6 +477,8 @@ BREAKS: dict[Corrupt, str] = {
     dependent_before_its_dependency: "dependencies",
     slot_for_who_does_not_wait: "bounds",
     overtaken_for_ever: "bounds",
+    two_workspaces_at_once: "live runs",
+    one_file_of_two_tasks: "files",
     effect_without_intent: "effects once",
     effect_done_twice: "effects once",
     two_pull_requests: "effects once",

@@ -116,6 +116,19 @@ async def test_where_samples_alone_tell_no_process_can_reserve_more_than_four_ti
     assert beyond.exit_code == (0 if held_by.memory else 1), text
 
 
+def test_a_group_that_somebody_is_still_in_goes_with_the_next(kernel: Groups) -> None:
+    with kernel.made(64 << 20, 8) as (memory, _):
+        assert memory
+        dying = subprocess.Popen(["cat"], stdin=PIPE, stdout=PIPE)
+        Path(memory["folder"], "cgroup.procs").write_text(str(dying.pid), encoding="ascii")
+    assert left(kernel) == [Path(memory["folder"]).name]
+
+    dying.communicate()
+    with kernel.made(64 << 20, 8):
+        pass
+    assert left(kernel) == []
+
+
 async def test_what_a_killed_maker_left_is_removed_and_what_others_have_is_not(
     kernel: Groups,
 ) -> None:

@@ -16,10 +16,11 @@ from services.scheduler.domain.admission import (
     Release,
     Reprioritise,
     ResumeQueue,
+    Settle,
     WeighQueue,
     admission,
 )
-from services.scheduler.domain.pool import Admission
+from services.scheduler.domain.pool import RANKS, Admission
 
 
 class Pool:
@@ -92,3 +93,25 @@ def test_what_is_set_is_kept() -> None:
     assert (pool.state.max_queued, pool.state.weights) == (7, {"q": 3})
     pool.tell(WeighQueue(queue="q", weight=1, actor="ann"))
     assert pool.state.weights == {}
+
+
+def test_what_a_class_has_let_pass_is_forgotten_when_nobody_is_left_in_it() -> None:
+    pool = Pool()
+    pool.tell(Limit(max_concurrent=1, actor="ann"), enqueue("low", "low"))
+    for number in range(17):
+        pool.tell(*(Leave(task_id=task_id, reason="done") for task_id in pool.state.running))
+        if number == 10:
+            pool.tell(Leave(task_id="low", reason="cancelled"), enqueue("low again", "low"))
+        pool.tell(enqueue(f"u{number}", "urgent"))
+        assert pool.granted() == [f"u{number}"]
+    assert pool.state.low.passed == 7
+
+
+def test_who_is_needed_no_longer_counts_in_its_own_class_alone() -> None:
+    pool = Pool()
+    pool.tell(enqueue("first", "low"), enqueue("dependent", "urgent", needs="first"))
+    assert pool.state.ranks(pool.state.waiting["first"]) == ("urgent", "low")
+    pool.tell(Settle(task_id="first", outcome="met"))
+    assert pool.state.ranks(pool.state.waiting["first"]) == ("low",)
+    assert pool.granted() == ["dependent", "first"]
+    assert [len(pool.state.rank(rank).elders) for rank in RANKS] == [0, 0, 0]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from contracts.gate import GateDecided
 from contracts.message import Event
 from contracts.resolution import PlanDeltaRecorded
-from contracts.stage import StageOutput
+from contracts.stage import TOKENS_EXHAUSTED, StageOutput
 from contracts.task import (
     GateRequested,
     Plan,
@@ -160,6 +160,17 @@ def test_a_failure_of_one_stops_the_other_and_resolution_is_asked_once(fails: st
     assert state.phase == "resolving"
     for late in (facts.failed(broken), facts.completed(broken), facts.failed(other)):
         assert decide(state, facts.observe(late))[1] == []
+
+
+@pytest.mark.parametrize("other_ends", ["completed", "failed", "cancelled"])
+def test_a_think_that_gets_no_more_tokens_is_made_again_and_resolution_is_not_asked(other_ends: str) -> None:
+    state, think, workspace = thinking()
+    state, _ = decide(state, facts.observe(facts.failed(think, "transient", code=TOKENS_EXHAUSTED)))
+    state, made = decide(state, facts.observe(getattr(facts, other_ends)(workspace)))
+    again = [(event.stage, event.attempt, event.retry) for event in made if isinstance(event, RunRequest)]
+    assert again == [("think", 1, 1), *([] if other_ends == "completed" else [("workspace", 1, 1)])]
+    assert not [event for event in made if isinstance(event, ResolutionAwaited)]
+    assert state.phase == "running"
 
 
 def test_after_a_passing_failure_only_what_is_missing_is_done_again() -> None:

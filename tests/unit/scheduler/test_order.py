@@ -85,6 +85,12 @@ class Twins(RuleBasedStateMachine):
         self.model.leave(name)
         self.end(name, outcome)
 
+    @precondition(lambda self: self.model.tasks)
+    @rule(data=st.data())
+    def be_there_already(self, data: st.DataObject) -> None:
+        """One whose change is there waits for another probe: who needed it waits no longer."""
+        self.end(data.draw(st.sampled_from([*self.model.tasks])), "met")
+
     @precondition(lambda self: self.state.running)
     @rule(data=st.data(), outcome=st.sampled_from(["none", "incident", "met", "met"]))
     def finish(self, data: st.DataObject, outcome: Any) -> None:
