@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 
@@ -47,29 +47,35 @@ class Account:
     @asynccontextmanager
     async def held(self, request: RunRequest) -> AsyncIterator[None]:
         """Set aside what a run may take, and give it back; waits until it fits. Raises StageError where it never can."""
-        wanted = ceiling_of(request) if executes(request) else 0
-        while wanted and not self._fits(wanted):
-            log.info("run_waits_for_memory", run_id=request.run_id, wanted_mb=wanted, taken_mb=self._taken_mb)
-            self._returned.clear()
-            try:
-                await asyncio.wait_for(self._returned.wait(), AGAIN_S)
-            except TimeoutError:
-                continue
-        self._taken_mb += wanted
+        taken = 0
+        if executes(request) and self._measured is not None:
+            while not (taken := self._fitting(request, self._measured())):
+                log.info("run_waits_for_memory", run_id=request.run_id, taken_mb=self._taken_mb)
+                await self._until_returned()
+        self._taken_mb += taken
         try:
             yield
         finally:
-            self._taken_mb -= wanted
+            self._taken_mb -= taken
             self._returned.set()
 
-    def _fits(self, wanted: int) -> bool:
-        if self._measured is None:
-            return True
-        memory = self._measured()
-        if never := shortfall(memory, self._reserve_mb, wanted):
+    async def _until_returned(self) -> None:
+        self._returned.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._returned.wait(), AGAIN_S)
+
+    def _fitting(self, request: RunRequest, memory: Memory) -> int:
+        """Say how much is to be set aside for a run now; 0 where it does not fit.
+
+        One command has to fit by itself. What several of them may take at once, if all come to their ceiling, can be
+        more than there is: such a run has the machine to itself.
+        """
+        one = request.input.spec.budget.memory_mb
+        if never := shortfall(memory, self._reserve_mb, one):
             fail("impossible", "memory_ceiling", f"budget.memory_mb is too high for this machine: {never}")
+        wanted = min(ceiling_of(request), memory.total_mb - self._reserve_mb)
         beside_others = self._taken_mb + wanted + self._reserve_mb <= memory.total_mb
-        return beside_others and wanted + self._reserve_mb <= memory.available_mb
+        return wanted if beside_others and one + self._reserve_mb <= memory.available_mb else 0
 
 
 def ceiling_of(request: RunRequest) -> int:

@@ -97,5 +97,11 @@ def test_a_verification_may_take_its_ceiling_once_for_each_command_beside_anothe
     assert ceiling_of(request("implement", 100)) == 100
 
 
+def test_what_is_more_than_the_machine_only_if_all_come_to_their_ceiling_has_it_to_itself() -> None:
+    account = Account(1_000, lambda: Memory(total_mb=4_096, available_mb=3_000))
+    assert ceiling_of(request("verify", 1_500)) == 4_500
+    assert begun(account, request("verify", 1_500), request("implement", 100)) == [0]
+
+
 def test_where_nobody_measures_everything_fits() -> None:
     assert begun(Account(1_000, None), *[request(memory_mb=60_000)] * 3) == [0, 1, 2]
