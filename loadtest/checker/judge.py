@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from loadtest.checker import chain, fencing, files, once, rest, slots, tokens
+from loadtest.checker import chain, fencing, files, once, rest, slots, starts, tokens
 from loadtest.checker.record import Record
 
 Rule = Callable[[Record], Iterator[str]]
@@ -23,6 +23,9 @@ ALWAYS: dict[str, Rule] = {
     "effects once": once.effects,
     "slots": slots.slots,
     "live runs": slots.live_runs,
+    "starts allowed": starts.allowed,
+    "dependencies": starts.dependencies,
+    "bounds": starts.bounds,
     "files": files.files,
     "tokens": tokens.ledger,
     "calls": tokens.calls,

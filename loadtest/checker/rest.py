@@ -68,7 +68,8 @@ def tasks(record: Record, accepted: Iterable[str] = ()) -> Iterator[str]:
     last: dict[str, Row] = {}
     held: set[str] = set()
     for row in record.events:
-        if row.category == "task":
+        # Its class changes, and it goes on waiting for what it waited for.
+        if row.category == "task" and row.type != "task_priority_changed":
             last[row.data["task_id"]] = row
         elif row.type == "slot_granted":
             held.add(row.data["task_id"])

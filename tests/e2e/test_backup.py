@@ -14,7 +14,7 @@ def test_a_task_that_was_backed_up_in_the_middle_is_finished_by_the_restored_sta
 ) -> None:
     latch = Latch(tmp_path / f"latch-{tmp_path.name}")
     [task_id] = stack.submit(task_file(repository, repo=latch.repo()))
-    stack.started(task_id, "verify")
+    stack.started(task_id, "workspace")
     until(lambda: running_with(latch.name), "the setup command of the held task")
     file = tmp_path / "backup.gz"
     rows = stack.json("backup", file)["rows"]

@@ -17,15 +17,15 @@ PROMISED_S = 5.0
 
 @pytest.fixture
 def latch(tmp_path: Path) -> Latch:
-    """Holds the verification of a task."""
+    """Holds the workspace of a task: its set-up."""
     return Latch(tmp_path / f"latch-{tmp_path.name}")
 
 
 @pytest.fixture
 def held(stack: Stack, repository: Path, task_file: Callable[..., Path], latch: Latch) -> str:
-    """A task whose verification is under way and will not end by itself."""
+    """A task whose workspace is under way and will not end by itself."""
     [task_id] = stack.submit(task_file(repository, repo=latch.repo()))
-    stack.started(task_id, "verify")
+    stack.started(task_id, "workspace")
     until(lambda: running_with(latch.name), "the setup command of the held task")
     return task_id
 

@@ -29,6 +29,8 @@ class Workload:
         self._world, self._dice, self._seed = world, dice, seed
         self.accepted: dict[str, dict[str, Any]] = {}
         self._numbers = 0
+        #: Whether most tasks are urgent, so that others depend on being let through.
+        self._rush = False
 
     async def run(self, seconds: float) -> None:
         """Let them act at moments of this time, all at once; in the end nothing is left that keeps tasks from starting."""
@@ -44,6 +46,7 @@ class Workload:
         """Draw what they are going to do; now and then there are many tasks for few slots."""
         dice = self._dice
         crowded = dice.random() < 0.25
+        self._rush = crowded and dice.random() < 0.6
         wishes: list[Any] = [self._submit] * (dice.randint(7, 16) if crowded else dice.randint(1, 4))
         wishes += [self._batch] * dice.choice((0, 0, 1, 1, 2))
         wishes += [self._cancel] * dice.choice((0, 0, 1, 2, 3))
@@ -65,6 +68,8 @@ class Workload:
 
     async def _submit(self) -> None:
         spec = {**draw_task(self._dice), "depends_on": self._some_known()}
+        if self._rush and self._dice.random() < 0.7:
+            spec["priority"] = "urgent"
         _, answer = await self.call("POST", "/v1/tasks", spec)
         if "id" in answer:
             self.accepted[answer["id"]] = spec

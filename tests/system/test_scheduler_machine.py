@@ -126,7 +126,7 @@ class Scheduling(RuleBasedStateMachine):
         self.holds.discard(cause)
         self._operate(admission.Release(cause=cause, actor="host"))  # type: ignore[arg-type]
 
-    @rule(mode=st.sampled_from(["normal", "normal", "minimal", "emergency-stop"]))
+    @rule(mode=st.sampled_from(["normal", "normal", "minimal", "read-only", "emergency-stop"]))
     def switch(self, mode: Mode) -> None:
         self.mode = mode
         wish = ChangeMode(mode=mode, actor="somebody", reason="a drill")
@@ -185,7 +185,7 @@ class Scheduling(RuleBasedStateMachine):
         states = {task_id: self.scheduler.state(task_id) for task_id in self.tasks}
         at_work = {task_id for task_id, state in states.items() if state.phase in AT_WORK}
         assert at_work == self.scheduler.holders, "who is at work holds a slot, and nobody else"
-        shut = self.holds or self.mode == "emergency-stop"
+        shut = self.holds or self.mode in scheduling.SHUT
         for task_id, state in states.items():
             assert state.phase != "queued" or task_id in self.scheduler.queued, (
                 "who waits for a slot is queued"

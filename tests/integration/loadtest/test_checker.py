@@ -243,6 +243,54 @@ async def two_runs_at_once(pen: Pen) -> None:
         await pen.append(row, stream=f"run-{run}", data={**row.data, "run_id": run})
 
 
+async def slot_while(pen: Pen, type_: str, stream: str = "admission-main", **data: Any) -> None:
+    """Let something be stopped, and give a slot to a task that waits all the same."""
+    enqueued, granted = await pen.first("task_enqueued"), await pen.first("slot_granted")
+    await pen.append(granted, stream=stream, type=type_, data=data)
+    await pen.append(enqueued, data={**enqueued.data, "task_id": "extra"})
+    await pen.append(granted, data={**granted.data, "task_id": "extra"})
+
+
+async def slot_while_held(pen: Pen) -> None:
+    await slot_while(pen, "admission_held", cause="drain")
+
+
+async def slot_in_a_paused_queue(pen: Pen) -> None:
+    await slot_while(pen, "queue_paused", queue="default")
+
+
+async def slot_in_read_only(pen: Pen) -> None:
+    await slot_while(pen, "mode_changed", "mode-system", mode="read-only")
+
+
+async def run_after_an_emergency_stop(pen: Pen) -> None:
+    row = await pen.first("stage_requested", task_id="good")
+    await pen.append(row, stream="mode-system", type="mode_changed", data={"mode": "emergency-stop"})
+    await pen.append(row, stream="task-new", data={**row.data, "task_id": "new", "run_id": "new"})
+
+
+async def dependent_before_its_dependency(pen: Pen) -> None:
+    row, admitted = await pen.first("task_submitted"), await pen.first("task_admitted")
+    for task, needs in (("new", ["lost"]), ("other", ["good"])):
+        data = {**row.data, "task_id": task, "depends_on": needs}
+        await pen.append(row, stream=f"task-{task}", data=data)
+        await pen.append(admitted, stream=f"task-{task}", data={**admitted.data, "task_id": task})
+
+
+async def slot_for_who_does_not_wait(pen: Pen) -> None:
+    await pen.append(await pen.first("slot_granted", task_id="good"))
+
+
+async def overtaken_for_ever(pen: Pen) -> None:
+    enqueued, granted = await pen.first("task_enqueued"), await pen.first("slot_granted")
+    released = {"pool": "main", "reason": "done"}
+    for task in ("waits", *(f"extra-{number}" for number in range(6 * 8 + 1))):
+        await pen.append(enqueued, data={**enqueued.data, "task_id": task})
+        if task != "waits":
+            await pen.append(granted, data={**granted.data, "task_id": task})
+            await pen.append(granted, type="slot_released", data={**released, "task_id": task})
+
+
 async def two_workspaces_at_once(pen: Pen) -> None:
     row = await pen.first("stage_started", task_id="good")
     await pen.append(await pen.first("slot_granted", task_id="good"))
@@ -384,7 +432,8 @@ async def grant_left_open(pen: Pen) -> None:
 
 
 async def slot_kept(pen: Pen) -> None:
-    await pen.append(await pen.first("slot_granted", task_id="good"))
+    for type_ in ("task_enqueued", "slot_granted"):
+        await pen.append(await pen.first(type_, task_id="good"))
 
 
 async def incident_not_filed(pen: Pen) -> None:
@@ -421,6 +470,13 @@ BREAKS: dict[Corrupt, str] = {
     too_many_slots: "slots",
     run_without_a_slot: "live runs",
     two_runs_at_once: "live runs",
+    slot_while_held: "starts allowed",
+    slot_in_a_paused_queue: "starts allowed",
+    slot_in_read_only: "starts allowed",
+    run_after_an_emergency_stop: "starts allowed",
+    dependent_before_its_dependency: "dependencies",
+    slot_for_who_does_not_wait: "bounds",
+    overtaken_for_ever: "bounds",
     two_workspaces_at_once: "live runs",
     one_file_of_two_tasks: "files",
     effect_without_intent: "effects once",
