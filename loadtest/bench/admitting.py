@@ -21,7 +21,7 @@ from libs.runtime.work import Work
 from services.scheduler.app import service
 from services.scheduler.domain.admission import MAX_LIMIT, Limit
 from services.scheduler.domain.commands import Submit
-from services.scheduler.handlers import operate, submit
+from services.scheduler.handlers.wishes import operate, submit
 
 #: Requests at a time, as from so many clients.
 AT_A_TIME = 8

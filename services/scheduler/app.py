@@ -3,7 +3,6 @@
 from contracts.catalogue import registry
 from libs.runtime.running import Running
 from libs.runtime.service import Consumer, Service
-from services.scheduler import handlers
 from services.scheduler.adapters.oversight import Oversight, require_room
 from services.scheduler.api.metrics import token_gauges
 from services.scheduler.api.routes import routes
@@ -14,6 +13,7 @@ from services.scheduler.domain.claims import claims
 from services.scheduler.domain.mode import mode
 from services.scheduler.domain.stall import stall
 from services.scheduler.domain.walk import task
+from services.scheduler.handlers import news, wishes
 
 
 async def assemble(running: Running) -> None:
@@ -23,20 +23,20 @@ async def assemble(running: Running) -> None:
 
 async def oversee(running: Running) -> None:
     """Look at memory and slots for as long as this process leads."""
-    await Oversight(running, handlers.oversee).run()
+    await Oversight(running, wishes.oversee).run()
 
 
 service = Service(
     name="scheduler",
     registry=registry,
     owns=(task, admission, mode, aside, budget, claims, stall),
-    consumes=(Consumer(handlers.advance_task), Consumer(handlers.plan_retry)),
+    consumes=(Consumer(news.advance_task), Consumer(news.plan_retry)),
     timers={
-        "retry_stage": handlers.retry_stage,
-        "probe": handlers.probe,
-        "wake": handlers.wake,
-        "call_back": handlers.call_back,
-        "admit": handlers.admit,
+        "retry_stage": news.retry_stage,
+        "probe": news.probe,
+        "wake": news.wake,
+        "call_back": news.call_back,
+        "admit": news.admit,
     },
     assemble=assemble,
     workers=(oversee,),

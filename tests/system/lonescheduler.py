@@ -11,11 +11,12 @@ from contracts.resolution import IncidentFiled, PlanDeltaRecorded, StageRetryAdv
 from contracts.task import GateRequested, PlanDelta, ResolutionAwaited, RunRequest, TaskSpec
 from libs.eventstore.store import Cursor
 from libs.testing.world import World
-from services.scheduler import handlers
 from services.scheduler.app import service
 from services.scheduler.domain.commands import Submit
 from services.scheduler.domain.state import Task
 from services.scheduler.domain.walk import task
+from services.scheduler.handlers import news as arriving
+from services.scheduler.handlers import wishes as wished
 from tests.system.walking import submit
 
 TASK_ENDS = ("task_done", "task_cancelled", "task_given_up")
@@ -75,7 +76,7 @@ class LoneScheduler:
                 )
                 for task_id, spec in wanted.items()
             ]
-            await handlers.submit(work, wishes)
+            await wished.submit(work, wishes)
 
         self.do(act)
 
@@ -84,19 +85,19 @@ class LoneScheduler:
         match news:
             case StageRetryAdvised():
                 self.troubles.pop(news.task_id)
-                self.do(lambda work: handlers.plan_retry(news, work))
+                self.do(lambda work: arriving.plan_retry(news, work))
                 return
             case PlanDeltaRecorded() | IncidentFiled():
                 self.troubles.pop(news.task_id)
             case _:
                 for asked, name in ((self.runs, "run_id"), (self.reviews, "review_id")):
                     asked.pop(getattr(news, name, ""), None)  # type: ignore[attr-defined]
-        self.do(lambda work: handlers.advance_task(news, work))
+        self.do(lambda work: arriving.advance_task(news, work))
 
     def tell_again(self, news: Any) -> None:
         """Bring news that has been told before."""
         if not isinstance(news, StageRetryAdvised):
-            self.do(lambda work: handlers.advance_task(news, work))
+            self.do(lambda work: arriving.advance_task(news, work))
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass; timers that are due are delivered."""

@@ -16,7 +16,7 @@ from contracts.batch import MAX_TASKS
 from libs.testing.world import World
 from services.scheduler.domain.admission import POOL, admission
 from services.scheduler.domain.commands import Submit
-from services.scheduler.handlers import submit as take_in
+from services.scheduler.handlers.wishes import submit as take_in
 from tests.system.test_batches import ids_of, post, task
 from tests.system.walking import CORE, end, facts_of, limit, opened, sound, spec, wait_out
 

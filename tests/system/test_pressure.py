@@ -9,7 +9,7 @@ from libs.runtime.config import ConfigError
 from libs.sandbox.machine import Memory
 from libs.testing.world import World
 from services.scheduler.adapters.oversight import Oversight, require_room
-from services.scheduler.handlers import oversee
+from services.scheduler.handlers.wishes import oversee
 from tests.system.walking import end, sound, state_of, submit
 
 

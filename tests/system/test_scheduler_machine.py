@@ -17,10 +17,10 @@ from structlog.testing import capture_logs
 from contracts.admission import HoldCause
 from contracts.mode import Mode
 from libs.testing import invariants, scheduling
-from services.scheduler import handlers
 from services.scheduler.domain import admission
 from services.scheduler.domain.commands import Cancel, Retry
 from services.scheduler.domain.mode import ChangeMode
+from services.scheduler.handlers import settling, wishes
 from tests.system.lonescheduler import LoneScheduler, advice, delta, incident, pairs
 from tests.system.twin import honest, patch_task
 from tests.unit.scheduler.facts import cancelled, completed, decided, failed
@@ -77,7 +77,7 @@ class Scheduling(RuleBasedStateMachine):
         if self._phase(task_id) not in ENDED:
             self.unwanted.add(task_id)
         self.scheduler.do(
-            lambda work: handlers.command(work, task_id, Cancel(actor="somebody", reason="changed its mind"))
+            lambda work: settling.command(work, task_id, Cancel(actor="somebody", reason="changed its mind"))
         )
 
     @precondition(lambda self: any(self._phase(one) in RETRYABLE for one in self.tasks))
@@ -85,7 +85,7 @@ class Scheduling(RuleBasedStateMachine):
     def retry(self, data: st.DataObject) -> None:
         task_id = data.draw(st.sampled_from([one for one in self.tasks if self._phase(one) in RETRYABLE]))
         self.unwanted.discard(task_id)
-        self.scheduler.do(lambda work: handlers.command(work, task_id, Retry(actor="somebody")))
+        self.scheduler.do(lambda work: settling.command(work, task_id, Retry(actor="somebody")))
 
     @rule(limit=st.integers(1, 4))
     def change_limit(self, limit: int) -> None:
@@ -130,7 +130,7 @@ class Scheduling(RuleBasedStateMachine):
     def switch(self, mode: Mode) -> None:
         self.mode = mode
         wish = ChangeMode(mode=mode, actor="somebody", reason="a drill")
-        self.scheduler.do(lambda work: handlers.change_mode(work, wish))
+        self.scheduler.do(lambda work: wishes.change_mode(work, wish))
 
     # What others say, and time.
 
@@ -251,7 +251,7 @@ class Scheduling(RuleBasedStateMachine):
         self.scheduler.tell(news)
 
     def _operate(self, wish: Any) -> None:
-        self.scheduler.do(lambda work: handlers.operate(work, wish))
+        self.scheduler.do(lambda work: wishes.operate(work, wish))
 
     def _phase(self, task_id: str) -> str:
         return self.scheduler.state(task_id).phase

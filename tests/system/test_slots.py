@@ -11,7 +11,8 @@ from libs.testing.invariants import breaches
 from libs.testing.world import World
 from services.scheduler.domain.admission import Hold, Release
 from services.scheduler.domain.commands import Cancel, Retry
-from services.scheduler.handlers import command, operate
+from services.scheduler.handlers.settling import command
+from services.scheduler.handlers.wishes import operate
 from tests.system.twin import Answer, Script, honest
 from tests.system.walking import end, facts_of, limit, sound, state_of, submit
 

@@ -14,7 +14,7 @@ from libs.runtime import http
 from libs.runtime.running import Running
 from libs.testing.world import World
 from services.scheduler.domain.admission import POOL, Hold, Limit, Release, admission
-from services.scheduler.handlers import operate
+from services.scheduler.handlers.wishes import operate
 from tests.system.twin import honest, patch_task
 from tests.system.walking import end, facts_of, sound, submit, switch
 

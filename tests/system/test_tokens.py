@@ -19,7 +19,7 @@ from libs.testing.world import World
 from services.scheduler.domain.budget import ChangeCeiling, budget
 from services.scheduler.domain.commands import Cancel, ChangeBudget, Retry
 from services.scheduler.domain.ledger import Ledger
-from services.scheduler.handlers import change_ceiling
+from services.scheduler.handlers.wishes import change_ceiling
 from tests.system.conftest import Make
 from tests.system.walking import (
     CORE,
@@ -248,7 +248,7 @@ async def test_a_run_that_is_stopped_while_it_waits_gives_its_grant_back(world: 
 async def test_a_queue_that_waits_for_tokens_is_parked_in_pieces(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.scheduler.handlers.PARKED_AT_ONCE", 3)
+    monkeypatch.setattr("services.scheduler.handlers.settling.PARKED_AT_ONCE", 3)
     await ceiling(world, 1_000)
     await submit(world, "t0", body="spend implement 1000")
     await world.settle()

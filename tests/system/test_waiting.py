@@ -12,7 +12,7 @@ from libs.testing.world import World
 from services.scheduler.domain.admission import Hold, PauseQueue
 from services.scheduler.domain.commands import Cancel
 from services.scheduler.domain.pool import FORESIGHT, Admission
-from services.scheduler.handlers import operate
+from services.scheduler.handlers.wishes import operate
 from tests.system.test_batches import ids_of, post, task
 from tests.system.twin import Answer, honest
 from tests.system.walking import limit, restart, submit, tell

@@ -25,8 +25,9 @@ from services.scheduler.domain.commands import Submit, TaskCommand
 from services.scheduler.domain.mode import ChangeMode
 from services.scheduler.domain.state import Task
 from services.scheduler.domain.walk import task
-from services.scheduler.handlers import change_mode, command, operate
-from services.scheduler.handlers import submit as take_in
+from services.scheduler.handlers.settling import command
+from services.scheduler.handlers.wishes import change_mode, operate
+from services.scheduler.handlers.wishes import submit as take_in
 from services.stage_runner.adapters.resumption import look
 from services.stage_runner.app import service as stage_runner
 

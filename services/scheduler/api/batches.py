@@ -31,7 +31,7 @@ from services.scheduler.domain.progress import progress
 from services.scheduler.domain.reading import joined
 from services.scheduler.domain.state import Task
 from services.scheduler.domain.walk import task
-from services.scheduler.handlers import submit
+from services.scheduler.handlers.wishes import submit
 
 
 def routes(running: Running, outlook: Outlook) -> APIRouter:

@@ -19,7 +19,8 @@ from services.scheduler.domain.budget import ChangeCeiling, budget
 from services.scheduler.domain.commands import ChangeBudget
 from services.scheduler.domain.ledger import Ledger
 from services.scheduler.domain.purse import FLOOR
-from services.scheduler.handlers import change_ceiling, command
+from services.scheduler.handlers.settling import command
+from services.scheduler.handlers.wishes import change_ceiling
 
 #: Tokens that a ceiling may allow at most.
 MOST = 10**12

@@ -32,7 +32,7 @@ from services.scheduler.domain.admission import (
     admission,
 )
 from services.scheduler.domain.pool import Admission
-from services.scheduler.handlers import operate
+from services.scheduler.handlers.wishes import operate
 
 
 class ReasonBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -14,8 +14,8 @@ from libs.runtime.running import Running
 from libs.runtime.work import Work
 from services.scheduler.api.requests import actor, parse
 from services.scheduler.domain.aside import aside
-from services.scheduler.domain.mode import ChangeMode, mode
-from services.scheduler.handlers import SYSTEM, change_mode
+from services.scheduler.domain.mode import SYSTEM, ChangeMode, mode
+from services.scheduler.handlers.wishes import change_mode
 
 
 class ModeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

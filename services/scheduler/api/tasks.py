@@ -34,8 +34,8 @@ from services.scheduler.domain.state import ENDS, Task
 from services.scheduler.domain.submission import faults, with_engine
 from services.scheduler.domain.waits import estimate, waits
 from services.scheduler.domain.walk import task
-from services.scheduler.handlers import command
-from services.scheduler.handlers import submit as accept
+from services.scheduler.handlers.settling import command
+from services.scheduler.handlers.wishes import submit as accept
 
 
 class CancelBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

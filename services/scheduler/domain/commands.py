@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeAlias
 
 import msgspec
 
 from contracts.gate import GateDecided
+from contracts.message import Event
 from contracts.mode import Mode
 from contracts.resolution import IncidentFiled, PlanDeltaRecorded, StageRetryAdvised
 from contracts.stage import StageCancelled, StageCompleted, StageFailed, TokenGrantExhausted
@@ -148,3 +150,6 @@ TaskCommand: TypeAlias = (
     | Retry
     | Prioritise
 )
+
+#: What tasks have decided and what still has to be carried out: task ids with events.
+Unsettled: TypeAlias = list[tuple[str, Sequence[Event]]]

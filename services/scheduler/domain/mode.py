@@ -10,6 +10,9 @@ from contracts.mode import Mode, ModeChanged, ModeEvent, SetAside
 from contracts.task import Stage, StageInput
 from libs.eventsourcing.decider import Decider
 
+#: There is one mode, that of the system.
+SYSTEM = "system"
+
 
 def admits(mode: Mode) -> bool:
     """Tell whether tasks get slots: in mode `read-only` those that have one go on, and nobody else does."""
