@@ -111,10 +111,13 @@ def _lives(place: str) -> bool:
 
 
 def _stubborn(latch: Path) -> list[TaskSpec]:
-    """Describe the demo's right change in a repository whose set-up hangs until it is let go."""
-    (spec,) = demo.tasks(["right"], latch.parent / "stubborn-repository")
+    """Describe the demo's right change in repositories whose set-up hangs until it is let go.
+
+    Each has a repository of its own: tasks that plan to change the same files of one are carried out one after the other.
+    """
     held = []
     for number in range(STUBBORN):
+        (spec,) = demo.tasks(["right"], latch.parent / f"stubborn-repository-{number}")
         place = latch / str(number)
         place.mkdir()
         command = f"trap '' TERM INT HUP; until [ -e '{place / 'open'}' ]; do sleep 0.1; done"
