@@ -82,8 +82,8 @@ def test_what_waits_says_why_and_people_steer_it(stack: Stack, tmp_path: Path) -
     ]
     chosen = [argument for kind in (*kinds, "task_priority_changed") for argument in ("--type", kind)]
     events = stack.json("events", *chosen)["events"]
-    assert {one["type"] for one in events} == {*kinds, "task_priority_changed"}
-    assert {one["data"]["actor"] for one in events} == {login}
+    ours = {one["type"] for one in events if one["data"]["actor"] == login}
+    assert ours == {*kinds, "task_priority_changed"}
 
 
 @pytest.mark.usefixtures("as_before")
