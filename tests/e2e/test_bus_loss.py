@@ -48,6 +48,8 @@ def submit(stack: Stack, count: int) -> list[str]:
         {
             "key": f"k{number}",
             "title": f"task {number}",
+            # They end one after the other, so that some are over and others are not.
+            "body": f"work verify {number}",
             "engine": "noop",
             "synthetic": True,
             "repos": [{"name": "r", "url": "/nowhere/r.git", "base": "main"}],

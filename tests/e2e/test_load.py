@@ -143,6 +143,9 @@ def test_users_of_every_kind_find_nothing_wrong(stack: Stack, tmp_path: Path) ->
     } <= called
     accepted = (tmp_path / "accepted").read_text().split()
     assert len(accepted) == len(set(accepted)) > 0
+    # An operator who is stopped in the middle of something leaves it so.
+    undo = [["drain", "--undo"], *(["queue", "resume", one["name"]] for one in stack.json("queues"))]
+    assert {done.returncode for done in stack.run_all(*undo)} == {0}
     # What a cancelled task held up is parked, and nobody retries it.
     until(lambda: all(stack.task(one)["phase"] in {*ENDS, "parked"} for one in accepted), "the end of all")
     assert judge(recorded(stack)) == []
