@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from contracts.budget import task_scope
-from contracts.mode import SetAside
 from contracts.task import (
     Activity,
     Failure,
@@ -42,8 +43,20 @@ def ask(
 
     While a task thinks, its workspace is made ready beside it.
     """
+    given = slim(known, stage)
+    # A wait goes on with the attempt that it interrupts, or with this stage, which has not been asked for yet.
+    next_stage, subject = (None, None) if again else (stage, given)
     if aside := set_aside(conditions.mode, stage, known):
-        yield _aside(state, *aside) if again else _aside(state, *aside, stage, known)
+        code, reason = aside
+        yield TaskParked(
+            task_id=state.task_id,
+            code=code,
+            reason=reason,
+            owner="operator",
+            wake_up="autopilot mode normal",
+            next_stage=next_stage,
+            subject=subject,
+        )
         return
     if known.worked_s >= known.spec.budget.task_s:
         yield _out_of_time(state, stage, known)
@@ -58,31 +71,25 @@ def ask(
     if attempt > ATTEMPTS * state.allowance:
         yield InfiniteLoopDetected(task_id=state.task_id, stage=stage, attempts=attempt - 1)
         detail = f"{stage} was attempted {attempt - 1} times; more would be a loop"
-        yield ResolutionAwaited(
-            task_id=state.task_id,
-            stage=stage,
-            cause=f"{state.task_id} {stage}",
-            failure=Failure(kind="impossible", code="infinite_loop", detail=detail),
-            subject=known,
-        )
+        yield _not_begun(state, stage, known, "infinite_loop", detail)
         return
     granted = conditions.purse.offer(state, stage) if conditions.purse else None
     if isinstance(granted, Shortage):
-        yield _short(state, granted) if again else _short(state, granted, stage, known)
+        yield msgspec.structs.replace(_short(state, granted), next_stage=next_stage, subject=subject)
         return
+    run_id = run_id_of(state.task_id, stage, attempt, retry)
     yield StageRequested(
         task_id=state.task_id,
-        run_id=run_id_of(state.task_id, stage, attempt, retry),
+        run_id=run_id,
         stage=stage,
         attempt=attempt,
         retry=retry,
         failures=failures,
-        input=slim(known, stage),
+        input=given,
         tokens=granted,
     )
     if stage == "think" and not is_prepared(known):
-        beside = run_id_of(state.task_id, stage, attempt, retry)
-        yield _workspace(state, known, again, failures, beside)
+        yield _workspace(state, known, again, failures, beside=run_id)
 
 
 def _out_of_time(state: Task, stage: Activity, known: StageInput) -> ResolutionAwaited:
@@ -91,11 +98,16 @@ def _out_of_time(state: Task, stage: Activity, known: StageInput) -> ResolutionA
         f"{stage} was not begun: the stages have worked for {known.worked_s:.0f} s,"
         f" and the task may take {limit_s:.0f} s in all (budget.task_wall_s)"
     )
+    return _not_begun(state, stage, known, "task_wall", detail)
+
+
+def _not_begun(state: Task, stage: Activity, known: StageInput, code: str, detail: str) -> ResolutionAwaited:
+    """Have resolution see to a run that may not be asked for any more."""
     return ResolutionAwaited(
         task_id=state.task_id,
         stage=stage,
         cause=f"{state.task_id} {stage}",
-        failure=Failure(kind="impossible", code="task_wall", detail=detail),
+        failure=Failure(kind="impossible", code=code, detail=detail),
         subject=known,
     )
 
@@ -119,9 +131,7 @@ def _workspace(
     )
 
 
-def _short(
-    state: Task, short: Shortage, stage: Activity | None = None, known: StageInput | None = None
-) -> TaskParked:
+def _short(state: Task, short: Shortage) -> TaskParked:
     """Let a task wait for tokens: until the window frees them, or for a person where time does not help."""
     if short.until is not None:
         owner, wake_up = "scheduler", "enough tokens are free"
@@ -137,8 +147,6 @@ def _short(
         owner=owner,
         wake_up=wake_up,
         until=short.until,
-        next_stage=stage,
-        subject=slim(known, stage) if known and stage else None,
     )
 
 
@@ -148,20 +156,6 @@ def _numbers(state: Task, activity: Activity, again: bool) -> tuple[int, int]:
     if again and done:
         return done, state.retries.get(activity, 0) + 1
     return done + 1, 0
-
-
-def _aside(
-    state: Task, code: SetAside, reason: str, stage: Activity | None = None, known: StageInput | None = None
-) -> TaskParked:
-    return TaskParked(
-        task_id=state.task_id,
-        code=code,
-        reason=reason,
-        owner="operator",
-        wake_up="autopilot mode normal",
-        next_stage=stage,
-        subject=slim(known, stage) if known and stage else None,
-    )
 
 
 def known_of(state: Task) -> StageInput:

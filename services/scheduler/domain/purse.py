@@ -52,9 +52,7 @@ class Purse(msgspec.Struct, frozen=True, kw_only=True):
         if tokens > left or tokens < 1:
             need = f"{stage} needs {tokens} more" if tokens > 0 else f"nothing is left for {stage}"
             reason = f"{account.spent} of the task's {ceiling} tokens are spent; {need}"
-            return Shortage(
-                provider=provider, tokens=tokens, scope=task_scope(task.task_id), until=None, reason=reason
-            )
+            return _of_its_own(task, provider, tokens, reason)
         return self._within_the_hour(task, provider, tokens) or TokenGrant(
             tokens=tokens, provider=provider, before=account.spent
         )
@@ -66,13 +64,7 @@ class Purse(msgspec.Struct, frozen=True, kw_only=True):
         left = task.spec.budget.tokens - account.spent - account.live
         if missing > left:
             reason = f"{left} of the task's {task.spec.budget.tokens} tokens are left, {missing} are needed"
-            return Shortage(
-                provider=grant.provider,
-                tokens=missing,
-                scope=task_scope(task.task_id),
-                until=None,
-                reason=reason,
-            )
+            return _of_its_own(task, grant.provider, missing, reason)
         more = min(max(missing, FLOOR), left)
         if self._within_the_hour(task, grant.provider, more) is None:
             return more
@@ -90,6 +82,12 @@ class Purse(msgspec.Struct, frozen=True, kw_only=True):
         used = self.ledger.account(short.scope).used(self.now)
         reason = f"{tokens} tokens are needed; of the {ceiling} of {whose}, {used} are spent or reserved"
         return Shortage(provider=provider, tokens=tokens, scope=short.scope, until=short.until, reason=reason)
+
+
+def _of_its_own(task: Task, provider: str, tokens: int, reason: str) -> Shortage:
+    return Shortage(
+        provider=provider, tokens=tokens, scope=task_scope(task.task_id), until=None, reason=reason
+    )
 
 
 def usual_tokens(history: tuple[int, ...]) -> int:
