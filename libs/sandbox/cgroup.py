@@ -6,6 +6,8 @@ supervises a sandbox.
 
 import os
 
+from libs.sandbox.gauge import read
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from libs.sandbox.layout import Place
@@ -57,21 +59,8 @@ class Group:
         return _number(f"{self._memory['folder']}/{name}")
 
 
-def _read(path: str) -> bytes:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return b""
-    try:
-        return os.read(fd, 4096)
-    except OSError:
-        return b""
-    finally:
-        os.close(fd)
-
-
 def _count(path: str, name: str) -> int:
-    for line in _read(path).splitlines():
+    for line in read(path).splitlines():
         word, _, value = line.partition(b" ")
         if word == name.encode():
             return int(value)
@@ -79,5 +68,5 @@ def _count(path: str, name: str) -> int:
 
 
 def _number(path: str) -> int:
-    text = _read(path).strip()
+    text = read(path).strip()
     return int(text) if text.isdigit() else 0

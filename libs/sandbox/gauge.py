@@ -81,13 +81,18 @@ class Gauge:
         return int(statm[1]) * _PAGE if statm else 0
 
     def _read(self, path: str) -> bytes:
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._proc)
-        except OSError:
-            return b""  # it has ended since
-        try:
-            return os.read(fd, 4096)
-        except OSError:
-            return b""
-        finally:
-            os.close(fd)
+        return read(path, self._proc)
+
+
+def read(path: str, folder: int | None = None) -> bytes:
+    """What a small file of the kernel's holds; nothing where it is gone, as that of a process that has ended is."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
+    except OSError:
+        return b""
+    try:
+        return os.read(fd, 4096)
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)
