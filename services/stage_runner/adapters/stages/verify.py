@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
 from contracts.receipt import CommandReceipt, EvidenceRef, RepoVerification
 from contracts.stage import StageOutput
-from contracts.task import RepoChange, RepoSpec
+from contracts.task import RepoSpec
 from libs.git.error import GitError
 from libs.sandbox.errors import SandboxError, SandboxUnavailableError
 from libs.verification.cache import BaseCache
-from libs.verification.types import Evidence, Keep, Limits, Receipt, Request, VerificationError
+from libs.verification.types import Evidence, Keep, Limits, Receipt, Request, Verification, VerificationError
 from libs.verification.verify import verify
 from services.stage_runner.adapters.stages.context import StageContext, fail, git_failure
 
+#: `verify`, or `baseline` of a base alone.
+Measure: TypeAlias = Callable[..., Awaitable[Verification]]
 #: Findings of one kind, and files, that an event lists. Gates reject long before either is reached.
 MAX_LISTED, MAX_FILES = 100, 2_000
 #: Commands of one verification that run at once; how many verifications do is the executor's business.
@@ -33,17 +36,20 @@ async def carry(context: StageContext) -> StageOutput:
         change = changes.get(repo.name)
         if change is None:
             fail("impossible", "no_change", f"there is no change to verify for {repo.name}", repo.name)
-        seen.append(await _verified(context, repo, change))
+        seen.append(await measured(context, repo, verify, change.base_commit, change.commit))
     for one in seen:
         text = msgspec.json.format(msgspec.json.encode(one))
         await context.keep(f"{one.repo}/receipts.json", text, "application/json")
     return StageOutput(verifications=tuple(map(bounded, seen)))
 
 
-async def _verified(context: StageContext, repo: RepoSpec, change: RepoChange) -> RepoVerification:
-    with verifying(repo.name):
-        made = await verify(
-            request_for(context, repo, change.base_commit, change.commit),
+async def measured(
+    context: StageContext, repo: RepoSpec, measure: Measure, base: str, commit: str
+) -> RepoVerification:
+    """Have the verifier measure a commit beside its base. Raises StageError where something keeps it from its work."""
+    with _verifying(repo.name):
+        made = await measure(
+            request_for(context, repo, base, commit),
             await context.mirror(repo),
             workdir=context.directory / repo.name,
             keep=keeper(context, repo),
@@ -54,7 +60,7 @@ async def _verified(context: StageContext, repo: RepoSpec, change: RepoChange) -
 
 
 @contextmanager
-def verifying(repo: str) -> Iterator[None]:
+def _verifying(repo: str) -> Iterator[None]:
     """Make the stage's failure of what keeps the verifier from its work."""
     try:
         yield

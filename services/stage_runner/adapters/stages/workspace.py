@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import asyncio
 
-import msgspec
-
 from contracts.receipt import Problem, RepoBaseline, RepoVerification
 from contracts.stage import StageOutput
 from contracts.task import Failure, PlannedRepo, RepoSpec, WorkspaceRequested
 from libs.verification.baseline import baseline
-from libs.verification.cache import BaseCache
 from services.stage_runner.adapters.stages.context import StageContext, StageError, fail
-from services.stage_runner.adapters.stages.verify import bounded, keeper, request_for, verifying
+from services.stage_runner.adapters.stages.verify import bounded, measured
 
 
 async def carry(context: StageContext) -> StageOutput:
@@ -36,16 +33,7 @@ async def carry(context: StageContext) -> StageOutput:
 
 
 async def _seen(context: StageContext, repo: RepoSpec, step: PlannedRepo) -> RepoBaseline:
-    with verifying(repo.name):
-        made = await baseline(
-            request_for(context, repo, step.base_commit, step.base_commit),
-            await context.mirror(repo),
-            workdir=context.directory / repo.name,
-            keep=keeper(context, repo),
-            base_cache=BaseCache(context.cache_dir),
-            cookie=context.cookie,
-        )
-    found = bounded(msgspec.convert(made, RepoVerification, from_attributes=True))
+    found = bounded(await measured(context, repo, baseline, step.base_commit, step.base_commit))
     if found.problems:
         raise _hopeless(found)
     return RepoBaseline(
