@@ -12,12 +12,13 @@ import pytest
 from fastapi import FastAPI
 from structlog.testing import capture_logs
 
+from contracts.task import StageRequested
 from libs.runtime import http
 from libs.runtime.running import Running
 from libs.runtime.service import Service
 from libs.testing.world import World
 from tests.system.shop import Shop, require_sandbox
-from tests.system.twin import Script, scripted
+from tests.system.twin import Answer, Script, honest, scripted
 from tests.system.walking import CORE, SERVICES, opened
 
 Make = Callable[..., Awaitable[World]]
@@ -80,6 +81,22 @@ def acted(make: Make) -> Callable[[Script], Awaitable[World]]:
         return await make(scripted(script))
 
     return one
+
+
+@pytest.fixture
+def going() -> set[str]:
+    """Tasks whose stages end; those of all others take for ever."""
+    return set()
+
+
+@pytest.fixture
+async def stepwise(acted: Callable[[Script], Awaitable[World]], going: set[str]) -> World:
+    """Services whose stages end for the tasks that a test lets go."""
+
+    def script(request: StageRequested) -> Answer:
+        return honest(request) if request.task_id in going else None
+
+    return await acted(script)
 
 
 @pytest.fixture

@@ -8,30 +8,17 @@ from typing import Any
 import httpx
 import pytest
 
-from contracts.task import StageRequested
 from libs.testing.world import World
 from services.scheduler.domain import backlog
 from tests.system.test_batches import ids_of, post, submitted, task
-from tests.system.twin import Answer, honest
 from tests.system.walking import limit, restart
 
 
 @pytest.fixture
-def going() -> set[str]:
-    """Tasks whose stages end; those of all others take for ever."""
-    return set()
-
-
-@pytest.fixture
-async def world(acted: Any, going: set[str]) -> World:
+async def world(stepwise: World) -> World:
     """One slot, and stages that end for the tasks that a test lets go."""
-
-    def script(request: StageRequested) -> Answer:
-        return honest(request) if request.task_id in going else None
-
-    world: World = await acted(script)
-    await limit(world, 1)
-    return world
+    await limit(stepwise, 1)
+    return stepwise
 
 
 async def config(api: httpx.AsyncClient, **values: int) -> None:

@@ -7,31 +7,18 @@ from typing import Any
 import httpx
 import pytest
 
-from contracts.task import StageRequested
 from libs.testing.world import World
 from services.scheduler.domain.commands import Cancel
 from tests.system.test_slots import granted
-from tests.system.twin import Answer, honest
 from tests.system.walking import facts_of, limit, restart, sound, state_of, submit, tell
 
 ANN = {"x-actor": "ann"}
 
 
 @pytest.fixture
-def going() -> set[str]:
-    """Tasks whose stages end; those of all others take for ever."""
-    return set()
-
-
-@pytest.fixture
-async def world(acted: Any, going: set[str]) -> World:
+def world(stepwise: World) -> World:
     """Services whose stages end for the tasks that a test lets go."""
-
-    def script(request: StageRequested) -> Answer:
-        return honest(request) if request.task_id in going else None
-
-    world: World = await acted(script)
-    return world
+    return stepwise
 
 
 async def call(api: httpx.AsyncClient, method: str, path: str, **body: Any) -> Any:

@@ -7,32 +7,19 @@ from typing import Any
 import httpx
 import pytest
 
-from contracts.task import StageRequested
 from libs.testing.world import World
 from services.scheduler.domain.admission import Hold, PauseQueue
 from services.scheduler.domain.commands import Cancel
 from services.scheduler.domain.pool import FORESIGHT, Admission
 from services.scheduler.handlers.wishes import operate
 from tests.system.test_batches import ids_of, post, task
-from tests.system.twin import Answer, honest
 from tests.system.walking import limit, restart, submit, tell
 
 
 @pytest.fixture
-def going() -> set[str]:
-    """Tasks whose stages end; those of all others take for ever."""
-    return set()
-
-
-@pytest.fixture
-async def world(acted: Any, going: set[str]) -> World:
+def world(stepwise: World) -> World:
     """Services whose stages end for the tasks that a test lets go."""
-
-    def script(request: StageRequested) -> Answer:
-        return honest(request) if request.task_id in going else None
-
-    world: World = await acted(script)
-    return world
+    return stepwise
 
 
 async def shown(api: httpx.AsyncClient, task_id: str) -> dict[str, Any]:
