@@ -52,9 +52,11 @@ async def test_a_service_may_not_listen(
 ) -> None:
     heard: list[bytes] = []
     await keeper.subscribe(subject, lambda message: heard.append(message.data))
+    # An answer of the server: by then it has said what it thinks of the subscription before.
+    await keeper.request("$JS.API.CONSUMER.INFO.EVENTS.keeper-notes", type_=dict[str, object])
     admin.send("autopilot.v1.case.a.noted", b"{}")
     admin.send("_INBOX_watcher.x", b"{}")
-    # An answer of the server: by then it has said what it thinks of the subscription before.
+    await admin.request("$JS.API.INFO", type_=dict[str, object])
     await keeper.request("$JS.API.CONSUMER.INFO.EVENTS.keeper-notes", type_=dict[str, object])
     assert keeper.refused == {subject.lower()}
     assert heard == []

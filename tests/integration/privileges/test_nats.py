@@ -91,6 +91,12 @@ def reads_dead_letters(service: str) -> bool:
     return service in DECLARED and DECLARED[service].reads_dead_letters
 
 
+async def heard_by_the_server(user: Connection) -> None:
+    """What this user sent before, subscriptions too, has been dealt with: the server answers in order, to each
+    connection by itself. What another connection says from now on finds those subscriptions."""
+    await refuses(user, ["$JS.API.STREAM.DELETE.EVENTS"])
+
+
 async def refuses(user: Connection, subjects: list[str]) -> None:
     for subject in subjects:
         with pytest.raises(RefusedError):
@@ -166,11 +172,12 @@ async def test_it_hears_nobody_elses_answers_and_no_events(
         listened += ["autopilot.v1.>", "deadletter.>", "_INBOX.>"]
     for pattern in listened:
         await user.subscribe(pattern, lambda message: heard.append(message.subject))
+    await heard_by_the_server(user)
     for subject in (*events, *inboxes, *secret):
         admin.send(subject, b"{}")
     # An answer of the server to each: by then it has said what it thinks of what came before.
     await admin.request("$JS.API.INFO", type_=dict[str, Any])
-    await refuses(user, ["$JS.API.STREAM.DELETE.EVENTS"])
+    await heard_by_the_server(user)
     assert {pattern.lower() for pattern in listened} <= user.refused
     assert heard == []
 
@@ -183,11 +190,12 @@ async def test_it_hears_the_control_events_that_it_declares(
     patterns = DECLARED[service].hears
     for pattern in patterns:
         await user.subscribe(pattern, lambda message: heard.append(message.subject))
+    await heard_by_the_server(user)
     said = [pattern.replace("*", "x") for pattern in patterns]
     for subject in (*said, "autopilot.v1.task.x.task_submitted"):
         admin.send(subject, b"{}")
     await admin.request("$JS.API.INFO", type_=dict[str, Any])
-    await refuses(user, ["$JS.API.STREAM.DELETE.EVENTS"])
+    await heard_by_the_server(user)
     assert sorted(heard) == sorted(said)
 
 
