@@ -72,8 +72,8 @@ chaos: install ## break the stack in every way we know, under load (about an hou
 loadtest: install ## users on a stack of its own, 100 tasks at once; figures per route and stage (SECONDS=90 USERS=60)
 	@$(BIN)/python -m loadtest.traffic --seconds $(or $(SECONDS),90) --users $(or $(USERS),60) --json build/loadtest.json
 
-bench: install ## how fast it is beside a bare client and a hand-written floor: SECTION=record|scheduler|w8, default record and w8
-	@$(BIN)/python -m loadtest.bench --section $(or $(SECTION),record w8)
+bench: install ## how fast it is beside a bare client and a hand-written floor: SECTION=record|scheduler|w8, default all three
+	@$(BIN)/python -m loadtest.bench --section $(or $(SECTION),record scheduler w8)
 
 bench-peers: install ## the same work on Restate and DBOS, installed below build/peers (needs npm)
 	@$(BIN)/python -m loadtest.bench --section peers --tasks 200

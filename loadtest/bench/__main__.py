@@ -44,7 +44,10 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m loadtest.bench", description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--section", nargs="+", choices=["record", "scheduler", "w8", "peers"], default=["record", "w8"]
+        "--section",
+        nargs="+",
+        choices=["record", "scheduler", "w8", "peers"],
+        default=["record", "scheduler", "w8"],
     )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument(
