@@ -105,7 +105,15 @@ class Runner:
             running.parts = await self._service.assemble(running)
         store, bus = running.store, running.bus
         name = self._config.holder if self._service.lease_per_replica else self._service.name
-        leadership = Leadership(store, name, self._config.holder, self._monotonic)
+        leadership = Leadership(
+            store,
+            name,
+            self._config.holder,
+            self._monotonic,
+            service=self._service.name,
+            pulse=running.pulse,
+        )
+        running.pulse.listen(relay.heed)
         server = server_for(lambda: self._not_ready(running, bus, leadership))
         jobs = [
             asyncio.create_task(server.serve(), name="http"),

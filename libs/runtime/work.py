@@ -64,6 +64,11 @@ class Recent(Generic[Key, Value]):
         if len(self._entries) > self._size:
             self._entries.popitem(last=False)
 
+    def offer(self, key: Key, entry: Value) -> None:
+        """Remember an entry if nothing has to go for it."""
+        if key not in self._entries and len(self._entries) < self._size:
+            self._entries[key] = entry
+
     def forget(self, keys: Iterable[Key]) -> None:
         """Drop entries that turned out to be stale."""
         for key in keys:
@@ -71,7 +76,10 @@ class Recent(Generic[Key, Value]):
 
 
 class Cache:
-    """What this process has written and need not read again; an append is refused where it no longer holds."""
+    """What this process has written, or read where it writes alone, and need not read again.
+
+    An append is refused where it no longer holds.
+    """
 
     def __init__(self) -> None:
         #: Head and folded state by stream.
@@ -86,6 +94,8 @@ class _Loaded:
     state: Any
     decider: Decider[Any, Any]
     events: list[NewEvent] = field(default_factory=list)
+    #: Whether it was read, and not taken for new.
+    read: bool = True
 
 
 class _Folded(NamedTuple):
@@ -121,6 +131,7 @@ class Work:
         generation: Generation | None = None,
         running: Any = None,
         presume: bool = False,
+        alone: bool = False,
     ) -> None:
         #: The running service: its configuration and assembled parts.
         self.running = running
@@ -134,6 +145,8 @@ class Work:
         self._simulated = synthetic
         #: Whether a stream that this process does not know is taken for a new one, until its append shows otherwise.
         self._presume = presume
+        #: Whether nobody else writes the streams of this service.
+        self._alone = alone
         self._streams: dict[str, _Loaded] = {}
         self._timers: Revertible[str, Timer] = Revertible()
         self._cleared: Revertible[str, TimerClear] = Revertible()
@@ -262,9 +275,9 @@ class Work:
         return self.running.parts
 
     @property
-    def sets_timers(self) -> bool:
-        """Tell whether a timer is set by this work."""
-        return bool(self._timers)
+    def first_timer(self) -> datetime | None:
+        """Return when the first timer is due that this work sets; None where it sets none."""
+        return min((timer.due for timer in self._timers.values()), default=None)
 
     def after_commit(self, action: Callable[[], Awaitable[None]]) -> None:
         """Call something once the work is true; it must be repeatable from the record if the process dies first."""
@@ -281,6 +294,10 @@ class Work:
         )
         marks = (*self._marks, *self._holds, *((self._cursor,) if self._cursor else ()))
         if not (streams or marks or self._timers or self._cleared or self._documents):
+            if self._alone:
+                for stream, loaded in self._streams.items():
+                    if loaded.read:
+                        self._cache.states.offer(stream, (loaded.head, loaded.state))
             return ()
         documents = tuple(
             DocumentWrite(
@@ -342,7 +359,7 @@ class Work:
         The append names version 0, so a stream that exists after all is a conflict, and is read then.
         """
         stream = stream_name(decider.category, key)
-        loaded = _Loaded(head=StreamHead(stream=stream), state=decider.initial, decider=decider)
+        loaded = _Loaded(head=StreamHead(stream=stream), state=decider.initial, decider=decider, read=False)
         known = stream in self._streams or self._cache.states.get(stream)
         if not self._presume or known or (self.cause and self.cause.stream == stream):
             return loaded, []
