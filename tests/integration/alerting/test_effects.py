@@ -26,7 +26,7 @@ from tests.integration.alerting.test_delivery import LOOP, OTHERS, consume, reco
 
 KEY = "key-of-the-pager"
 #: Seconds; a call that is not answered ends after it.
-SOON_S = 0.2
+SOON_S = 1.0
 
 
 def telling(receiver: Receiver, kind: str) -> Service:
