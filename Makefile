@@ -53,8 +53,8 @@ test-others: install
 test-e2e: install
 	@$(BIN)/python -m pytest -q -m "not drill" tests/e2e
 
-test-all: test ## every test there is, long drills included
-	@$(BIN)/python -m pytest -q -m drill tests
+test-all: test ## every test there is, long drills included, and every property with examples of its own
+	@$(BIN)/python -m pytest -q -m "drill or hypothesis" --hypothesis-profile roaming tests
 
 test-web: install ## the page in a real browser (needs Debian's chromium; without one these tests are skipped)
 	@$(BIN)/python -m pytest -q tests/web
