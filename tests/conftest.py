@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
@@ -13,6 +15,13 @@ settings.register_profile("roaming", deadline=None, suppress_health_check=[Healt
 # The same code is given the same examples, so that what fails once fails again; `--hypothesis-profile roaming` draws others.
 settings.register_profile("settled", settings.get_profile("roaming"), derandomize=True)
 settings.load_profile("settled")
+
+# Where tests run in the background or under nohup these are ignored, and by all that they start, too: signals that a test
+# sends would not be heard. What is handled here is as usual there.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 structlog.configure(
     processors=[
