@@ -17,11 +17,10 @@ settings.register_profile("settled", settings.get_profile("roaming"), derandomiz
 settings.load_profile("settled")
 
 # Where tests run in the background or under nohup these are ignored, and by all that they start, too: signals that a test
-# sends would not be heard. What is handled here is as usual there.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-    signal.signal(signal.SIGHUP, lambda *_: None)
+# sends would not be heard. What is handled here is as usual there, and nothing happens here either.
+for signum in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(signum) is signal.SIG_IGN:
+        signal.signal(signum, lambda *_: None)
 
 structlog.configure(
     processors=[
