@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from contracts.task import StageInput
 from tests.integration.stage_runner.bench import Bench
 
 
 async def branch(bench: Bench, base: str) -> str:
     """Tell what a base is to the specification."""
-    output = await bench.carry(bench.request("spec", StageInput(spec=bench.task(base=base))))
+    wanted = msgspec.structs.replace(bench.task(base=base), engine="repair", patch=None)
+    output = await bench.carry(bench.request("spec", StageInput(spec=wanted)))
     assert output.specification is not None
     return output.specification.branches["wide"]
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from contracts.message import Event
 from contracts.receipt import Problem
 from contracts.resolution import IncidentFiled, PlanDeltaRecorded
+from contracts.stage import StageOutput
 from contracts.task import (
     GateRequested,
     IncidentReport,
@@ -248,6 +249,9 @@ def test_cancelling_a_running_task_stops_its_stage_first(stage: str) -> None:
     state, made = decide(state, Cancel(actor="me", reason="no"))
     assert made == []
     state, made = decide(state, facts.observe(facts.cancelled(request)))
+    if stage in ("pr", "monitor"):
+        assert [type(event) for event in made] == [WithdrawalRequested]
+        state, made = decide(state, facts.observe(facts.completed(made[0], StageOutput())))
     assert made == [TaskCancelled(task_id="t1", actor="me", reason="no")]
 
 
