@@ -6,6 +6,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -109,7 +110,8 @@ def _held(directory: str) -> list[str]:
     for name in sorted(os.listdir(directory)):
         with suppress(OSError):
             status = os.stat(f"{directory}/{name}")
-            found.append(f"{directory}/{name} {status.st_size} {status.st_mtime_ns}")
+            if stat.S_ISREG(status.st_mode):
+                found.append(f"{directory}/{name} {status.st_size} {status.st_mtime_ns}")
     return found
 
 
