@@ -522,6 +522,38 @@ def test_what_is_added_to_a_grant_is_warned_of_as_well() -> None:
     assert warned(seen.events) == [("task:t1", 80), ("provider:a", 80)]
 
 
+@pytest.mark.parametrize(("tokens", "made"), [(600, [GrantReserved]), (601, [])])
+def test_a_grant_is_reserved_up_to_the_tasks_ceiling(tokens: int, made: list[Any]) -> None:
+    ended = SettleGrant(ledger="main", now=START, run_id="r1", spent=300)
+    history = Scenario(budget).when(reserve("r1", 500), ended, reserve("r2", 100)).events
+    seen = Scenario(budget).given(*history).when(reserve("r3", tokens, own=1_000))
+    assert [type(event) for event in seen.events if isinstance(event, GrantReserved)] == made
+
+
+def test_those_behind_keep_nothing_from_who_is_in_front() -> None:
+    state = budget.fold([*ceilings(hour=10_000), deferred("t1", "a", 1_000), deferred("t2", "a", 9_500)])
+    assert lacking(state, "t1", "a", 10_000, START) is None
+    assert lacking(state, "t2", "a", 9_000, START) is None
+    assert lacking(state, "t2", "a", 9_001, START) is not None
+
+
+def test_a_window_admits_as_much_as_its_ceiling_to_those_who_wait() -> None:
+    live = Scenario(budget).given(*ceilings(hour=1_000)).when(reserve("r1", 1_000)).events
+    waiting = [deferred(f"w{number}", "a", 1_000) for number in range(3)]
+    state = budget.fold([*ceilings(hour=1_000), *live, *waiting])
+    assert lacking(state, "t2", "a", 1_000, START) == Short(
+        scope=HOUR, until=START + timedelta(minutes=4 * 61)
+    )
+
+
+def test_who_was_woken_is_not_called_as_well() -> None:
+    live = Scenario(budget).when(reserve("r1", 1_000)).events
+    for minute, called in ((59, [GrantCalled]), (60, [])):
+        settle = SettleGrant(ledger="main", now=START + timedelta(minutes=minute), run_id="r1", spent=0)
+        seen = Scenario(budget).given(*live, deferred("w1", "a", 1_000)).when(settle)
+        assert [type(event) for event in seen.events[1:]] == called
+
+
 def test_a_grant_is_raised_up_to_the_tasks_ceiling() -> None:
     for tokens, made in ((300, [GrantRaised]), (301, [])):
         more = Raise(ledger="main", now=START, run_id="r2", tokens=tokens, ceiling=1_000)
