@@ -42,6 +42,8 @@ from services.scheduler.domain.purse import FLOOR, usual_tokens
 
 START = datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC)
 WINDOW = timedelta(hours=1)
+#: For how long spending may count, minutes being counted whole.
+LONGEST = timedelta(minutes=62)
 OWN, IN_ALL, OF_A = 3_000, 5_000, 2_500
 TOKENS = st.integers(1, 1_500)
 TASKS, PROVIDERS = st.sampled_from(["t1", "t2", "t3", "t4"]), st.sampled_from(["a", "b"])
@@ -66,7 +68,7 @@ class Model:
             if scope in scopes_of(provider) and at > now - window
         )
 
-    def in_front(self, task: str, scope: str, now: datetime) -> int:
+    def in_front(self, task: str, scope: str, now: datetime, window: timedelta) -> int:
         """Who waits for its provider takes nothing of the hour before it; who needs more than a ceiling, nothing at all."""
         found: Counter[str] = Counter()
         for name, (provider, tokens, until) in self.waiting.items():
@@ -78,13 +80,17 @@ class Model:
         if scope != HOUR:
             return found[scope]
         return sum(
-            min(tokens, max(self.ceilings[one] - self.used(one, now), 0)) if one in self.ceilings else tokens
+            min(tokens, max(self.ceilings[one] - self.used(one, now, window), 0))
+            if one in self.ceilings
+            else tokens
             for one, tokens in found.items()
         )
 
     def fits(self, task: str, provider: str, tokens: int, now: datetime, window: timedelta = WINDOW) -> bool:
+        # The longer a provider's spending counts, the less is kept for its tasks: bounds on both go to opposite ends.
+        other = LONGEST if window == WINDOW else WINDOW
         return all(
-            self.used(scope, now, window) + self.in_front(task, scope, now) + tokens <= ceiling
+            self.used(scope, now, window) + self.in_front(task, scope, now, other) + tokens <= ceiling
             for scope, ceiling in self.ceilings.items()
             if scope in scopes_of(provider)
         )
@@ -132,7 +138,7 @@ class Machine(RuleBasedStateMachine):
             self.model.enter(self.now)
         else:
             # Refused only if it would not fit were every minute counted whole.
-            assert not (within and self.model.fits(task, provider, tokens, self.now, timedelta(minutes=62)))
+            assert not (within and self.model.fits(task, provider, tokens, self.now, LONGEST))
 
     @precondition(lambda self: self.model.live)
     @rule(data=st.data(), tokens=TOKENS)
@@ -149,7 +155,7 @@ class Machine(RuleBasedStateMachine):
             self.model.enter(self.now)
         else:
             within = self.model.of_task(task) + tokens <= OWN
-            assert not (within and self.model.fits(task, provider, tokens, self.now, timedelta(minutes=62)))
+            assert not (within and self.model.fits(task, provider, tokens, self.now, LONGEST))
 
     @precondition(lambda self: self.model.live)
     @rule(data=st.data(), again=st.booleans())
