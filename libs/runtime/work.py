@@ -64,11 +64,6 @@ class Recent(Generic[Key, Value]):
         if len(self._entries) > self._size:
             self._entries.popitem(last=False)
 
-    def offer(self, key: Key, entry: Value) -> None:
-        """Remember an entry if nothing has to go for it."""
-        if key not in self._entries and len(self._entries) < self._size:
-            self._entries[key] = entry
-
     def forget(self, keys: Iterable[Key]) -> None:
         """Drop entries that turned out to be stale."""
         for key in keys:
@@ -295,9 +290,7 @@ class Work:
         marks = (*self._marks, *self._holds, *((self._cursor,) if self._cursor else ()))
         if not (streams or marks or self._timers or self._cleared or self._documents):
             if self._alone:
-                for stream, loaded in self._streams.items():
-                    if loaded.read:
-                        self._cache.states.offer(stream, (loaded.head, loaded.state))
+                self._remember()
             return ()
         documents = tuple(
             DocumentWrite(
@@ -334,11 +327,8 @@ class Work:
             loaded = self._streams[event.stream]
             ended = bool(getattr(event.event, "ends", False))
             loaded.head = StreamHead(stream=event.stream, version=event.version, hash=event.hash, ended=ended)
-        for stream, loaded in self._streams.items():
-            # What was only read may be older by now than what another work has put there meanwhile.
-            known = self._cache.states.get(stream)
-            if known is None or known[0].version <= loaded.head.version:
-                self._cache.states.put(stream, (loaded.head, loaded.state))
+        self._remember()
+        for loaded in self._streams.values():
             if loaded.events and snapshots.is_due(
                 loaded.head.version, len(loaded.events), loaded.decider.size(loaded.state)
             ):
@@ -347,6 +337,16 @@ class Work:
         for (view, key), (before, value, _) in self._documents.items():
             self._cache.documents.put((view, key), (0 if value is None else before + 1, value))
         return recorded
+
+    def _remember(self) -> None:
+        for stream, loaded in self._streams.items():
+            if not (loaded.read or loaded.events):
+                # Taken for new, and then nothing came of it.
+                continue
+            # What was only read may be older by now than what another work has put there meanwhile.
+            known = self._cache.states.get(stream)
+            if known is None or known[0].version <= loaded.head.version:
+                self._cache.states.put(stream, (loaded.head, loaded.state))
 
     async def committed(self) -> None:
         """Run what was asked for after the commit."""
