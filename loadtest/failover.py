@@ -173,7 +173,10 @@ def leader(witness: Witness) -> str | None:
 
 def table(kills: Sequence[Failover]) -> str:
     """Write the kills as Markdown."""
-    lines = ["| another leads after s | a task is accepted after s | answered otherwise until then |", "|---|---|---|"]
+    lines = [
+        "| another leads after s | a task is accepted after s | answered otherwise until then |",
+        "|---|---|---|",
+    ]
     for one in kills:
         refused = ", ".join(one.refused) or "-"
         lines.append(f"| {one.led_s:.2f} | {one.accepted_s:.2f} | {refused} |")

@@ -70,9 +70,10 @@ class Front:
         """Ask until somebody leads; None where nobody does in time."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._patience_s):
-                while (found := await self._asked()) is None:
+                while True:
+                    if (found := await self._asked()) is not None:
+                        return found
                     await asyncio.sleep(AGAIN_S)
-                return found
         return None
 
     async def _asked(self) -> Connection | None:

@@ -14,11 +14,13 @@ from contextlib import asynccontextmanager
 
 #: The end is put off so many times within the patience.
 _BEATS = 6
+#: It comes no sooner after the start than so many times the patience: much is built there in one go, and a machine may be slow.
+_FIRST = 4
 
 
 @asynccontextmanager
 async def ended_when_hung(seconds: float) -> AsyncIterator[None]:
-    """End this process with status 1 once its loop has not run for so many seconds; zero: never."""
+    """End this process with status 1 once its loop has not run for so many seconds, at the start four times as many; zero: never."""
     beating = asyncio.create_task(_beat(seconds), name="hanging") if seconds else None
     try:
         yield
@@ -29,7 +31,9 @@ async def ended_when_hung(seconds: float) -> AsyncIterator[None]:
 
 
 async def _beat(seconds: float) -> None:
+    now = asyncio.get_running_loop().time
+    began = now()
     while True:
         # Each call replaces the one before.
-        faulthandler.dump_traceback_later(seconds, exit=True)
+        faulthandler.dump_traceback_later(max(seconds, began + _FIRST * seconds - now()), exit=True)
         await asyncio.sleep(seconds / _BEATS)

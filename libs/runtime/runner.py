@@ -37,6 +37,9 @@ log = structlog.get_logger(__name__)
 
 #: Seconds that open HTTP requests get at the end.
 DRAIN_S = 2
+#: Seconds that an idle connection is kept. Behind a proxy its end comes late, and meets a request that is on its way: so
+#: whoever uses it shall be the first to give it up.
+IDLE_S = 75
 
 
 #: Returns what is not ready and why; empty means ready.
@@ -228,6 +231,7 @@ class _Server(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 timeout_graceful_shutdown=DRAIN_S,
+                timeout_keep_alive=IDLE_S,
                 lifespan="off",
             )
         )

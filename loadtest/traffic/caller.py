@@ -105,7 +105,9 @@ class Caller(FastHttpUser):
             allow_redirects=False,
         ) as answer:
             if answer.status_code not in statuses:
-                answer.failure(f"{answer.status_code}, expected {statuses}: {(answer.text or '')[:300]}")
+                # Status 0 is no answer at all.
+                told = (answer.text or "")[:300] or repr(answer.error)
+                answer.failure(f"{answer.status_code}, expected {statuses}: {told}")
                 return None
             if answer.status_code >= 400 and answer.headers["content-type"] != "application/problem+json":
                 answer.failure(f"a refusal as {answer.headers['content-type']}")

@@ -21,7 +21,6 @@ from loadtest.containers import container_stack, engine
 from tests.e2e.containers import docker, missing
 from tests.e2e.stack import until
 
-
 pytestmark = [pytest.mark.containers, pytest.mark.drill]
 
 
@@ -98,7 +97,9 @@ def gate(stack: StackConfig, tmp_path: Path) -> Iterator[str]:
 def test_a_part_that_hangs_ends_and_is_started_again(gate: str) -> None:
     engine("exec", "-T", "gate", "python", "-c", TELL)
     until(lambda: docker("inspect", "-f", "{{.RestartCount}}", gate).strip() == "1", "the gate's second life")
-    until(lambda: docker("inspect", "-f", "{{.State.Health.Status}}", gate).strip() == "healthy", "its health")
+    until(
+        lambda: docker("inspect", "-f", "{{.State.Health.Status}}", gate).strip() == "healthy", "its health"
+    )
     said = docker("logs", gate)
     assert "Timeout (0:00:05)!" in said
     assert "in stays_here" in said

@@ -26,7 +26,7 @@ def waits_for_itself():
         lock.acquire()
 
 async def main():
-    async with ended_when_hung(1.0):
+    async with ended_when_hung(0.5):
         await asyncio.sleep(0)
         {how}()
 
@@ -51,11 +51,20 @@ def test_a_loop_that_stands_still_is_ended_and_told_where(how: str) -> None:
 async def test_one_that_works_puts_its_end_off_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
     put_off: asyncio.Queue[tuple[float, bool]] = asyncio.Queue()
     called_off: list[bool] = []
-    monkeypatch.setattr(
-        faulthandler, "dump_traceback_later", lambda seconds, exit: put_off.put_nowait((seconds, exit))
-    )
+
+    def later(seconds: float, **how: bool) -> None:
+        put_off.put_nowait((seconds, how["exit"]))
+
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", later)
     monkeypatch.setattr(faulthandler, "cancel_dump_traceback_later", lambda: called_off.append(True))
     async with ended_when_hung(0.06):
+        # Longest at first: much is built then in one go.
+        seconds, ends = await put_off.get()
+        assert 0.06 < seconds <= 0.24
+        assert ends
+        while seconds > 0.06:
+            before, (seconds, _) = seconds, await put_off.get()
+            assert seconds < before
         assert [await put_off.get() for _ in range(3)] == [(0.06, True)] * 3
         assert not called_off
     assert called_off == [True]
