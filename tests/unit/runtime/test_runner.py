@@ -12,7 +12,7 @@ from prometheus_client.registry import CollectorRegistry
 from libs.eventstore.outbox import Relay
 from libs.eventstore.store import StoreUnavailableError
 from libs.messaging.memory import MemoryBus
-from libs.runtime.runner import Ready, Runner
+from libs.runtime.runner import Ready, Runner, _Server
 from libs.runtime.running import Running
 from libs.testing.samples import registry
 from tests.unit.runtime.house import House
@@ -87,6 +87,18 @@ async def test_who_has_not_been_refused_the_lease_is_no_standby() -> None:
     house.store.acquire = _away  # type: ignore[method-assign]
     async with asyncio.timeout(30), first.up():
         await first.says("lease")
+
+
+def test_an_idle_connection_is_given_up_by_its_user_first() -> None:
+    """Through a proxy the server's end of it comes late: a request on its way was lost, and no client repeats a POST."""
+
+    async def ready() -> dict[str, str]:
+        return {}
+
+    running = House().running
+    server = _Server(running, ready, running.config)
+    # Longer than common clients keep one: httpx 5 s, Go's and browsers' some 60.
+    assert server.config.timeout_keep_alive > 60
 
 
 async def _away(*_: object, **__: object) -> None:
