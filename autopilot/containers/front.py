@@ -20,7 +20,7 @@ from libs.runtime.hanging import ended_when_hung
 
 Connection: TypeAlias = tuple[StreamReader, StreamWriter]
 
-#: Seconds that a connection waits for somebody to lead: twice what a standby needs to take over.
+#: Seconds that a connection waits for somebody to lead: more than twice what a standby needs to take over.
 PATIENCE_S = 5.0
 #: Seconds for one answer to who leads, and between two rounds of asking.
 ANSWER_S, AGAIN_S = 1.0, 0.1

@@ -101,5 +101,5 @@ def test_a_part_that_hangs_ends_and_is_started_again(gate: str) -> None:
         lambda: docker("inspect", "-f", "{{.State.Health.Status}}", gate).strip() == "healthy", "its health"
     )
     said = docker("logs", gate)
-    assert "Timeout (0:00:05)!" in said
+    assert "Timeout (0:00:" in said
     assert "in stays_here" in said
