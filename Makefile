@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down demo check test test-integration test-e2e test-others test-all test-web \
+.PHONY: help install up down demo check test test-commands test-integration test-e2e test-others test-all test-web \
 	simulate simulate-planted chaos loadtest bench bench-peers docs clean
 
 help: ## list these targets
@@ -41,11 +41,17 @@ check: install ## format, lint, types, imports
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
 test: install ## every test but the long drills; format, lint, types and imports beside them
-# The longest first, so that the two that run at a time come to their end together.
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-integration test-e2e check test-others
+# Three at a time, because each waits for other processes half of its time; the longest first, so that they end together.
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-e2e test-commands test-integration test-others check
+
+# Where a repository's commands are run, or its git.
+COMMANDS := $(addprefix tests/integration/,forge git repair resolution sandbox stage_runner verification)
+
+test-commands: install
+	@$(BIN)/python -m pytest -q $(COMMANDS)
 
 test-integration: install
-	@$(BIN)/python -m pytest -q tests/integration
+	@$(BIN)/python -m pytest -q $(addprefix --ignore=,$(COMMANDS)) tests/integration
 
 test-others: install
 	@$(BIN)/python -m pytest -q --ignore=tests/e2e --ignore=tests/integration tests
@@ -53,8 +59,8 @@ test-others: install
 test-e2e: install
 	@$(BIN)/python -m pytest -q -m "not drill" tests/e2e
 
-test-all: test ## every test there is, long drills included
-	@$(BIN)/python -m pytest -q -m drill tests
+test-all: test ## every test there is, long drills included, and every property with examples of its own
+	@$(BIN)/python -m pytest -q -m "drill or hypothesis" --hypothesis-profile roaming tests
 
 test-web: install ## the page in a real browser (needs Debian's chromium; without one these tests are skipped)
 	@$(BIN)/python -m pytest -q tests/web

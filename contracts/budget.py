@@ -116,6 +116,8 @@ class GrantSettled(_Budget, frozen=True, kw_only=True):
     provider: str
     reserved: int
     spent: int
+    #: Whether it was stopped, or got no more tokens: then what it spent says nothing of what suffices.
+    cut_short: bool = False
     at: datetime
 
 
@@ -140,7 +142,13 @@ class GrantCalled(_Budget, frozen=True, kw_only=True):
 
 
 class GrantForgone(_Budget, frozen=True, kw_only=True):
-    """A deferred grant is waited for no longer: its task has ended."""
+    """A deferred grant is waited for no longer: its task has ended, or got no slot while tokens were kept for it."""
+
+    task_id: str
+
+
+class AccountClosed(_Budget, frozen=True, kw_only=True):
+    """A task that has spent tokens has ended: after an hour the ledger forgets how many."""
 
     task_id: str
 
@@ -173,6 +181,7 @@ BudgetEvent: TypeAlias = (
     | GrantDeferred
     | GrantCalled
     | GrantForgone
+    | AccountClosed
     | CeilingChanged
     | BudgetWarned
 )

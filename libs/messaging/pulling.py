@@ -189,6 +189,8 @@ class Puller:
 
     def _refuse(self, subject: str) -> None:
         if subject == self._subject.lower():
+            # For us there is none: asking again would be refused again.
+            self._missing = True
             self._finish()
 
 

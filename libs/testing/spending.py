@@ -83,6 +83,7 @@ def tokens_stay_within_budget(events: Iterable[Recorded]) -> Iterator[str]:
 def calls_stay_within_grants(events: Iterable[Recorded]) -> Iterator[str]:
     """A run calls within what it was granted, and its end counts a call of unknown outcome as what it might take."""
     granted: Counter[str] = Counter()
+    entered: Counter[str] = Counter()
     calls: dict[str, dict[str, int]] = defaultdict(dict)
     spent: Counter[str] = Counter()
     settled: set[tuple[str, str]] = set()
@@ -93,14 +94,16 @@ def calls_stay_within_grants(events: Iterable[Recorded]) -> Iterator[str]:
                 granted[fact.run_id] += fact.tokens.tokens
             case "tokens_granted":
                 granted[fact.run_id] += fact.tokens
+            case "grant_reserved" | "grant_raised":
+                entered[fact.run_id] += fact.tokens
             case "call_reserved":
                 if (fact.run_id, fact.call) in settled:
                     yield f"{fact.run_id} makes call {fact.call} again at {event.position}"
                 spent[fact.run_id] += calls[fact.run_id].pop(fact.call, 0)
                 calls[fact.run_id][fact.call] = fact.tokens
                 used = spent[fact.run_id] + sum(calls[fact.run_id].values())
-                if used > granted[fact.run_id]:
-                    yield f"{fact.run_id} has {used} tokens in calls, and was granted {granted[fact.run_id]}"
+                if used > (most := min(granted[fact.run_id], entered[fact.run_id])):
+                    yield f"{fact.run_id} has {used} tokens in calls; {most} are granted, and entered in a ledger"
             case "call_settled":
                 if fact.tokens > calls[fact.run_id].pop(fact.call, -1):
                     yield f"call {fact.call} of {fact.run_id} took more than was reserved for it"

@@ -36,7 +36,7 @@ Tamper: TypeAlias = Callable[[str, int], Awaitable[None]]
 async def take(store: Store, after: Cursor, count: int) -> list[Recorded]:
     """Follow the record until so many events have come."""
     found: list[Recorded] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for event in store.tail(after):
             found.append(event)
             if len(found) == count:

@@ -78,11 +78,13 @@ def _granted(live: list[Row], extra: dict[str, int], field: str = "", value: str
 def calls(record: Record) -> Iterator[str]:
     """A run's calls fit into its grant; its end and its settlement count an open call as what was reserved for it."""
     granted: dict[str, int] = defaultdict(int)
+    entered: dict[str, int] = defaultdict(int)
     open_calls: dict[str, dict[str, int]] = defaultdict(dict)
     used: dict[str, int] = defaultdict(int)
     ends: dict[str, int] = {}
     for row in record.of(
-        *("stage_requested", "tokens_granted", "call_reserved", "call_settled", "grant_settled"), *RUN_ENDS
+        *("stage_requested", "tokens_granted", "grant_reserved", "grant_raised"),
+        *("call_reserved", "call_settled", "grant_settled", *RUN_ENDS),
     ):
         data, run = row.data, row.data["run_id"]
         match row.type:
@@ -90,11 +92,14 @@ def calls(record: Record) -> Iterator[str]:
                 granted[run] += (data.get("tokens") or {}).get("tokens", 0)
             case "tokens_granted":
                 granted[run] += data["tokens"]
+            case "grant_reserved" | "grant_raised":
+                entered[run] += data["tokens"]
             case "call_reserved":
                 used[run] += open_calls[run].pop(data["call"], 0)
                 open_calls[run][data["call"]] = data["tokens"]
-                if (total := used[run] + sum(open_calls[run].values())) > granted[run]:
-                    yield f"{row.place}: {total} tokens in calls, {granted[run]} are granted"
+                most = min(granted[run], entered[run])
+                if (total := used[run] + sum(open_calls[run].values())) > most:
+                    yield f"{row.place}: {total} tokens in calls, {most} are granted, and entered in a ledger"
             case "call_settled":
                 if data["tokens"] > open_calls[run].pop(data["call"], -1):
                     yield f"{row.place}: more than was reserved for the call"

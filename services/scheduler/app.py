@@ -35,6 +35,7 @@ service = Service(
         "retry_stage": news.retry_stage,
         "probe": news.probe,
         "wake": news.wake,
+        "lapse": news.lapse,
         "call_back": news.call_back,
         "admit": news.admit,
     },

@@ -140,7 +140,7 @@ def world(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> World:
         "does not apply": till.task(plain, patch=till.ELSEWHERE),
         "is no patch": till.task(plain, patch="please\nmend it\n"),
         "leaves the tree": till.task(plain, patch=till.MENDED.replace("till.py", "../till.py")),
-        "hangs": till.task(plain, repo=hangs, budget={"memory_mb": 256, "wall_s": 5}),
+        "hangs": till.task(plain, repo=hangs, budget={"memory_mb": 256, "wall_s": 5, "stage_wall_s": 600}),
         "submodules": till.task(repositories["submodules"]),
         "odd": till.task(repositories["odd"], repo=loud),
     }

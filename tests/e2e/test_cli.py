@@ -13,7 +13,7 @@ import nats
 import pytest
 from nats.aio.msg import Msg
 
-from tests.e2e.stack import PROGRAM, Stack, until
+from tests.e2e.stack import DEADLINE_S, PROGRAM, Stack, until
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_events_follow_streams_what_happens(
         assert seen[0] == "task_submitted"
     finally:
         following.send_signal(2)
-        _, complaints = following.communicate(timeout=30)
+        _, complaints = following.communicate(timeout=DEADLINE_S)
     assert complaints == ""
     assert following.returncode == 0
 
@@ -176,7 +176,7 @@ def test_what_the_bus_shows_an_observer_is_what_the_command_shows(stack: Stack, 
         await client.subscribe("autopilot.v1.>", cb=hear)
         await client.flush()
         [task_id] = await asyncio.to_thread(stack.submit, file)
-        await asyncio.wait_for(done.wait(), 60)
+        await asyncio.wait_for(done.wait(), DEADLINE_S)
         await client.close()
         return task_id, heard
 

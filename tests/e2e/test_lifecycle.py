@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-from tests.e2e.stack import Stack, alive, until
+from tests.e2e.stack import DEADLINE_S, Stack, alive, until
 
 
 def test_a_second_stack_lives_beside_the_first_and_goes_with_ctrl_c(stack: Stack, tmp_path: Path) -> None:
@@ -26,11 +26,11 @@ def test_a_second_stack_lives_beside_the_first_and_goes_with_ctrl_c(stack: Stack
 
         foreground.send_signal(signal.SIGINT)
         foreground.send_signal(signal.SIGINT)
-        output, complaints = foreground.communicate(timeout=60)
+        output, complaints = foreground.communicate(timeout=DEADLINE_S)
     finally:
         if foreground.poll() is None:
             foreground.terminate()
-            foreground.communicate(timeout=60)
+            foreground.communicate(timeout=DEADLINE_S)
     assert foreground.returncode == 0, complaints
     assert "Dashboard: http://127.0.0.1:" in output
     assert "Traceback" not in complaints

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.latch import Latch
-from tests.e2e.stack import Stack, until
+from tests.e2e.stack import DEADLINE_S, Stack, until
 from tests.e2e.test_batches import NOOP
 
 
@@ -81,7 +81,8 @@ def test_what_waits_says_why_and_people_steer_it(stack: Stack, tmp_path: Path) -
         "backlog_limit_changed",
     ]
     chosen = [argument for kind in (*kinds, "task_priority_changed") for argument in ("--type", kind)]
-    events = stack.json("events", *chosen)["events"]
+    # Users of earlier tests did such things, too.
+    events = stack.json("events", "--limit", "500", *chosen)["events"]
     ours = {one["type"] for one in events if one["data"]["actor"] == login}
     assert ours == {*kinds, "task_priority_changed"}
 
@@ -99,7 +100,7 @@ def test_drain_waits_until_what_runs_has_come_to_its_end(
     assert draining.poll() is None
     latch.open()
     assert stack.ended(task_id)["phase"] == "done"
-    said, complaints = draining.communicate(timeout=60)
+    said, complaints = draining.communicate(timeout=DEADLINE_S)
     assert (draining.returncode, complaints) == (0, "")
     assert said.startswith("No task starts any more; 0 run")
 

@@ -70,6 +70,23 @@ async def test_a_ceiling_that_could_admit_nobody_or_is_none_is_refused(
     assert not await world.events("ceiling_changed")
 
 
+async def test_a_task_that_may_spend_nothing_and_has_to_is_refused(
+    world: World, api: httpx.AsyncClient
+) -> None:
+    task = {
+        "title": "a task",
+        "engine": "noop",
+        "synthetic": True,
+        "repos": [{"name": "one", "url": "nowhere"}],
+        "body": "spend implement 10",
+        "budget": {"tokens": 0},
+    }
+    refused = await api.post("/v1/tasks", json=task)
+    assert refused.status_code == 422
+    assert "budget.tokens" in refused.text
+    assert (await api.post("/v1/tasks", json={**task, "body": "spends nothing"})).status_code == 202
+
+
 async def test_a_tasks_budget_is_raised_and_it_goes_on(world: World, api: httpx.AsyncClient) -> None:
     await submit(world, "t1", body="spend implement 900 3", budget={"tokens": 2_000})
     await world.settle()

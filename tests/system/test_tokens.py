@@ -16,10 +16,11 @@ from libs.testing.spending import (
     tokens_stay_within_budget,
 )
 from libs.testing.world import World
+from services.scheduler.domain.admission import PauseQueue, ResumeQueue
 from services.scheduler.domain.budget import ChangeCeiling, budget
 from services.scheduler.domain.commands import Cancel, ChangeBudget, Retry
 from services.scheduler.domain.ledger import Ledger
-from services.scheduler.handlers.wishes import change_ceiling
+from services.scheduler.handlers.wishes import change_ceiling, operate
 from tests.system.conftest import Make
 from tests.system.walking import (
     CORE,
@@ -125,6 +126,25 @@ async def test_what_the_task_may_not_spend_parks_it_for_a_person(world: World) -
     assert sum(one.spent for one in facts_of(events, "t1", "grant_settled")) == 4_500
 
 
+async def test_what_a_task_has_spent_is_known_however_long_it_waits(world: World) -> None:
+    # Of 1,000 tokens for spec it spends 100; implement needs more than are left, and others spend meanwhile.
+    await submit(world, "t1", body="spend spec 100\nspend implement 3000", budget={"tokens": 2_000})
+    await world.settle()
+    assert (await state_of(world, "t1")).parked == "tokens"
+    await world.pass_time(2 * 3_600)
+    await submit(world, "t2", body="spend implement 1000")
+    await world.settle()
+    await tell(world, "t1", ChangeBudget(tokens=3_100, actor="ann"))
+    await world.settle()
+    assert end(await sound(world)) == "task_done"
+    # Of those that have ended nothing is kept for longer than an hour.
+    assert set((await ledger(world)).tasks) == {"t1", "t2"}
+    await world.pass_time(2 * 3_600)
+    await submit(world, "t3", body="spend implement 1000")
+    await world.settle()
+    assert set((await ledger(world)).tasks) == {"t3"}
+
+
 async def test_a_budget_that_is_used_up_stays_so_after_a_retry(world: World) -> None:
     await submit(world, "t1", body="spend implement 900 3", budget={"tokens": 2_000})
     await world.settle()
@@ -132,6 +152,23 @@ async def test_a_budget_that_is_used_up_stays_so_after_a_retry(world: World) -> 
     await world.settle()
     assert (await state_of(world, "t1")).parked == "tokens"
     await sound(world)
+
+
+async def test_a_changed_budget_wakes_only_who_waits_for_it(world: World) -> None:
+    await submit(world, "t1", body="spend implement 900 3", budget={"tokens": 2_000})
+    await world.settle()
+    assert (await state_of(world, "t1")).parked == "tokens"
+    await tell(world, "t1", Cancel(actor="ann", reason=""))
+    await tell(world, "t1", ChangeBudget(tokens=6_000, actor="ann"))
+    await world.settle()
+    assert (await state_of(world, "t1")).phase == "cancelled"
+    await tell(world, "t1", Retry(actor="ann"))
+    assert (await state_of(world, "t1")).phase == "running"
+    await tell(world, "t1", ChangeBudget(tokens=7_000, actor="ann"))
+    await world.settle()
+    events = await sound(world)
+    assert end(events) == "task_done"
+    assert not facts_of(events, "t1", "task_unparked")
 
 
 async def test_when_the_hour_is_used_up_tasks_park_until_the_window_frees_and_never_fail(
@@ -194,6 +231,35 @@ async def test_a_raised_ceiling_lets_those_go_on_who_wait(world: World) -> None:
     await world.settle()
     assert [(await state_of(world, f"t{number}")).phase for number in range(3)] == ["done"] * 3
     await sound(world)
+
+
+async def test_who_gets_no_slot_in_time_leaves_its_tokens_to_those_behind(world: World) -> None:
+    await ceiling(world, 1_000)
+    for number, queue in enumerate(("default", "slow", "default")):
+        await submit(world, f"t{number}", body="spend implement 1000", queue=queue)
+        await world.settle()
+    await world.perform("scheduler", lambda work: operate(work, PauseQueue(queue="slow", actor="ann")))
+    await world.pass_time(62 * 60)
+    assert [(await state_of(world, f"t{number}")).phase for number in (1, 2)] == ["queued", "parked"]
+    # Nothing else happens: it is the end of its time that lets the other go on.
+    await world.pass_time(5 * 60)
+    assert [(await state_of(world, f"t{number}")).phase for number in (1, 2)] == ["queued", "done"]
+    await world.perform("scheduler", lambda work: operate(work, ResumeQueue(queue="slow", actor="ann")))
+    await world.pass_time(62 * 60)
+    assert end(await sound(world), "t1") == "task_done"
+
+
+async def test_a_run_that_was_cut_short_says_nothing_of_what_suffices(world: World) -> None:
+    await submit(world, "t1", body="spend implement 800 2")
+    while not facts_of(await world.events(), "t1", "token_grant_exhausted"):
+        await world.step()
+    await tell(world, "t1", Cancel(actor="ann", reason=""))
+    await submit(world, "t2", body="spend implement 900 3", budget={"tokens": 2_000})
+    await world.settle()
+    events = await sound(world)
+    ends = [one.spent for one in (event.event for event in events) if hasattr(one, "cut_short")]
+    assert ends == [800, 1_800]
+    assert (await ledger(world)).history == {}
 
 
 async def test_nobody_waits_behind_a_cancelled_task(world: World) -> None:
@@ -285,6 +351,13 @@ async def test_the_invariants_see_every_planted_breach(
         )
     events[place] = msgspec.structs.replace(events[place], event=fact)
     assert [*tokens_stay_within_budget(events), *calls_stay_within_grants(events)]
+
+
+async def test_a_grant_that_is_in_no_ledger_is_seen(world: World) -> None:
+    await submit(world, "t1", body="spend implement 800")
+    await world.settle()
+    events = await sound(world)
+    assert list(calls_stay_within_grants([one for one in events if not one.stream.startswith("budget-")]))
 
 
 async def test_a_grant_that_is_never_settled_is_seen(world: World) -> None:

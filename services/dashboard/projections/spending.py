@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypeAlias, assert_never
 
 from contracts.budget import (
+    AccountClosed,
     BudgetEvent,
     BudgetWarned,
     CeilingChanged,
@@ -59,6 +60,8 @@ def tell_budget(event: BudgetEvent) -> Line:
             return "there are tokens for it", "good"
         case GrantForgone():
             return "waits for tokens no longer", ""
+        case AccountClosed():
+            return "its account of tokens is closed", ""
         case CeilingChanged(scope=scope, tokens=ceiling, actor=actor):
             said = "has no ceiling" if ceiling is None else f"may spend {ceiling:,} tokens an hour"
             return f"{scope} {said}, by {actor}", ""

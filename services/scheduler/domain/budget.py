@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
@@ -11,6 +11,7 @@ import msgspec
 
 from contracts.budget import (
     HOUR,
+    AccountClosed,
     BudgetEvent,
     BudgetWarned,
     CeilingChanged,
@@ -21,6 +22,7 @@ from contracts.budget import (
     GrantReserved,
     GrantSettled,
     LedgerName,
+    provider_scope,
     task_scope,
 )
 from contracts.task import Stage, TokenGrant
@@ -29,6 +31,8 @@ from services.scheduler.domain.ledger import COUNTS_MIN, KEPT, Ledger, evolve, g
 
 #: Percent of a ceiling at which people are warned.
 WARNING = 80
+#: Windows that are looked ahead at most: who is told a later moment looks again then.
+FORESEEN = 24
 
 
 class _Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +64,8 @@ class SettleGrant(_Command, frozen=True, kw_only=True):
 
     run_id: str
     spent: int
+    #: Whether it was stopped, or got no more tokens: then it says nothing of what suffices.
+    cut_short: bool = False
 
 
 class Defer(_Command, frozen=True, kw_only=True):
@@ -72,8 +78,14 @@ class Defer(_Command, frozen=True, kw_only=True):
     until: datetime
 
 
-class Forgo(_Command, frozen=True, kw_only=True):
-    """A task waits for no grant any more."""
+class Close(_Command, frozen=True, kw_only=True):
+    """A task has ended: it waits for no grant any more, and spends none."""
+
+    task_id: str
+
+
+class Lapse(_Command, frozen=True, kw_only=True):
+    """The time is over for which tokens are kept for a task."""
 
     task_id: str
 
@@ -86,7 +98,7 @@ class ChangeCeiling(_Command, frozen=True, kw_only=True):
     actor: str
 
 
-BudgetCommand: TypeAlias = Reserve | Raise | SettleGrant | Defer | Forgo | ChangeCeiling
+BudgetCommand: TypeAlias = Reserve | Raise | SettleGrant | Defer | Close | Lapse | ChangeCeiling
 
 
 class Short(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,13 +117,14 @@ def lacking(ledger: Ledger, task_id: str, provider: str, tokens: int, now: datet
     """
     found: Short | None = None
     latest: datetime | None = None
-    for scope, claimed in zip(scopes_of(provider), _claimed(ledger, task_id, provider, now), strict=True):
+    claimed = _claimed(ledger, task_id, now)
+    for scope in scopes_of(provider):
         ceiling = ledger.ceilings.get(scope)
         if ceiling is None:
             continue
         if tokens > ceiling:
             return Short(scope=scope, until=None)
-        missing = ledger.account(scope).used(now) + claimed + tokens - ceiling
+        missing = ledger.account(scope).used(now) + claimed[scope] + tokens - ceiling
         if missing > 0:
             until = _freed(ledger, scope, missing, ceiling, now)
             if latest is None or until > latest:
@@ -119,17 +132,40 @@ def lacking(ledger: Ledger, task_id: str, provider: str, tokens: int, now: datet
     return found
 
 
-def _claimed(ledger: Ledger, task_id: str, provider: str, now: datetime) -> tuple[int, int]:
-    """Add up what those who wait in front of a task will take, of the hour and of a provider; all if it does not wait."""
-    of_all, of_provider, still = 0, 0, now - KEPT
+def _claimed(ledger: Ledger, task_id: str, now: datetime) -> Counter[str]:
+    """Add up, by account, what those who wait in front of a task will take; all of them if it does not wait."""
+    most, still = _most(ledger), now - KEPT
+    of = dict.fromkeys(most, 0)
     for name, one in ledger.deferred.items():
         if name == task_id:
             break
-        if one.until > still:
-            of_all += one.tokens
-            if one.provider == provider:
-                of_provider += one.tokens
-    return of_all, of_provider
+        if one.until > still and one.tokens <= most[one.provider]:
+            of[one.provider] += one.tokens
+    claimed = Counter({provider_scope(provider): tokens for provider, tokens in of.items()})
+    claimed[HOUR] = _of_the_hour(claimed, _left(ledger, now))
+    return claimed
+
+
+def _most(ledger: Ledger) -> dict[str, int]:
+    """Say what a grant may be at most, by provider: who needs more waits for a person, and nothing is kept for it."""
+    return {
+        provider: ledger.most(provider) for provider in {one.provider for one in ledger.deferred.values()}
+    }
+
+
+def _left(ledger: Ledger, now: datetime) -> dict[str, int]:
+    """Say what is neither spent nor reserved, by account that has a ceiling."""
+    return {
+        scope: max(ceiling - ledger.account(scope).used(now), 0) for scope, ceiling in ledger.ceilings.items()
+    }
+
+
+def _of_the_hour(claimed: Counter[str], left: Mapping[str, int]) -> int:
+    """Say what claims on providers come to in the hour: of each no more than it has left.
+
+    The rest waits for its provider, and what leaves a provider's window leaves that of the hour as well.
+    """
+    return sum(min(tokens, left.get(scope, tokens)) for scope, tokens in claimed.items() if scope != HOUR)
 
 
 def _freed(ledger: Ledger, scope: str, missing: int, ceiling: int, now: datetime) -> datetime:
@@ -139,7 +175,7 @@ def _freed(ledger: Ledger, scope: str, missing: int, ceiling: int, now: datetime
         missing -= tokens
         if missing <= 0:
             return gone(minute)
-    windows = 1 + (missing - 1) // max(ceiling, 1)
+    windows = min(1 + (missing - 1) // max(ceiling, 1), FORESEEN)
     return now + windows * timedelta(minutes=COUNTS_MIN)
 
 
@@ -149,8 +185,8 @@ def decide(command: BudgetCommand, state: Ledger) -> Iterator[BudgetEvent]:
         case Reserve(run_id=run_id, task_id=task_id, grant=grant):
             account = state.task(task_id, grant.before)
             own = account.live + account.spent + grant.tokens
-            short = lacking(state, task_id, grant.provider, grant.tokens, command.now)
-            if run_id not in state.grants and own <= command.ceiling and short is None:
+            fits = lacking(state, task_id, grant.provider, grant.tokens, command.now) is None
+            if run_id not in state.grants and own <= command.ceiling and fits:
                 reserved = GrantReserved(
                     ledger=command.ledger,
                     run_id=run_id,
@@ -189,6 +225,7 @@ def decide(command: BudgetCommand, state: Ledger) -> Iterator[BudgetEvent]:
                     provider=ended.provider,
                     reserved=ended.tokens,
                     spent=spent,
+                    cut_short=command.cut_short,
                     at=command.now,
                 )
                 yield settled
@@ -203,14 +240,15 @@ def decide(command: BudgetCommand, state: Ledger) -> Iterator[BudgetEvent]:
                 until=command.until,
                 at=command.now,
             )
-            if state.account(scope).warned < 100 and scope in state.ceilings:
-                used = state.account(scope).used(command.now)
-                yield _warning(command, scope, 100, used, state.ceilings[scope])
-        case Forgo(task_id=task_id):
-            if task_id in state.deferred:
+            yield from _of_account(command, state, scope, 100)
+        case Close(task_id=task_id) | Lapse(task_id=task_id):
+            one = state.deferred.get(task_id)
+            if one is not None and (isinstance(command, Close) or not one.waits(command.now)):
                 forgone = GrantForgone(ledger=command.ledger, task_id=task_id)
                 yield forgone
                 yield from _called(command, evolve(state, forgone))
+            if isinstance(command, Close) and task_id in state.tasks and state.tasks[task_id].open:
+                yield AccountClosed(ledger=command.ledger, task_id=task_id)
         case ChangeCeiling(scope=scope, tokens=tokens):
             if state.ceilings.get(scope) != tokens and (scope, tokens) != (HOUR, None):
                 changed = CeilingChanged(
@@ -222,32 +260,38 @@ def decide(command: BudgetCommand, state: Ledger) -> Iterator[BudgetEvent]:
 
 def _called(command: BudgetCommand, state: Ledger) -> Iterator[BudgetEvent]:
     """Call those for whom there are tokens earlier than was expected: all that fit, in their order."""
-    free = {
-        scope: ceiling - state.account(scope).used(command.now) for scope, ceiling in state.ceilings.items()
-    }
-    claimed: Counter[str] = Counter()
+    left, most = _left(state, command.now), _most(state)
+    claimed = Counter[str]()
     for task_id, one in state.deferred.items():
-        if free[HOUR] <= claimed[HOUR]:
+        if claimed[HOUR] >= left[HOUR]:
             return
-        if not one.waits(command.now):
+        if not one.waits(command.now) or one.tokens > most[one.provider]:
             continue
-        scopes = [scope for scope in scopes_of(one.provider) if scope in free]
-        claimed.update(dict.fromkeys(scopes, one.tokens))
-        if one.until > command.now and all(claimed[scope] <= free[scope] for scope in scopes):
+        claimed[provider_scope(one.provider)] += one.tokens
+        claimed[HOUR] = _of_the_hour(claimed, left)
+        fits = all(claimed[scope] <= left.get(scope, claimed[scope]) for scope in scopes_of(one.provider))
+        if fits and one.until > command.now:
             yield GrantCalled(ledger=command.ledger, task_id=task_id, at=command.now)
 
 
 def _warnings(command: Reserve | Raise, state: Ledger, task_id: str, provider: str) -> Iterator[BudgetEvent]:
-    """Warn of every account that has come near its ceiling, once until it is calm again."""
+    """Warn of every account that has come near its ceiling, once until it is calm again and once a window at most."""
     own = state.task(task_id)
     if not own.warned and (own.live + own.spent) * 100 >= WARNING * command.ceiling:
         yield _warning(command, task_scope(task_id), 80, own.live + own.spent, command.ceiling)
     for scope in scopes_of(provider):
-        account, ceiling = state.account(scope), state.ceilings.get(scope)
-        if ceiling is not None and not account.warned:
-            used = account.used(command.now)
-            if used * 100 >= WARNING * ceiling:
-                yield _warning(command, scope, 80, used, ceiling)
+        yield from _of_account(command, state, scope, 80)
+
+
+def _of_account(
+    command: BudgetCommand, state: Ledger, scope: str, percent: Literal[80, 100]
+) -> Iterator[BudgetEvent]:
+    account, ceiling = state.account(scope), state.ceilings.get(scope)
+    if ceiling is None or not account.may_warn(percent, command.now):
+        return
+    used = account.used(command.now)
+    if percent == 100 or used * 100 >= WARNING * ceiling:
+        yield _warning(command, scope, percent, used, ceiling)
 
 
 def _warning(

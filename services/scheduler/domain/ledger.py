@@ -13,6 +13,7 @@ import msgspec
 
 from contracts.budget import (
     HOUR,
+    AccountClosed,
     BudgetEvent,
     BudgetWarned,
     CeilingChanged,
@@ -58,8 +59,16 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     live: int = 0
     #: Spent by attempts that have ended, by the minute of their end.
     spent: dict[int, int] = msgspec.field(default_factory=dict)
-    #: Percent of the last warning.
+    #: Percent of the last warning since it was calm.
     warned: int = 0
+    #: Minute of the last warning, by percent.
+    told: dict[int, int] = msgspec.field(default_factory=dict)
+
+    def may_warn(self, percent: int, now: datetime) -> bool:
+        """Tell whether it was calm since the last such warning, and a window has passed; the clock may have been set back."""
+        return self.warned < percent and (
+            percent not in self.told or abs(minute_of(now) - self.told[percent]) >= COUNTS_MIN
+        )
 
     def used(self, now: datetime) -> int:
         """Return what counts at a moment."""
@@ -79,6 +88,8 @@ class TaskAccount(msgspec.Struct, frozen=True, kw_only=True):
     #: Minute of the last entry.
     last: int = 0
     warned: int = 0
+    #: Whether the task has not ended.
+    open: bool = True
 
 
 class Deferred(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +106,7 @@ class Deferred(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
-    """All accounts. Small: what has left the window is forgotten, tasks too."""
+    """All accounts. Small: what has left the window is forgotten, and so are tasks that have ended."""
 
     name: LedgerName = "main"
     #: By scope; a provider that is not here has none.
@@ -117,6 +128,10 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     def account(self, scope: str) -> Account:
         """Return an account; an empty one if nothing counts in it."""
         return self.accounts.get(scope) or Account()
+
+    def most(self, provider: str) -> int:
+        """Return what a grant may be at most under the ceilings that there are."""
+        return min(self.ceilings[scope] for scope in scopes_of(provider) if scope in self.ceilings)
 
     def task(self, task_id: str, before: int = 0) -> TaskAccount:
         """Return a task's account; where it is forgotten, with what the task itself knows of."""
@@ -177,9 +192,17 @@ def evolve(state: Ledger, event: BudgetEvent) -> Ledger:
             return state
         case GrantForgone(task_id=task_id):
             return replace(state, deferred=_without(state.deferred, task_id))
+        case AccountClosed(task_id=task_id):
+            closed = replace(state.task(task_id), open=False)
+            return replace(state, tasks={**state.tasks, task_id: closed})
         case CeilingChanged(scope=scope, tokens=tokens):
             others = _without(state.ceilings, scope)
-            return replace(state, ceilings=others if tokens is None else {**others, scope: tokens})
+            state = replace(state, ceilings=others if tokens is None else {**others, scope: tokens})
+            if scope not in state.accounts:
+                return state
+            # It was warned of the old one.
+            anew = replace(state.accounts[scope], warned=0, told={})
+            return replace(state, accounts={**state.accounts, scope: anew})
         case BudgetWarned():
             return _warned(state, event)
         case _:
@@ -196,7 +219,7 @@ def _entered(
     tasks = {
         task_id: one
         for task_id, one in state.tasks.items()
-        if one.live or one.last > minute - COUNTS_MIN or task_id == given.task_id
+        if one.live or one.open or one.last > minute - COUNTS_MIN
     }
     known = state.task(given.task_id, before)
     tasks[given.task_id] = TaskAccount(
@@ -209,15 +232,15 @@ def _counted(before: Account, at: datetime, live: int, spent: int, ceiling: int 
     counting, minute = before.counting(at), minute_of(at)
     if spent:
         counting[minute] = counting.get(minute, 0) + spent
-    after = Account(live=before.live + live, spent=counting, warned=before.warned)
+    after = msgspec.structs.replace(before, live=before.live + live, spent=counting)
     least = min(before.used(at), after.used(at))
     calm = ceiling is None or least * 100 < REARMED * ceiling
     return msgspec.structs.replace(after, warned=0) if calm else after
 
 
 def _remembered(state: Ledger, event: GrantSettled) -> dict[str, tuple[int, ...]]:
-    if not event.spent:
-        return state.history  # it was stopped before it had made a call
+    if event.cut_short or not event.spent:
+        return state.history
     name = history_of(event.provider, event.stage)
     seen = (*state.history.get(name, ()), event.spent)
     return {**state.history, name: seen[-REMEMBERED:]}
@@ -228,7 +251,9 @@ def _warned(state: Ledger, event: BudgetWarned) -> Ledger:
     if event.scope == task_scope(name):
         known = replace(state.task(name), warned=event.percent)
         return replace(state, tasks={**state.tasks, name: known})
-    warned = replace(state.account(event.scope), warned=event.percent)
+    account = state.account(event.scope)
+    told = {**account.told, event.percent: minute_of(event.at)}
+    warned = replace(account, warned=event.percent, told=told)
     return replace(state, accounts={**state.accounts, event.scope: warned})
 
 

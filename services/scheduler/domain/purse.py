@@ -9,7 +9,7 @@ import msgspec
 from contracts.budget import HOUR, provider_of, task_scope
 from contracts.task import Activity, TokenGrant
 from services.scheduler.domain.budget import lacking
-from services.scheduler.domain.ledger import Ledger, history_of, scopes_of
+from services.scheduler.domain.ledger import Ledger, history_of
 from services.scheduler.domain.state import Task
 
 #: Tokens of a grant before there is a history, and what an exhausted grant is raised by where that fits.
@@ -48,7 +48,7 @@ class Purse(msgspec.Struct, frozen=True, kw_only=True):
         left = ceiling - account.spent - account.live
         usual = usual_tokens(self.ledger.history.get(history_of(provider, stage), ()))
         # Half of its budget at most, so that a stage that is worse than others leaves something for what follows.
-        tokens = max(task.wanted, min(usual, (ceiling + 1) // 2, left, *self._ceilings(provider)))
+        tokens = max(task.wanted, min(usual, (ceiling + 1) // 2, left, self.ledger.most(provider)))
         if tokens > left or tokens < 1:
             need = f"{stage} needs {tokens} more" if tokens > 0 else f"nothing is left for {stage}"
             reason = f"{account.spent} of the task's {ceiling} tokens are spent; {need}"
@@ -69,9 +69,6 @@ class Purse(msgspec.Struct, frozen=True, kw_only=True):
         if self._within_the_hour(task, grant.provider, more) is None:
             return more
         return self._within_the_hour(task, grant.provider, missing) or missing
-
-    def _ceilings(self, provider: str) -> list[int]:
-        return [self.ledger.ceilings[scope] for scope in scopes_of(provider) if scope in self.ledger.ceilings]
 
     def _within_the_hour(self, task: Task, provider: str, tokens: int) -> Shortage | None:
         short = lacking(self.ledger, task.task_id, provider, tokens, self.now)

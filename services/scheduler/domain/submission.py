@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from contracts.budget import spends
 from contracts.task import Engine, TaskSpec
 
 #: Engines that this release carries.
@@ -61,6 +62,8 @@ def content_faults(spec: TaskSpec) -> list[tuple[str, str]]:
         )
     if spec.engine == "noop" and not spec.synthetic:
         found.append(("engine", "noop is accepted only with `synthetic: true`"))
+    if spends(spec) and not spec.budget.tokens:
+        found.append(("budget.tokens", "0 tokens are not enough for any stage that spends some"))
     if spec.engine == "patch":
         found += _patch_faults(spec)
     elif spec.patch is not None and spec.engine in ("command", "repair"):

@@ -82,7 +82,7 @@ def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
         case ChangeBudget(tokens=tokens, actor=actor):
             if state.phase != "none" and tokens != state.spec.budget.tokens:
                 yield TaskBudgetChanged(task_id=state.task_id, tokens=tokens, actor=actor)
-                if state.parked == "tokens":
+                if state.phase == "parked" and state.parked == "tokens":
                     yield TaskUnparked(task_id=state.task_id, reason=f"{actor} changed its budget")
         case RetryStage(conditions=conditions):
             if state.phase == "resolving":

@@ -18,6 +18,7 @@ from services.scheduler.domain.commands import (
 )
 from services.scheduler.domain.mode import mode
 from services.scheduler.domain.walk import task
+from services.scheduler.handlers import tokens
 from services.scheduler.handlers.files import release
 from services.scheduler.handlers.settling import claimed, command, conditions_of, go_on, grant, settle_all
 from services.scheduler.handlers.slots import enqueue
@@ -44,7 +45,7 @@ async def advance_task(
     if isinstance(news, GateDecided) and news.gate == 0 and news.verdict == "approve":
         state = await work.load(task, news.task_id)
         if state.pending.get(news.gate) == news.review_id:
-            conditions = await claimed(work, state, conditions)
+            conditions = await claimed(work, state)
     events = await command(work, news.task_id, Observe(news=news, now=work.now, conditions=conditions))
     if isinstance(news, PlanDeltaRecorded) and events:
         await settle_all(work, await release(work, await work.load(task, news.task_id), "is planned anew"))
@@ -72,6 +73,11 @@ async def retry_stage(task_id: str, work: Work) -> None:
 async def wake(task_id: str, work: Work) -> None:
     """Queue a parked task whose wait is over."""
     await command(work, task_id, Unpark(reason="its time has come"))
+
+
+async def lapse(task_id: str, work: Work) -> None:
+    """Give on the tokens that were kept for a task: it got no slot in time."""
+    await go_on(work, await tokens.lapse(work, await work.load(task, task_id)))
 
 
 async def probe(task_id: str, work: Work) -> None:

@@ -46,7 +46,7 @@ from services.scheduler.domain.state import Task
 from services.scheduler.domain.walk import task
 from services.scheduler.handlers.files import hand_over, let_go
 from services.scheduler.handlers.slots import admit_to_pool, enqueue
-from services.scheduler.handlers.tokens import defer, forgo, purse_of, raise_grant, reserve, spends_tokens
+from services.scheduler.handlers.tokens import close, defer, purse_of, raise_grant, reserve, spends_tokens
 
 #: Tasks that may come to wait for tokens in one append; the rest of the queue is looked at in the next.
 PARKED_AT_ONCE = 64
@@ -85,7 +85,7 @@ async def _settle(work: Work, task_id: str, events: Sequence[Event]) -> Unsettle
     if state.ended or any(isinstance(event, TaskRetried | TaskUnparked) for event in events):
         for kind in ("retry", "probe", "wake"):
             work.clear_timer(f"{kind}:{task_id}")
-    lost: Unsettled = []
+    lost: Unsettled = await close(work, state) if state.ended else []
     for event in events:
         lost += await let_go(work, state, event)
         match event:
@@ -115,7 +115,6 @@ async def _settle(work: Work, task_id: str, events: Sequence[Event]) -> Unsettle
                 await admit_to_pool(work, Leave(task_id=task_id, reason="done"))
                 await admit_to_pool(work, Settle(task_id=task_id, outcome="met"))
             case TaskCancelled():
-                lost += await forgo(work, state)
                 await admit_to_pool(work, Leave(task_id=task_id, reason="cancelled"))
                 lost += await admit_to_pool(work, Settle(task_id=task_id, outcome="cancelled"))
             case TaskGivenUp():
@@ -159,9 +158,8 @@ async def _start(work: Work, task_id: str) -> bool:
         await admit_to_pool(work, Leave(task_id=task_id, reason="what it depends on is not there any more"))
         await settle_all(work, await enqueue(work, state))
         return False
-    conditions = await conditions_of(work, task_id)
-    if 0 in state.approved and not state.fulfilled:
-        conditions = await claimed(work, state, conditions)
+    claims_files = 0 in state.approved and not state.fulfilled
+    conditions = await (claimed(work, state) if claims_files else conditions_of(work, task_id))
     start = Start(bases=await _bases(work, state), conditions=conditions)
     started = await work.decide(task, task_id, start)
     await settle_all(work, [(task_id, [event for event in started if not isinstance(event, TaskUnparked)])])
@@ -175,17 +173,17 @@ async def conditions_of(work: Work, task_id: str) -> Conditions:
     return Conditions(mode=present, purse=await purse_of(work, state) if spends_tokens(state) else None)
 
 
-async def claimed(work: Work, state: Task, conditions: Conditions) -> Conditions:
-    """Claim the files of an approved plan; who is in the way of it is a condition."""
-    files = files_of(state.input) if state.input else ()
-    if not files:
-        return conditions
-    if handed := await hand_over(work, Claim(task_id=state.task_id, files=files)):
-        await settle_all(work, handed)
-        await grant(work)
-    line = (await work.load(claims, TABLE)).waiting(state.task_id)
+async def claimed(work: Work, state: Task) -> Conditions:
+    """Claim the files of an approved plan; who is in the way of it is a condition, and so is what its claim leads to."""
+    if files := files_of(state.input) if state.input else ():
+        if handed := await hand_over(work, Claim(task_id=state.task_id, files=files)):
+            await settle_all(work, handed)
+            await grant(work)
+        line = (await work.load(claims, TABLE)).waiting(state.task_id)
+    else:
+        line = None
     overlap = Overlap(behind=tuple(sorted(line.behind)), shared=line.shared) if line else None
-    return msgspec.structs.replace(conditions, overlap=overlap)
+    return msgspec.structs.replace(await conditions_of(work, state.task_id), overlap=overlap)
 
 
 async def _bases(work: Work, state: Task) -> tuple[BaseRef, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from contracts.budget import GrantCalled, ledger_of, spends
+from datetime import datetime
+
+from contracts.budget import GrantCalled, GrantForgone, ledger_of, spends
 from contracts.message import Event
-from contracts.stage import StageCancelled, StageCompleted, StageFailed
+from contracts.stage import TOKENS_EXHAUSTED, StageCancelled, StageCompleted, StageFailed
 from contracts.task import (
     StageRequested,
     TokensGranted,
@@ -12,8 +14,9 @@ from contracts.task import (
 from libs.runtime.work import Work
 from services.scheduler.domain.budget import (
     BudgetCommand,
+    Close,
     Defer,
-    Forgo,
+    Lapse,
     Raise,
     Reserve,
     SettleGrant,
@@ -23,6 +26,7 @@ from services.scheduler.domain.commands import (
     Unpark,
     Unsettled,
 )
+from services.scheduler.domain.ledger import KEPT
 from services.scheduler.domain.purse import Purse, Shortage
 from services.scheduler.domain.state import Task
 from services.scheduler.domain.walk import task
@@ -77,12 +81,19 @@ async def defer(work: Work, state: Task) -> None:
             until=short.until,
         )
         await work.decide(budget, wish.ledger, wish)
+        _keep(work, state.task_id, short.until)
 
 
-async def forgo(work: Work, state: Task) -> Unsettled:
+async def close(work: Work, state: Task) -> Unsettled:
+    """Close the account of a task that has ended; nobody waits behind it any more."""
     if not spends_tokens(state):
         return []
-    return await account(work, Forgo(ledger=ledger_of(state.spec), now=work.now, task_id=state.task_id))
+    return await account(work, Close(ledger=ledger_of(state.spec), now=work.now, task_id=state.task_id))
+
+
+async def lapse(work: Work, state: Task) -> Unsettled:
+    """Keep tokens for a task no longer; another time may have been told to it since."""
+    return await account(work, Lapse(ledger=ledger_of(state.spec), now=work.now, task_id=state.task_id))
 
 
 async def settle_grant(work: Work, news: StageCompleted | StageFailed | StageCancelled) -> Unsettled:
@@ -91,19 +102,46 @@ async def settle_grant(work: Work, news: StageCompleted | StageFailed | StageCan
     if not spends_tokens(state):
         return []
     wish = SettleGrant(
-        ledger=ledger_of(state.spec), now=work.now, run_id=news.run_id, spent=news.tokens_spent
+        ledger=ledger_of(state.spec),
+        now=work.now,
+        run_id=news.run_id,
+        spent=news.tokens_spent,
+        cut_short=_is_cut_short(news),
     )
     return await account(work, wish)
 
 
+def _is_cut_short(news: StageCompleted | StageFailed | StageCancelled) -> bool:
+    match news:
+        case StageFailed(failure=failure):
+            return failure.code == TOKENS_EXHAUSTED
+        case _:
+            return isinstance(news, StageCancelled)
+
+
 async def account(work: Work, wish: BudgetCommand) -> Unsettled:
     """Let a ledger decide; return what tasks say that it calls because there are tokens for them."""
-    called = [
-        (event.task_id, await _call(work, event.task_id, "there are tokens for it"))
-        for event in await work.decide(budget, wish.ledger, wish)
-        if isinstance(event, GrantCalled)
-    ]
-    return [(task_id, events) for task_id, events in called if events]
+    called: Unsettled = []
+    for event in await work.decide(budget, wish.ledger, wish):
+        match event:
+            case GrantCalled(task_id=task_id):
+                _keep(work, task_id, work.now)
+                if events := await _call(work, task_id, "there are tokens for it"):
+                    called.append((task_id, events))
+            case GrantForgone(task_id=task_id):
+                work.clear_timer(_place(task_id))
+            case _:
+                pass
+    return called
+
+
+def _keep(work: Work, task_id: str, until: datetime) -> None:
+    """Keep tokens for a task until some time after it has been woken."""
+    work.set_timer(_place(task_id), until + KEPT, "lapse", task_id)
+
+
+def _place(task_id: str) -> str:
+    return f"tokens:{task_id}"
 
 
 async def _call(work: Work, task_id: str, reason: str) -> list[Event]:

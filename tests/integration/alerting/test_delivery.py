@@ -204,7 +204,7 @@ async def test_a_crash_between_the_call_and_its_record_repeats_it_under_the_same
     await record(world, "scheduler", LOOP)
     await consume(world)
     await world._timekeeping["alerting"].step()  # hands the delivery over, and does not wait for it
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await receiver.called.wait()
     await world.crash("alerting")
     await world.start("alerting")

@@ -64,7 +64,7 @@ async def test_it_is_shown_as_it_was_written(
     (shown,) = (await program(world).get("/api/v1/events", params={"since": since})).json()["events"]
     assert shown["data"] == event
     assert (shown["type"], shown["schema_version"]) == (written.type, cls.schema_version)
-    async with aclosing(world.running.parts.feed.events(since)) as frames, asyncio.timeout(20):
+    async with aclosing(world.running.parts.feed.events(since)) as frames, asyncio.timeout(60):
         assert msgspec.json.decode((await anext(frames)).full)["data"] == event
     assert await _rebuilt(world, recorded) == document
     assert (await world.store.verify(f"task-{task}")).hash == written.hash

@@ -28,7 +28,7 @@ async def freed(world: World, task_id: str = "x") -> int:
 
 async def positions(frames: AsyncIterator[Frame], count: int) -> list[int]:
     """Take frames and return their positions."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         return [(await anext(frames)).recorded.position for _ in range(count)]
 
 
@@ -170,7 +170,7 @@ class Listener:
 
     async def next(self) -> dict[str, str]:
         """Return the next message's fields."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return await self.messages.get()
 
     async def _receive(self) -> dict[str, Any]:

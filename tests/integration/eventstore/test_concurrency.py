@@ -38,7 +38,7 @@ async def other(dsn: str) -> AsyncIterator[PostgresStore]:
 @pytest.fixture
 async def writer(dsn: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
     """A connection whose transactions end when the test says so."""
-    connection = await asyncpg.connect(dsn, server_settings={"idle_in_transaction_session_timeout": "20s"})
+    connection = await asyncpg.connect(dsn, server_settings={"idle_in_transaction_session_timeout": "120s"})
     await set_codecs(connection)
     yield connection
     await connection.close()
@@ -66,7 +66,7 @@ async def waits_for_lock(superuser_dsn: str) -> None:
     """Return when some session of this database waits for a lock."""
     connection = await asyncpg.connect(superuser_dsn)
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not await connection.fetchval(
                 "select count(*) from pg_stat_activity"
                 " where datname = current_database() and wait_event_type = 'Lock'"
@@ -161,13 +161,13 @@ async def test_renewals_and_appends_do_not_wait_for_each_other(
     claim = LeaseClaim(name="leader", epoch=lease.epoch)
     paused = Append(service="tester", streams=(first(Noted(case_id=fresh())),), lease=claim)
     transaction = await append_without_commit(writer, paused)
-    async with asyncio.timeout(4):
+    async with asyncio.timeout(60):
         assert await store.renew("leader", lease.epoch, 30)
     await transaction.commit()
     transaction = writer.transaction()
     await transaction.start()
     await writer.execute("update lease set until = clock_timestamp() where name = 'leader'")
-    async with asyncio.timeout(4):
+    async with asyncio.timeout(60):
         await store.append(Append(service="tester", streams=(first(Noted(case_id=fresh())),), lease=claim))
     await transaction.rollback()
 
@@ -189,7 +189,7 @@ async def test_processes_that_lock_the_same_streams_end_each_append(
         return True
 
     pairs = [(heads[a], heads[b]) for a in range(4) for b in range(4) if a != b]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         won = await asyncio.gather(
             *(write(through, list(pair)) for pair in pairs for through in (store, other))
         )
@@ -245,7 +245,7 @@ async def test_cancelled_append_harms_nobody(store: PostgresStore) -> None:
 async def test_followers_get_a_hint(store: PostgresStore, dsn: str) -> None:
     hints = Hints(dsn)
     heard = hints.listen()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not heard.is_set():
             # Again and again: the first ones may come before anybody listens.
             await store.append(plain(first(Noted(case_id=fresh()))))

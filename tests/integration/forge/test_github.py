@@ -87,7 +87,7 @@ async def test_whatever_becomes_of_the_opening_there_is_one_pull_request_in_the_
     values, wanted = OPENING[name]
     await hub.push(hub.work)
     hub.server.fail("POST", "/pulls$", **values)
-    forge = hub.reach(timeout_s=0.5 if values.get("way") == "hang" else 20.0).forge
+    forge = hub.reach(timeout_s=2.0 if values.get("way") == "hang" else 20.0).forge
     if wanted is None:
         made = await open_it(hub, forge)
         assert (made.head_commit, made.tree) == (hub.work, await hub.mirror.tree(hub.work))

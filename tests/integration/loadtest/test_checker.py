@@ -423,6 +423,10 @@ async def call_beyond_the_grant(pen: Pen) -> None:
     await pen.do("update events set data = jsonb_set(data, '{tokens}', '9999') where type = 'call_reserved'")
 
 
+async def grants_in_no_ledger(pen: Pen) -> None:
+    await pen.do("delete from events where type like 'grant_%'")
+
+
 async def settled_for_less_than_was_spent(pen: Pen) -> None:
     await pen.do("update events set data = jsonb_set(data, '{spent}', '1') where type = 'grant_settled'")
 
@@ -501,6 +505,7 @@ BREAKS: dict[Corrupt, str] = {
     grant_beyond_the_hour: "tokens",
     settled_beyond_the_grant: "tokens",
     call_beyond_the_grant: "calls",
+    grants_in_no_ledger: "calls",
     settled_for_less_than_was_spent: "calls",
     grant_left_open: "grants settled",
 }

@@ -12,9 +12,10 @@ from contracts.message import Recorded
 from libs.messaging import cloudevents
 from libs.messaging.bus import BusUnavailableError, RefusedError
 from libs.messaging.connection import Connection
-from libs.messaging.jetstream import JetStreamBus
+from libs.messaging.jetstream import JetStreamBus, JetStreamDelivery
 from libs.messaging.outcome import Reject, settle
-from libs.testing.buscase import NOON, eventually_lag, notes, recorded, take
+from libs.messaging.publishing import PATIENCE_S
+from libs.testing.buscase import DEADLINE_S, NOON, eventually_lag, notes, recorded, take
 from libs.testing.nats import EmbeddedServer, TestNats
 from libs.testing.samples import Noted
 
@@ -27,14 +28,15 @@ async def keeper(nats: TestNats, services: Any) -> JetStreamBus:
     return bus
 
 
-async def stored_ids(nats: TestNats, keeper: JetStreamBus) -> list[str]:
-    """Read every event through the durable."""
-    ids: list[str] = []
+async def stored_ids(keeper: JetStreamBus) -> list[str]:
+    """Read every event of the stream through the durable; what comes again is no other event."""
+    ids: dict[int, str] = {}
     while sum(await keeper.lag("keeper-notes")):
         for delivery in await keeper.fetch("keeper-notes", 8, 1.0):
-            ids.append(delivery.recorded.id)
+            assert isinstance(delivery, JetStreamDelivery)
+            ids[delivery.sequence] = delivery.recorded.id
             await delivery.ack()
-    return ids
+    return [*ids.values()]
 
 
 @pytest.mark.parametrize("after", [0, 150, 700])
@@ -50,44 +52,43 @@ async def test_a_server_killed_in_mid_publish_loses_nothing_that_it_confirmed(
 
     while await stored() < after:
         await asyncio.sleep(0)
-    began = time.monotonic()
     nats.server.kill()
-    confirmed = await publishing
-    assert time.monotonic() - began < 5.0
+    async with asyncio.timeout(DEADLINE_S):
+        confirmed = await publishing
     for number in range(STREAMS):
         versions = [event.version for event in confirmed if event.stream == f"case-s{number}"]
         assert versions == list(range(1, len(versions) + 1))
     await nats.start()
     # What the outbox does: everything that was not confirmed is published again, in order.
     rest = [event for event in events if event.id not in {each.id for each in confirmed}]
-    until = time.monotonic() + 15
+    until = time.monotonic() + DEADLINE_S
     while rest:
         assert time.monotonic() < until
         published = {event.id for event in await keeper.publish(rest)}
         rest = [event for event in rest if event.id not in published]
         await asyncio.sleep(0.02)
-    ids = await stored_ids(nats, keeper)
+    ids = await stored_ids(keeper)
     assert set(ids) == {event.id for event in events}
     assert len(ids) == len(events)
 
 
 async def test_a_server_that_hangs_holds_nobody_for_more_than_five_seconds(
-    nats: TestNats, keeper: JetStreamBus
+    nats: TestNats, keeper: JetStreamBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not isinstance(nats.server, EmbeddedServer):
         pytest.skip("only the embedded server can be paused")
+    # What a server is given to answer; how long a busy machine takes over the rest is the machine's.
+    assert PATIENCE_S < 5.0
+    monkeypatch.setattr(keeper._publisher, "_patience_s", 0.5)
     events = notes("a", 3)
     nats.server.pause()
     try:
-        began = time.monotonic()
-        assert await keeper.publish(events) == []
-        assert time.monotonic() - began < 5.0
-        began = time.monotonic()
-        assert await keeper.fetch("keeper-notes", 1, 0.5) == []
-        assert time.monotonic() - began < 5.0
+        async with asyncio.timeout(DEADLINE_S):
+            assert await keeper.publish(events) == []
+            assert await keeper.fetch("keeper-notes", 1, 0.5) == []
     finally:
         nats.server.resume()
-    until = time.monotonic() + 15
+    until = time.monotonic() + DEADLINE_S
     while await keeper.publish(events) != events:
         assert time.monotonic() < until
         await asyncio.sleep(0.02)
@@ -95,10 +96,11 @@ async def test_a_server_that_hangs_holds_nobody_for_more_than_five_seconds(
 
 
 async def test_a_server_that_is_not_there_is_told_in_time() -> None:
-    began = time.monotonic()
-    with pytest.raises(BusUnavailableError, match="not reached"):
-        await Connection.open("nats://127.0.0.1:1", user="keeper", password="", name="keeper", timeout_s=0.3)
-    assert time.monotonic() - began < 5.0
+    async with asyncio.timeout(DEADLINE_S):
+        with pytest.raises(BusUnavailableError, match=r"not reached within 0\.3 s"):
+            await Connection.open(
+                "nats://127.0.0.1:1", user="keeper", password="", name="keeper", timeout_s=0.3
+            )
 
 
 async def test_a_client_that_gave_up_is_replaced(keeper: JetStreamBus) -> None:
@@ -109,7 +111,7 @@ async def test_a_client_that_gave_up_is_replaced(keeper: JetStreamBus) -> None:
     # The server ends the connection with an error after which the client, by its own rules, never comes back.
     client._max_payload = 1_000_000_000
     await client.publish("autopilot.v1.case.a.noted", b"x" * 2_000_000)
-    until = time.monotonic() + 15
+    until = time.monotonic() + DEADLINE_S
     while keeper._connection._client is client or await keeper.publish([second]) != [second]:
         assert time.monotonic() < until
         await asyncio.sleep(0.01)

@@ -59,7 +59,7 @@ class Person:
     async def ask(self, what: str, **request: Any) -> dict[str, Any]:
         """Ask as the command does and return the answer."""
         payload = json.dumps(request).encode() if request else b""
-        answer = await self.client.request(f"{ASKED_APART}{what}", payload, timeout=10)
+        answer = await self.client.request(f"{ASKED_APART}{what}", payload, timeout=60)
         found: dict[str, Any] = json.loads(answer.data)
         assert "error" not in found, found
         return found
@@ -67,7 +67,7 @@ class Person:
     async def refused(self, subject: str, reply: str = "") -> None:
         """Publish and wait for the server's no."""
         await self.client.publish(subject, b"{}", reply=reply)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not any(f'publish to "{subject.lower()}"' in error for error in self.errors):
                 await self.client.flush()
 
@@ -131,7 +131,7 @@ async def test_events_are_heard_as_they_happen(admin: Connection, person: Person
         await person.client.subscribe(pattern, cb=hear)
     await person.client.flush()
     for subject in ("autopilot.v1.task.x.noted", "deadletter.gate-judge-subject"):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             # What is carried from account to account begins a moment after the subscription was confirmed.
             while (subject, {"ce-id": "1"}) not in heard:
                 admin.send(subject, b"{}", headers={"ce-id": "1"})

@@ -16,7 +16,8 @@ from libs.verification.types import Limits, Request
 from tests.system.shop import PYTEST, Shop, require_sandbox
 
 ENV = {"PATH": f"{Path(sys.executable).parent}:$PATH", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-SETTINGS = Settings(budget_s=20)
+#: Time enough on a busy machine: a search ends soon after it has found something.
+SETTINGS = Settings(budget_s=120)
 
 
 class Clinic:

@@ -41,7 +41,7 @@ async def test_a_test_that_hangs_is_mended(clinic: Clinic) -> None:
         "        steps += 1\n    return steps\n"
     )
     test = "from it import halve\n\n\ndef test_eight():\n    assert halve(8) == 3\n\n\ndef test_one():\n    assert halve(1) == 0\n"
-    found = await clinic.search({"it.py": text, "test_it.py": test}, Settings(budget_s=90, suite_cpu_s=2))
+    found = await clinic.search({"it.py": text, "test_it.py": test}, Settings(budget_s=120, suite_cpu_s=2))
     assert found.survivors, account.log(found)
     assert found.places[0].line in (3, 4, 5), "what the hanging test was doing is known all the same"
 
@@ -52,7 +52,7 @@ async def test_what_breaks_another_test_does_not_survive(clinic: Clinic) -> None
         "test_it.py": "from it import price\n\n\ndef test_it():\n    assert price(1) == 1\n",
         "test_other.py": "from it import price\n\n\ndef test_other():\n    assert price(1) == 0\n",
     }
-    found = await clinic.search(files, Settings(budget_s=60, trials=10))
+    found = await clinic.search(files, Settings(budget_s=120, trials=10))
     assert found.survivors == (), "no edit can satisfy both"
     assert [sum(len(one.change.edits) == edits for one in found.tried) for edits in (1, 2)] == [10, 10]
     assert any("test_other" in one.verdict.note for one in found.tried)
@@ -64,7 +64,7 @@ async def test_where_nothing_is_found_the_places_and_the_nearest_are_named(clini
         "test_it.py": "from it import digest\n\n\ndef test_none():\n    assert digest('') == 5381\n\n\ndef test_some():\n"
         "    assert digest('abc') == 193485963\n\n\ndef test_more():\n    assert digest('xyz') == 193511454\n",
     }
-    found = await clinic.search(files, Settings(budget_s=60, trials=10))
+    found = await clinic.search(files, Settings(budget_s=120, trials=10))
     assert not found.survivors
     assert account.suspicious(found)[0].startswith("it.py:")
     assert account.log(found)["tried"] == len(found.tried) > 0
@@ -126,7 +126,7 @@ async def test_what_a_trial_writes_into_the_channel_mends_nothing(clinic: Clinic
         "        except OSError:\n            pass\n    return 1\n"
     )
     test = "from it import answer\n\n\ndef test_it():\n    assert answer() == 'never ' + 'to be ' + 'found'\n"
-    found = await clinic.search({"it.py": liar, "test_it.py": test}, Settings(budget_s=60, trials=10))
+    found = await clinic.search({"it.py": liar, "test_it.py": test}, Settings(budget_s=120, trials=10))
     assert not [one for one in found.survivors if not one.change.special_case]
 
 

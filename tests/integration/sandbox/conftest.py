@@ -21,7 +21,8 @@ from libs.sandbox.launch import Backend, launch
 Shell = Callable[..., Coroutine[Any, Any, tuple[Outcome, str]]]
 Waiting = Callable[[Callable[[], object]], Awaitable[None]]
 
-PATIENCE_S = 20
+#: Seconds; generous, since the machine may be busy with other things.
+PATIENCE_S = 120
 LIMITS = Limits(wall_s=60)
 
 

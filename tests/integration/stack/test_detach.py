@@ -60,7 +60,7 @@ def test_one_that_is_not_ready_in_time_is_ended(config: StackConfig) -> None:
     pid_file = config.data_dir.with_name("pid")
     program = f"import os, time; open({str(pid_file)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
     with pytest.raises(PartFailedError, match="not ready in time"):
-        launch([sys.executable, "-I", "-S", "-c", program], config, timeout_s=0.5)
+        launch([sys.executable, "-I", "-S", "-c", program], config, timeout_s=2.0)
     assert not running(int(pid_file.read_text()))
 
 

@@ -13,7 +13,7 @@ from nats.aio.client import Client
 
 from autopilot.stack import secrets
 from autopilot.stack.config import HOST, NATS, StackConfig
-from tests.integration.stack.fakes import eventually, live_status
+from tests.integration.stack.fakes import PATIENCE_S, eventually, live_status
 
 
 async def _connect(config: StackConfig, user: str, inbox: str = "_INBOX") -> tuple[Client, list[str]]:
@@ -67,7 +67,7 @@ async def test_streams_that_a_restart_lost_are_made_again_at_once(shared: StackC
         except nats.js.errors.NotFoundError:
             return False
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not await stream_is_there():
             await asyncio.sleep(0.02)
     await client.close()

@@ -15,7 +15,14 @@ from autopilot.stack.cluster import SUPERUSER, _servers_in
 from autopilot.stack.config import OWNER_ROLE, POSTGRES, READER_ROLE, SERVICES, StackConfig, role_of
 from autopilot.stack.errors import PartFailedError
 from autopilot.stack.stack import Stack
-from tests.integration.stack.fakes import eventually, fake_service, hooks, live_status, running
+from tests.integration.stack.fakes import (
+    PATIENCE_S,
+    eventually,
+    fake_service,
+    hooks,
+    live_status,
+    running,
+)
 
 GATE = role_of("gate")
 
@@ -63,7 +70,7 @@ async def test_a_killed_worker_is_survived_without_a_restart_of_the_server(share
         await again.close()
         return True
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not await answers():
             await asyncio.sleep(0.05)
     assert live_status(shared).processes[POSTGRES].pid == pid

@@ -22,7 +22,7 @@ from autopilot.stack.probe import http_status
 from autopilot.stack.restart import RestartPolicy
 from autopilot.stack.supervisor import Supervisor
 from autopilot.stack.watchdog import Watchdog
-from tests.integration.stack.fakes import PROGRAMS, eventually, running
+from tests.integration.stack.fakes import PATIENCE_S, PROGRAMS, eventually, running
 
 Supervise = Callable[..., Supervisor]
 
@@ -103,11 +103,11 @@ async def printed(path: Path) -> str:
 async def test_a_killed_child_comes_back_with_another_id(supervise: Supervise, tmp_path: Path) -> None:
     supervisor = supervise(child(tmp_path, "a", SLEEP))
     supervisor.start()
-    await supervisor.wait_ready("a", 10)
+    await supervisor.wait_ready("a", PATIENCE_S)
     first = pid_of(supervisor, "a")
     os.kill(first, signal.SIGKILL)
     await eventually(lambda: supervisor.statuses()["a"].restarts == 1, "a restart")
-    await supervisor.wait_ready("a", 10)
+    await supervisor.wait_ready("a", PATIENCE_S)
     assert pid_of(supervisor, "a") != first
 
 
@@ -117,10 +117,10 @@ async def test_one_that_only_crashes_is_given_up_and_the_others_go_on(
     supervisor = supervise(child(tmp_path, "bad", CRASH, ready=_never), child(tmp_path, "good", SLEEP))
     supervisor.start()
     with pytest.raises(PartFailedError, match="exit code 3"):
-        await supervisor.wait_ready("bad", 10)
+        await supervisor.wait_ready("bad", PATIENCE_S)
     given_up = supervisor.statuses()["bad"]
     assert (given_up.state, given_up.pid) == ("given-up", None)
-    await supervisor.wait_ready("good", 10)
+    await supervisor.wait_ready("good", PATIENCE_S)
     assert supervisor.statuses()["good"].state == "ready"
 
 
@@ -130,7 +130,7 @@ async def test_a_program_that_is_not_there_is_given_up_with_its_name(
     supervisor = supervise(child(tmp_path, "a", "", argv=("/nowhere/program",), ready=_never))
     supervisor.start()
     with pytest.raises(PartFailedError, match="/nowhere/program: No such file"):
-        await supervisor.wait_ready("a", 10)
+        await supervisor.wait_ready("a", PATIENCE_S)
 
 
 @pytest.mark.parametrize("end", ["stop", "crash"])
@@ -156,10 +156,10 @@ async def test_ten_restarts_leave_exactly_one_process(supervise: Supervise, tmp_
 
     for number in range(10):
         await eventually(restarted(number), "a restart")
-        await supervisor.wait_ready("a", 10)
+        await supervisor.wait_ready("a", PATIENCE_S)
         os.kill(pid_of(supervisor, "a"), signal.SIGKILL)
     await eventually(restarted(10), "the tenth restart")
-    await supervisor.wait_ready("a", 10)
+    await supervisor.wait_ready("a", PATIENCE_S)
     # The kernel shows no environment yet of one that has only just been executed.
     await eventually(lambda: processes.marked(f"test-{os.getpid()}/a/") != [], "its mark")
     assert [pid for pid, _ in processes.marked(f"test-{os.getpid()}/a/")] == [pid_of(supervisor, "a")]
@@ -191,7 +191,7 @@ async def test_a_second_signal_is_sent_when_the_first_is_not_enough(
 async def test_a_frozen_child_is_stopped_too(supervise: Supervise, tmp_path: Path) -> None:
     supervisor = supervise(child(tmp_path, "a", SLEEP, stop_signals=((signal.SIGTERM, 0.2),)))
     supervisor.start()
-    await supervisor.wait_ready("a", 10)
+    await supervisor.wait_ready("a", PATIENCE_S)
     pid = pid_of(supervisor, "a")
     os.kill(pid, signal.SIGSTOP)
     await supervisor.stop()
@@ -213,13 +213,13 @@ def _answering(folder: Path) -> Child:
 async def test_a_child_that_hangs_is_ended_and_started_again(supervise: Supervise, tmp_path: Path) -> None:
     supervisor = supervise(_answering(tmp_path), liveness=_IMPATIENT)
     supervisor.start()
-    await supervisor.wait_ready("a", 10)
+    await supervisor.wait_ready("a", PATIENCE_S)
     first = pid_of(supervisor, "a")
     os.kill(first, signal.SIGSTOP)
     await eventually(lambda: supervisor.statuses()["a"].restarts == 1, "the end of the one that hangs")
     assert supervisor.statuses()["a"].error == "has not answered for 1.5 s (stopped): ended"
     assert not running(first)
-    await supervisor.wait_ready("a", 10)
+    await supervisor.wait_ready("a", PATIENCE_S)
     assert pid_of(supervisor, "a") != first
 
 
@@ -228,17 +228,17 @@ async def test_a_child_that_hangs_again_and_again_is_reported_and_let_be(
 ) -> None:
     supervisor = supervise(_answering(tmp_path), liveness=_IMPATIENT)
     supervisor.start()
-    await supervisor.wait_ready("a", 10)
+    await supervisor.wait_ready("a", PATIENCE_S)
     os.kill(pid_of(supervisor, "a"), signal.SIGSTOP)
     await eventually(lambda: supervisor.statuses()["a"].restarts == 1, "the end of the one that hangs")
-    await supervisor.wait_ready("a", 10)
+    await supervisor.wait_ready("a", PATIENCE_S)
     second = pid_of(supervisor, "a")
     os.kill(second, signal.SIGSTOP)
     await eventually(lambda: supervisor.statuses()["a"].state == "hung", "a report")
     assert "ended too often" in (supervisor.statuses()["a"].error or "")
     assert (running(second), supervisor.is_ready("a")) == (True, False)
     os.kill(second, signal.SIGCONT)
-    await supervisor.wait_ready("a", 10)
+    await supervisor.wait_ready("a", PATIENCE_S)
     assert (supervisor.statuses()["a"].state, pid_of(supervisor, "a")) == ("ready", second)
 
 
@@ -248,7 +248,7 @@ async def test_a_child_that_prints_without_end_fills_neither_disk_nor_supervisor
     supervisor = supervise(child(tmp_path, "loud", SHOUT), child(tmp_path, "calm", SLEEP))
     supervisor.start()
     await eventually((tmp_path / "loud.log.2").exists, "the second rotation")
-    await supervisor.wait_ready("calm", 10)
+    await supervisor.wait_ready("calm", PATIENCE_S)
     await supervisor.stop()
     sizes = [path.stat().st_size for path in tmp_path.glob("loud.log*")]
     assert len(sizes) == 3
@@ -276,7 +276,7 @@ async def test_dependents_start_after_and_stop_before(supervise: Supervise, tmp_
 
     supervisor = supervise(one("top", "middle"), one("middle", "ground"), one("ground"))
     supervisor.start()
-    await supervisor.wait_ready("top", 10)
+    await supervisor.wait_ready("top", PATIENCE_S)
     await supervisor.stop()
     assert order == ["ground", "middle", "top"]
     assert (tmp_path / "ends").read_text().split() == ["top", "middle", "ground"]

@@ -37,7 +37,7 @@ async def as_it_was(config: StackConfig, released: Path) -> None:
         cwd=released,
         check=True,
         capture_output=True,
-        timeout=60,
+        timeout=300,
     )
     await root.execute(f"alter role {SERVICE_ROLE} login password 'shared'")
     await root.execute(f"grant connect on database autopilot to {SERVICE_ROLE}")

@@ -162,6 +162,13 @@ async def _yes() -> bool:
     return True
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine, too, everything here is about forks: a zygote that is slow is otherwise done without."""
+    monkeypatch.setattr("autopilot.stack.zygote._LOAD_S", 600.0)
+    monkeypatch.setattr("autopilot.stack.zygote._FORK_S", 600.0)
+
+
 @pytest.fixture
 def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the zygote find this project and what the tests write."""

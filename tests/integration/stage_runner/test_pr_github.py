@@ -158,7 +158,7 @@ async def test_whatever_github_answers_there_is_one_pull_request_and_a_record_of
     values, kind, wait = ANSWERS[name]
     given = await hub.given()
     if values.get("way") == "hang":
-        hub.server.patience_s = 1.0
+        hub.server.patience_s = 3.0
     hub.server.fail("POST", "/pulls$", **values)
     request = hub.request("pr", given)
     if kind:

@@ -105,7 +105,7 @@ async def test_run_publishes_without_being_asked(store: MemoryStore, bus: ListBu
     running = asyncio.create_task(relay.run())
     recorded = await commit(store, "a", 3)
     await relay.publish(recorded)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while await pending(store):
             await asyncio.sleep(0.01)
     # The sweep at the start may have found them too.
@@ -123,7 +123,7 @@ async def test_confirmed_rows_are_forgotten_while_more_keep_coming(
     monkeypatch.setattr(outbox, "FORGET_BATCH", 10**9)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(relay.run())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             # What the sweep at the start finds, it deletes by itself.
             while not await store.leases():
                 await relay.publish(await commit(store, "first", 1))
@@ -221,7 +221,7 @@ async def test_a_process_started_again_publishes_at_once_what_the_killed_one_lef
     left = await commit(store, "b", 2)
     # No time passes: neither have the rows grown old nor has the killed one's lease lapsed.
     running = asyncio.create_task(Relay("tester", store, bus, holder="tester-1").run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while await pending(store):
             await asyncio.sleep(0.01)
     assert bus.published[1:] == list(left)

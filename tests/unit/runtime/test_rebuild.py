@@ -93,7 +93,7 @@ class Library(House):
 
 
 async def over(job: Job) -> Job:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not job.over:
             await asyncio.sleep(0)
     return job
@@ -309,7 +309,7 @@ async def test_a_new_version_is_built_at_start_and_the_old_one_is_read_meanwhile
     assert await library.kept.step() == 0
     assert await library.read() == old
     library.jobs.append(asyncio.create_task(library.rebuilder.run()))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while library.rebuilder.outdated:
             assert await library.read() == old
             await asyncio.sleep(0)
@@ -361,7 +361,7 @@ async def test_a_new_version_that_cannot_be_built_is_a_condition_until_one_can(l
         raise ValueError("of no use")
 
     async def conditions(until: Callable[[list[Any]], bool]) -> list[Any]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not until(found := await library.store.conditions(within_s=60)):
                 await asyncio.sleep(0)
         return found

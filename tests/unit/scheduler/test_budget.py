@@ -6,16 +6,19 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from contracts.budget import (
     HOUR,
+    AccountClosed,
     BudgetWarned,
     CeilingChanged,
     GrantCalled,
     GrantDeferred,
+    GrantForgone,
     GrantRaised,
     GrantReserved,
     GrantSettled,
@@ -24,15 +27,17 @@ from contracts.task import TokenGrant
 from libs.testing.scenario import Scenario
 from services.scheduler.domain.budget import (
     ChangeCeiling,
+    Close,
     Defer,
-    Forgo,
+    Lapse,
     Raise,
     Reserve,
     SettleGrant,
+    Short,
     budget,
     lacking,
 )
-from services.scheduler.domain.ledger import KEPT, Ledger, scopes_of
+from services.scheduler.domain.ledger import KEPT, Ledger, minute_of, scopes_of
 from services.scheduler.domain.purse import FLOOR, usual_tokens
 
 START = datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC)
@@ -62,12 +67,20 @@ class Model:
         )
 
     def in_front(self, task: str, scope: str, now: datetime) -> int:
-        found = 0
+        """Who waits for its provider takes nothing of the hour before it; who needs more than a ceiling, nothing at all."""
+        found: Counter[str] = Counter()
         for name, (provider, tokens, until) in self.waiting.items():
             if name == task:
                 break
-            found += tokens if scope in scopes_of(provider) and now < until + KEPT else 0
-        return found
+            of = scopes_of(provider)
+            if now < until + KEPT and all(tokens <= self.ceilings.get(one, tokens) for one in of):
+                found[of[1]] += tokens
+        if scope != HOUR:
+            return found[scope]
+        return sum(
+            min(tokens, max(self.ceilings[one] - self.used(one, now), 0)) if one in self.ceilings else tokens
+            for one, tokens in found.items()
+        )
 
     def fits(self, task: str, provider: str, tokens: int, now: datetime, window: timedelta = WINDOW) -> bool:
         return all(
@@ -134,6 +147,9 @@ class Machine(RuleBasedStateMachine):
             assert self.model.fits(task, provider, tokens, self.now)
             self.model.live[run] = (task, provider, before + tokens)
             self.model.enter(self.now)
+        else:
+            within = self.model.of_task(task) + tokens <= OWN
+            assert not (within and self.model.fits(task, provider, tokens, self.now, timedelta(minutes=62)))
 
     @precondition(lambda self: self.model.live)
     @rule(data=st.data(), again=st.booleans())
@@ -165,10 +181,11 @@ class Machine(RuleBasedStateMachine):
             self.model.waiting = {**still, task: (provider, tokens, short.until)}
 
     @rule(task=TASKS)
-    def forgo(self, task: str) -> None:
-        events = self.decide(Forgo, task_id=task)
+    def close(self, task: str) -> None:
+        events = self.decide(Close, task_id=task)
         self.model.waiting.pop(task, None)
-        self.call(events[1:])
+        self.call([event for event in events if not isinstance(event, GrantForgone | AccountClosed)])
+        assert self.decide(Close, task_id=task) == []
 
     @rule(scope=st.sampled_from([HOUR, "provider:a", "provider:b"]), tokens=st.integers(1_000, 6_000))
     def change(self, scope: str, tokens: int) -> None:
@@ -310,6 +327,10 @@ def reserve(run: str, tokens: int, *, task: str = "t1", own: int = 10_000, minut
     )
 
 
+def told(events: Any) -> list[BudgetWarned]:
+    return [event for event in events if isinstance(event, BudgetWarned) and event.scope == HOUR]
+
+
 def warned(events: Any) -> list[tuple[str, int]]:
     return [(event.scope, event.percent) for event in events if isinstance(event, BudgetWarned)]
 
@@ -331,9 +352,209 @@ def test_at_80_percent_there_is_a_warning_once_for_each_crossing() -> None:
     assert warned(Scenario(budget).given(low, *seen.events).when(*ends, *again).events) == [(HOUR, 80)]
 
 
+def test_an_account_that_swings_is_warned_of_once_a_window() -> None:
+    low = CeilingChanged(ledger="main", scope=HOUR, tokens=1_000, actor="ann", at=START)
+    swings = [
+        one
+        for minute in range(130)
+        for one in (
+            reserve(f"r{minute}", 900, task=f"t{minute}", minute=minute),
+            Defer(
+                ledger="main",
+                now=START + timedelta(minutes=minute),
+                task_id=f"w{minute}",
+                provider="a",
+                tokens=1_000,
+                scope=HOUR,
+                until=START + timedelta(minutes=minute + 1),
+            ),
+            Close(ledger="main", now=START + timedelta(minutes=minute), task_id=f"w{minute}"),
+            SettleGrant(ledger="main", now=START + timedelta(minutes=minute), run_id=f"r{minute}", spent=0),
+        )
+    ]
+    seen = Scenario(budget).given(low).when(*swings)
+    assert [(event.percent, minute_of(event.at) - minute_of(START)) for event in told(seen.events)] == [
+        (80, 0),
+        (100, 0),
+        (80, 61),
+        (100, 61),
+        (80, 122),
+        (100, 122),
+    ]
+
+
+@pytest.mark.parametrize(("held", "again"), [(700, []), (699, [(HOUR, 80)])])
+def test_it_is_calm_again_below_70_percent(held: int, again: list[tuple[str, int]]) -> None:
+    low = CeilingChanged(ledger="main", scope=HOUR, tokens=1_000, actor="ann", at=START)
+    first = Scenario(budget).given(low).when(reserve("r0", held), reserve("r1", 200, task="t2")).events
+    assert warned(first) == [(HOUR, 80)]
+    settle = SettleGrant(ledger="main", now=START + timedelta(minutes=61), run_id="r1", spent=0)
+    seen = Scenario(budget).given(low, *first).when(settle, reserve("r2", 200, task="t3", minute=61))
+    assert warned(seen.events) == again
+
+
+def test_a_new_ceiling_is_warned_of_anew() -> None:
+    low = CeilingChanged(ledger="main", scope=HOUR, tokens=1_000, actor="ann", at=START)
+    higher = ChangeCeiling(ledger="main", now=START, scope=HOUR, tokens=2_000, actor="ann")
+    seen = Scenario(budget).given(low).when(reserve("r1", 900), higher, reserve("r2", 800))
+    assert [(event.used, event.ceiling) for event in told(seen.events)] == [(900, 1_000), (1_700, 2_000)]
+
+
+def deferred(task: str, provider: str, tokens: int, *, minute: int = 60) -> GrantDeferred:
+    return GrantDeferred(
+        ledger="main",
+        task_id=task,
+        provider=provider,
+        tokens=tokens,
+        scope=HOUR,
+        until=START + timedelta(minutes=minute),
+        at=START,
+    )
+
+
+def ceilings(**tokens: int) -> list[CeilingChanged]:
+    return [
+        CeilingChanged(
+            ledger="main",
+            scope=HOUR if name == HOUR else f"provider:{name}",
+            tokens=most,
+            actor="ann",
+            at=START,
+        )
+        for name, most in tokens.items()
+    ]
+
+
+def test_who_waits_for_a_provider_leaves_the_hour_to_others() -> None:
+    waiting = [deferred(f"t{number}", "a", 1_000) for number in range(20)]
+    state = budget.fold([*ceilings(hour=10_000, a=1_500), *waiting])
+    # Provider a admits 1,500 of what they need, and so much of the hour is kept for them.
+    assert lacking(state, "new", "b", 8_500, START) is None
+    assert lacking(state, "new", "b", 8_501, START) is not None
+    assert lacking(state, "new", "a", 1, START) is not None
+
+
+def test_who_is_called_is_not_held_back_by_those_that_wait_for_another_provider() -> None:
+    waiting = [*(deferred(f"t{number}", "a", 1_000) for number in range(10)), deferred("last", "b", 5_000)]
+    history = [*ceilings(hour=1_000, a=1_000), *waiting]
+    changed = ChangeCeiling(ledger="main", now=START, scope=HOUR, tokens=10_000, actor="ann")
+    called = Scenario(budget).given(*history).when(changed).events[1:]
+    assert [event.task_id for event in called if isinstance(event, GrantCalled)] == ["t0", "last"]
+
+
+@pytest.mark.parametrize("lowered", [{"hour": 5_000}, {"a": 5_000}])
+def test_who_needs_more_than_a_lowered_ceiling_holds_nobody_back(lowered: dict[str, int]) -> None:
+    history = [*ceilings(hour=10_000, a=10_000), deferred("t1", "a", 8_000), *ceilings(**lowered)]
+    assert lacking(budget.fold(history), "t2", "a", 5_000, START) is None
+    raised = ChangeCeiling(ledger="main", now=START, scope="provider:c", tokens=1_000, actor="ann")
+    called = Scenario(budget).given(*history, deferred("t2", "a", 5_000)).when(raised).events[1:]
+    assert [event.task_id for event in called if isinstance(event, GrantCalled)] == ["t2"]
+
+
+def test_the_moment_told_is_a_day_away_at_most() -> None:
+    much = 10**12
+    high = ceilings(hour=2 * much)
+    live = Scenario(budget).given(*high).when(reserve("r1", much, own=much)).events
+    state = budget.fold([*high, *live, *ceilings(hour=1_000)])
+    short = lacking(state, "t2", "a", 1_000, START)
+    assert short is not None
+    assert short.until is not None
+    assert START < short.until <= START + timedelta(minutes=24 * 61)
+
+
+def test_tokens_are_kept_for_a_task_until_its_time_is_over() -> None:
+    history = [deferred("t1", "a", 90_000), deferred("t2", "a", 80_000, minute=600)]
+    minutes = {
+        minute: Lapse(ledger="main", now=START + timedelta(minutes=minute), task_id="t1")
+        for minute in (0, 60, 64, 65)
+    }
+    for minute in (0, 60, 64):
+        Scenario(budget).given(*history).when(minutes[minute]).then_nothing()
+    Scenario(budget).given(*history).when(minutes[65]).then_types(GrantForgone, GrantCalled)
+    Scenario(budget).when(minutes[65]).then_nothing()
+
+
+def test_what_a_task_has_spent_is_kept_while_it_is_open_and_for_an_hour() -> None:
+    history = spent((0, 100), (0, 200), (0, 300))
+    closed = AccountClosed(ledger="main", task_id="t1")
+    close = Close(ledger="main", now=START, task_id="t1")
+    assert list(budget.decide(close, history)) == [closed]
+    state = budget.evolve(history, closed)
+    assert list(budget.decide(close, state)) == []
+
+    def after(minutes: int, task: str) -> Ledger:
+        return budget.fold(budget.decide(reserve("r9", 1, task=task, minute=minutes), state), state)
+
+    assert set(after(60, "t9").tasks) == {"t0", "t1", "t2", "t9"}
+    assert set(after(61, "t9").tasks) == {"t0", "t2", "t9"}
+    assert after(100_000, "t9").task("t2").spent == 300
+    # Who is taken up again is open, however long ago that was.
+    assert after(100_000, "t1").task("t1").open
+
+
+def test_what_was_cut_short_is_no_history() -> None:
+    ends = [
+        SettleGrant(ledger="main", now=START, run_id="r1", spent=100, cut_short=True),
+        SettleGrant(ledger="main", now=START, run_id="r2", spent=200),
+    ]
+    seen = Scenario(budget).when(reserve("r1", 300), reserve("r2", 300), *ends)
+    assert seen.state.history == {"a/plan": (200,)}
+    assert seen.state.account(HOUR).used(START) == 300
+
+
 def test_a_task_is_warned_of_its_own_budget() -> None:
     seen = Scenario(budget).when(reserve("r1", 700, own=1_000), reserve("r2", 100, own=1_000))
     assert warned(seen.events) == [("task:t1", 80)]
+
+
+def test_a_run_that_is_not_live_is_given_nothing_and_settled_never() -> None:
+    more = Raise(ledger="main", now=START, run_id="r1", tokens=1, ceiling=10_000)
+    settle = SettleGrant(ledger="main", now=START, run_id="r1", spent=1)
+    Scenario(budget).when(more, settle).then_nothing()
+    ended = Scenario(budget).when(reserve("r1", 100), settle)
+    assert ended.state == Scenario(budget).when(reserve("r1", 100), settle, settle, more).state
+
+
+def test_what_is_added_to_a_grant_is_warned_of_as_well() -> None:
+    low = CeilingChanged(ledger="main", scope="provider:a", tokens=1_000, actor="ann", at=START)
+    more = Raise(ledger="main", now=START, run_id="r1", tokens=100, ceiling=1_000)
+    seen = Scenario(budget).given(low).when(reserve("r1", 700, own=1_000), more)
+    assert warned(seen.events) == [("task:t1", 80), ("provider:a", 80)]
+
+
+def test_a_grant_is_raised_up_to_the_tasks_ceiling() -> None:
+    for tokens, made in ((300, [GrantRaised]), (301, [])):
+        more = Raise(ledger="main", now=START, run_id="r2", tokens=tokens, ceiling=1_000)
+        ended = SettleGrant(ledger="main", now=START, run_id="r1", spent=400)
+        seen = Scenario(budget).when(reserve("r1", 500), ended, reserve("r2", 300), more)
+        assert [type(event) for event in seen.events if isinstance(event, GrantRaised)] == made
+
+
+@pytest.mark.parametrize(("tokens", "told"), [(799, []), (800, [(HOUR, 80)])])
+def test_80_percent_are_80_percent(tokens: int, told: list[tuple[str, int]]) -> None:
+    seen = Scenario(budget).given(*ceilings(hour=1_000)).when(reserve("r1", tokens))
+    assert warned(seen.events) == told
+
+
+@pytest.mark.parametrize("tokens", [1, 1_000])
+def test_what_is_live_is_told_to_be_free_a_window_later(tokens: int) -> None:
+    live = Scenario(budget).given(*ceilings(hour=1_000)).when(reserve("r1", 1_000)).events
+    short = lacking(budget.fold([*ceilings(hour=1_000), *live]), "t2", "a", tokens, START)
+    assert short == Short(scope=HOUR, until=START + timedelta(minutes=61))
+
+
+def test_who_waits_for_a_provider_that_has_nothing_left_keeps_nothing_of_the_hour() -> None:
+    state = budget.fold([*ceilings(hour=10_000, a=1_000), deferred("t1", "a", 1_000)], spent((0, 1_000)))
+    assert lacking(state, "new", "b", 9_000, START) is None
+    assert lacking(state, "new", "b", 9_001, START) is not None
+
+
+def test_of_two_accounts_that_are_short_the_later_is_told_and_the_hour_if_they_are_alike() -> None:
+    both = [*ceilings(hour=1_000, a=1_000), *Scenario(budget).when(reserve("r1", 1_000)).events]
+    for settled, scope in (([], HOUR), (ceilings(a=500), "provider:a")):
+        short = lacking(budget.fold([*both, *settled]), "t2", "a", 500, START)
+        assert short is not None
+        assert short.scope == scope
 
 
 def test_a_run_is_reserved_once() -> None:

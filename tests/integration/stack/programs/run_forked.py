@@ -11,13 +11,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[4]))
 
-from autopilot.stack import environment
+from autopilot.stack import environment, zygote
 from autopilot.stack.lock import InstanceLock
 from tests.integration.stack.test_zygote import Bench
 
 
 async def main(folder: Path) -> None:
     """Run the child."""
+    zygote._LOAD_S = zygote._FORK_S = 600.0
     environment._python = lambda: {"PYTHONPATH": f"{sys.path[0]}:{folder}"}
     bench = Bench(folder, await InstanceLock.acquire(folder / "lock"))
     (told,) = await bench.start("one")
