@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,7 @@ def test_a_backup_moves_between_containers_and_the_embedded_stack(tmp_path: Path
     if why := missing():
         pytest.skip(why)
     engine("build")
-    with container_stack() as config:
-        client = Client(config)
+    with container_stack() as config, closing(Client(config)) as client:
         make = ("-m", "loadtest.traffic.repository", PLACE, "0")
         engine("run", "--rm", "--no-deps", "-T", "--entrypoint", "python", "cli", *make)
         real = client.scheduler("POST", "/v1/tasks", json=repository.task(PLACE, "/opt/venv/bin", "1"))["id"]
@@ -103,8 +103,7 @@ def _key(verdict: str) -> str:
 
 def _goes_on(real: str, waits: str) -> None:
     """Start on what was restored: what had ended is there, what was under way ends, and what is new is done."""
-    with container_stack(keep=True) as config:
-        client = Client(config)
+    with container_stack(keep=True) as config, closing(Client(config)) as client:
         assert ended(client, waits) == "done"
         assert len(shown(client, real)["pull_requests"]) == 1
         new = client.scheduler("POST", "/v1/tasks", json=WAITS)["id"]
