@@ -152,6 +152,13 @@ def test_the_front_is_well_while_every_service_behind_it_is_led() -> None:
     assert not environment_of(FRONT)
 
 
+def test_who_asks_another_service_asks_whoever_leads() -> None:
+    asked = [
+        value for name in SERVICES for value in environment_of(name).values() if value.startswith("http:")
+    ]
+    assert asked == [f"http://{FRONT}:{DEFAULT_PORTS['scheduler']}"]
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_ends_when_it_hangs_as_soon_as_the_supervisor_would_end_it(name: str) -> None:
     setting = environment_of(name)["AUTOPILOT_HUNG_AFTER_S"]
