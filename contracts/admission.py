@@ -7,8 +7,14 @@ from typing import ClassVar, Literal, TypeAlias
 from contracts.message import Event
 from contracts.task import Priority
 
-#: Why no slot is given: the scheduler is about to stop, the host is short of memory, or the mode admits nobody.
+#: Why no slot is given.
 HoldCause: TypeAlias = Literal["drain", "host_memory", "mode"]
+#: The same in words, for people.
+HELD: dict[HoldCause, str] = {
+    "drain": "the scheduler is draining",
+    "host_memory": "the host is short of memory",
+    "mode": "the mode admits nobody",
+}
 
 
 class _Admission(Event, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ class Files(msgspec.Struct, frozen=True, kw_only=True):
     """Files of one repository that an approved plan is going to change, on one base branch."""
 
     repo_url: str
-    #: As the task names it: changes to different branches do not meet.
+    #: The branch's name, or a commit where the base is no branch: changes to different branches do not meet.
     base: str
     paths: tuple[str, ...]
 

@@ -27,6 +27,8 @@ class StageOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     pull_requests: tuple[PullRequestRef, ...] = ()
     #: Monitor's smoke commands.
     probes: tuple[CommandReceipt, ...] = ()
+    #: What a withdrawal has left where it is, in sentences.
+    left: tuple[str, ...] = ()
 
 
 class _Run(Event, frozen=True, kw_only=True):
@@ -82,7 +84,9 @@ class EffectIntended(_Run, frozen=True, kw_only=True):
 
     #: Idempotency key.
     effect: str
-    kind: Literal["push", "open_pull_request", "update_pull_request", "label", "publish_check"]
+    kind: Literal[
+        "push", "open_pull_request", "update_pull_request", "close_pull_request", "label", "publish_check"
+    ]
     target: str
     detail: str
 
@@ -151,7 +155,7 @@ class StageFailed(_Run, frozen=True, kw_only=True):
 
 
 class StageCancelled(_Run, frozen=True, kw_only=True):
-    """A stage was stopped: its processes are gone, its worktree is removed, its effects are reconciled."""
+    """A stage was stopped: its processes are gone, its worktree is removed, what became of its effects is known."""
 
     ends: ClassVar[bool] = True
     reason: str

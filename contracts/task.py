@@ -15,8 +15,9 @@ from contracts.receipt import EvidenceRef, Problem, RepoBaseline, RepoVerificati
 Priority: TypeAlias = Literal["urgent", "normal", "low"]
 Engine: TypeAlias = Literal["auto", "llm", "command", "repair", "patch", "noop"]
 Stage: TypeAlias = Literal["spec", "plan", "think", "implement", "verify", "review", "pr", "monitor"]
-#: What a run is for: a stage, or making ready what the stages from `implement` on work on.
-Activity: TypeAlias = Literal[Stage, "workspace"]
+#: What a run is for: a stage, making ready what the stages from `implement` on work on, or taking back what a cancelled
+#: task has published.
+Activity: TypeAlias = Literal[Stage, "workspace", "withdrawal"]
 STAGES: tuple[Stage, ...] = ("spec", "plan", "think", "implement", "verify", "review", "pr", "monitor")
 #: What becomes of a task when one that it depends on ends without a change.
 OnFailedDependency: TypeAlias = Literal["park", "cancel"]
@@ -184,6 +185,8 @@ class Specification(msgspec.Struct, frozen=True, kw_only=True):
     ambiguities: tuple[str, ...] = ()
     #: Base commit of each repository, by name.
     bases: dict[str, str] = msgspec.field(default_factory=dict)
+    #: What each base is, however the task spells it: the name of a branch, or a commit where it is none.
+    branches: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class RepoChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,8 +208,14 @@ def run_id_of(task_id: str, stage: Activity, attempt: int, retry: int = 0) -> st
 
 
 def column_of(activity: Activity) -> Stage:
-    """Name the stage under which something is shown that people read by stages: a workspace is made for `implement`."""
-    return "implement" if activity == "workspace" else activity
+    """Name the stage under which something is shown that people read by stages: that which it is made for, or undoes."""
+    match activity:
+        case "workspace":
+            return "implement"
+        case "withdrawal":
+            return "pr"
+        case _:
+            return activity
 
 
 FailureClass: TypeAlias = Literal["transient", "persistent", "impossible", "environmental"]
@@ -430,6 +439,20 @@ class WorkspaceRequested(_Task, frozen=True, kw_only=True):
     beside: str = ""
 
 
+class WithdrawalRequested(_Task, frozen=True, kw_only=True):
+    """What a cancelled task has published, or may have, shall be taken back; then the task ends.
+
+    The run that answers is like a stage's, but needs no slot: it executes nothing, and no mode keeps it waiting.
+    """
+
+    run_id: str
+    stage: Literal["withdrawal"] = "withdrawal"
+    #: Counts the withdrawals of a task: one for each time it is cancelled.
+    attempt: int
+    input: StageInput
+    retry: int = 0
+
+
 class RunJoined(_Task, frozen=True, kw_only=True):
     """One of two runs that were under way beside each other has ended; the task goes on when the other one has."""
 
@@ -494,7 +517,7 @@ class ResolutionAwaited(_Task, frozen=True, kw_only=True):
 class StageCancelRequested(_Task, frozen=True, kw_only=True):
     """A running stage shall be stopped: its process tree killed, its worktree removed."""
 
-    #: Whether its task goes on with it later: then what it has done to the outside stays, for the next try to adopt.
+    #: Of earlier releases: since then no stop takes back what a run has done to the outside, see `WithdrawalRequested`.
     keeps: bool = False
 
     run_id: str
@@ -598,6 +621,8 @@ class TaskCancelled(_Task, frozen=True, kw_only=True):
     ends: ClassVar[bool] = True
     actor: str
     reason: str = ""
+    #: What it has published and was not taken back, in sentences.
+    left: tuple[str, ...] = ()
 
 
 class TaskGivenUp(_Task, frozen=True, kw_only=True):
@@ -610,7 +635,7 @@ class TaskGivenUp(_Task, frozen=True, kw_only=True):
 
 
 #: What asks for a run.
-RunRequest: TypeAlias = StageRequested | WorkspaceRequested
+RunRequest: TypeAlias = StageRequested | WorkspaceRequested | WithdrawalRequested
 
 TaskEvent: TypeAlias = (
     TaskSubmitted
@@ -620,6 +645,7 @@ TaskEvent: TypeAlias = (
     | TokensRefused
     | TaskBudgetChanged
     | WorkspaceRequested
+    | WithdrawalRequested
     | RunJoined
     | StageSkipped
     | GateRequested

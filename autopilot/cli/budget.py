@@ -9,7 +9,7 @@ import typer
 from autopilot.cli import show
 from autopilot.cli.client import Client
 from autopilot.cli.failure import UsageError
-from autopilot.cli.options import AsJson, DataDir, client
+from autopilot.cli.options import AsJson, DataDir, client, number, task_named
 
 
 def budget(
@@ -26,9 +26,9 @@ def budget(
     """Show or change how many tokens may be spent. Within an hour by all or by a provider, or by one task in all."""
     if bool(whose) != bool(tokens):
         raise UsageError("WHOSE and TOKENS go together; without both, the budget is shown")
-    if tokens and not (tokens.isdigit() or tokens == "none"):
-        raise UsageError(f"TOKENS: {tokens!r} is neither a number nor none")
-    wanted = None if tokens == "none" else int(tokens or 0)
+    wanted = number(tokens)
+    if tokens and tokens != "none" and wanted is None:
+        raise UsageError(f"TOKENS: {tokens[:60]!r} is neither a number nor none")
     connected, ledger = client(data_dir), "synthetic" if synthetic else "main"
     if not whose:
         found = connected.scheduler("GET", "/v1/budget", params={"ledger": ledger})
@@ -44,7 +44,7 @@ def budget(
 def _change_task(connected: Client, task_id: str, tokens: int | None, json: bool) -> None:
     if tokens is None:
         raise UsageError("TOKENS: a task always has a budget")
-    found = connected.scheduler("PUT", f"/v1/tasks/{task_id}/budget", json={"tokens": tokens})
+    found = connected.scheduler("PUT", f"/v1/tasks/{task_named(task_id)}/budget", json={"tokens": tokens})
     show.as_json(found) if json else show.line(f"{found['id']} may spend {found['tokens']:,} tokens")
 
 

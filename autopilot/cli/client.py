@@ -88,7 +88,10 @@ class Client:
             answer = self._http.request(method, base + path, **options)
         if answer.is_error:
             raise _refused(answer)
-        return answer.json()
+        try:
+            return answer.json()
+        except ValueError as error:
+            raise UnreachableError(f"at {base}, something else than the {service} answers") from error
 
     @contextmanager
     def _answered(self, service: str) -> Iterator[str]:
@@ -100,9 +103,10 @@ class Client:
 
 
 def _login() -> str:
-    """Name who types, for the record; a header takes no more than ASCII."""
+    """Name who types, for the record; a header takes no more than a line of ASCII."""
     try:
-        return getpass.getuser().encode("ascii", "backslashreplace").decode()
+        shown = "".join(letter if letter.isprintable() else "?" for letter in getpass.getuser())
+        return shown.encode("ascii", "backslashreplace").decode()
     except (KeyError, OSError):
         return "operator"
 

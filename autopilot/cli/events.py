@@ -16,7 +16,7 @@ import typer
 
 from autopilot.cli import show
 from autopilot.cli.client import Client
-from autopilot.cli.options import AsJson, DataDir, client
+from autopilot.cli.options import AsJson, DataDir, client, task_named
 from contracts.message import Meta, Recorded, Unknown
 from libs.messaging import cloudevents
 
@@ -50,7 +50,7 @@ def events(
         return
     connected = client(data_dir)
     if task_id:
-        connected.scheduler("GET", f"/v1/tasks/{quote(task_id, safe='')}")
+        connected.scheduler("GET", f"/v1/tasks/{task_named(task_id)}")
     if follow:
         # Ctrl-C is how following ends.
         with contextlib.suppress(KeyboardInterrupt):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Annotated, Any, get_args
-from urllib.parse import quote
 
 import typer
 
@@ -12,11 +12,13 @@ from autopilot.cli import show
 from autopilot.cli.client import Client
 from autopilot.cli.failure import INTERRUPTED, CliError, UsageError, passing
 from autopilot.cli.options import AsJson, DataDir, TaskId, client
-from contracts.task import Priority
+from contracts.task import Name, Priority
 
 queue = typer.Typer(
     help="Pause, resume or weigh a queue.", no_args_is_help=True, rich_markup_mode=show.MARKUP
 )
+
+_NAME: str = get_args(Name)[1].pattern
 
 #: Seconds between two looks at what still runs, and for how long a scheduler that does not answer is waited for.
 LOOK_S, PATIENCE_S = 0.5, 60.0
@@ -130,7 +132,9 @@ def _draining(state: dict[str, Any]) -> str:
 
 
 def _path(name: str, what: str) -> str:
-    return f"/v1/queues/{quote(name, safe='')}/{what}"
+    if not re.fullmatch(_NAME, name):
+        raise UsageError(f"QUEUE: {name[:60]!r} is no name; letters, digits and . _ - make one")
+    return f"/v1/queues/{name}/{what}"
 
 
 def _tell(one: dict[str, Any], *, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,22 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 #: How help and usage errors are laid out: frames and colours are for terminals.
 MARKUP: Literal["rich"] | None = "rich" if sys.stdout.isatty() else None
 
+#: Control characters but for tab and line break, marks that turn the direction of writing, invisible separators, tags.
+_UNSEEN = re.compile(
+    "[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff"
+    "\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 _COLOURS = {"done": "green", "incident": "red", "cancelled": "yellow", "parked": "yellow", "running": "cyan"}
+
+
+def visible(text: str) -> str:
+    """Show what steers a terminal, or changes how the rest is read: texts of tasks are made by anybody."""
+    return _UNSEEN.sub(_sign, text.replace("\r\n", "\n"))
+
+
+def _sign(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return chr(0x2400 + code) if code < 0x20 else f"⟨U+{code:04X}⟩"
 
 
 def as_json(value: Any) -> None:
@@ -30,7 +46,7 @@ def as_json(value: Any) -> None:
 def line(text: str = "") -> None:
     """Print a line as it is."""
     # A link that is broken into two lines by us can be neither clicked nor copied.
-    console.print(escape(text), soft_wrap=True)
+    console.print(escape(visible(text)), soft_wrap=True)
 
 
 def path(place: Path) -> str:
@@ -47,7 +63,7 @@ def program() -> str:
 
 def complain(text: str) -> None:
     """Print a line on standard error, named like every tool's complaints."""
-    errors.print(f"autopilot: {text}", markup=False)
+    errors.print(f"autopilot: {visible(text)}", markup=False)
 
 
 def coloured(phase: str) -> str:
@@ -61,14 +77,17 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, marked: Sequ
     if not console.is_terminal:
         for row in (columns, *rows):
             # A cell of several lines would look like several rows.
-            sys.stdout.write("\t".join(" ".join(str(cell).split()) for cell in row) + "\n")
+            sys.stdout.write("\t".join(" ".join(visible(str(cell)).split()) for cell in row) + "\n")
         return
     made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         made.add_column(column, overflow="fold")
     for row in rows:
         made.add_row(
-            *(coloured(str(cell)) if place in marked else escape(str(cell)) for place, cell in enumerate(row))
+            *(
+                coloured(str(cell)) if place in marked else escape(visible(str(cell)))
+                for place, cell in enumerate(row)
+            )
         )
     console.print(made)
 

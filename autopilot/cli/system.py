@@ -8,7 +8,7 @@ import typer
 
 from autopilot.cli import show
 from autopilot.cli.failure import UsageError
-from autopilot.cli.options import AsJson, DataDir, client
+from autopilot.cli.options import AsJson, DataDir, client, number
 
 config = typer.Typer(
     help="Settings that can be changed while running.", no_args_is_help=True, rich_markup_mode=show.MARKUP
@@ -76,9 +76,10 @@ def config_set(
     json: AsJson = False,
 ) -> None:
     """Change a setting."""
-    name, _, value = setting.partition("=")
-    if name not in SETTINGS or not (value.isascii() and value.isdigit()):
+    name, _, given = setting.partition("=")
+    value = number(given)
+    if name not in SETTINGS or value is None:
         known = " and ".join(f"{one}=NUMBER" for one in SETTINGS)
-        raise UsageError(f"NAME=VALUE: {setting!r} is no setting; there are {known}")
-    found = client(data_dir).scheduler("PUT", "/v1/config", json={name: int(value)})
+        raise UsageError(f"NAME=VALUE: {setting[:60]!r} is no setting; there are {known}")
+    found = client(data_dir).scheduler("PUT", "/v1/config", json={name: value})
     show.as_json(found) if json else show.facts(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 from urllib.parse import unquote
 
 import typer
@@ -13,12 +13,12 @@ from autopilot.cli import incidents, show
 from autopilot.cli.client import Client
 from autopilot.cli.failure import UsageError
 from autopilot.cli.options import AsJson, DataDir, TaskId, client
+from services.scheduler.domain.state import Phase
 
-#: What a task can be in; `queued` to `cancelling` are on their way, the last three are ends.
-PHASES = (
-    *("queued", "running", "gating", "resolving", "waiting", "parked", "cancelling"),
-    *("done", "cancelled", "incident"),
-)
+#: What a task can be in.
+PHASES = tuple(phase for phase in get_args(Phase) if phase != "none")
+#: Tasks that one answer holds at most, and that are looked through for those in one phase.
+PAGE, LOOKED_THROUGH = 100, 1_000
 
 
 def summary(connected: Client, final: list[dict[str, Any]]) -> None:
@@ -39,15 +39,14 @@ def tasks(
     phase: Annotated[
         str, typer.Option(help="Only tasks in this phase, for example running, parked or incident.")
     ] = "",
-    limit: Annotated[int, typer.Option(min=1, max=500)] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="So many at most.")] = 50,
     data_dir: DataDir = None,
     json: AsJson = False,
 ) -> None:
     """List tasks, newest first."""
     if phase and phase not in PHASES:
         raise UsageError(f"--phase: {phase!r} is none of {', '.join(PHASES)}")
-    found = client(data_dir).scheduler("GET", "/v1/tasks", params={"limit": limit})["tasks"]
-    found = [one for one in found if not phase or one["phase"] == phase]
+    found = _latest(client(data_dir), phase, limit)
     if json:
         show.as_json(found)
         return
@@ -56,6 +55,23 @@ def tasks(
         for one in found
     ]
     show.table(("task", "phase", "stage", "title", "why"), rows, marked=(1,))
+
+
+def _latest(connected: Client, phase: str, limit: int) -> list[dict[str, Any]]:
+    """Page through the tasks until so many are in a phase, or enough were looked through."""
+    found: list[dict[str, Any]] = []
+    seen, after = 0, ""
+    while len(found) < limit:
+        asked = {"limit": PAGE if phase else limit, "after": after}
+        page = connected.scheduler("GET", "/v1/tasks", params=asked)
+        found += [one for one in page["tasks"] if not phase or one["phase"] == phase]
+        seen, after = seen + len(page["tasks"]), page["next"]
+        if not after:
+            break
+        if seen >= LOOKED_THROUGH:
+            show.complain(f"the latest {seen} tasks were looked through, and there are more")
+            break
+    return found[:limit]
 
 
 def task(task_id: TaskId, data_dir: DataDir = None, json: AsJson = False) -> None:

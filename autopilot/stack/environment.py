@@ -44,6 +44,7 @@ def for_service(
         "AUTOPILOT_NATS_PASSWORD": secrets.nats[name],
         "AUTOPILOT_HTTP_HOST": HOST,
         "AUTOPILOT_HTTP_PORT": str(config.ports[name]),
+        "AUTOPILOT_SCHEDULER_URL": config.addresses()["scheduler"],
         "AUTOPILOT_API_TOKEN": secrets.api_token,
         "AUTOPILOT_SCRAPE_TOKEN": secrets.scrape_token,
         "AUTOPILOT_SESSION_KEY": secrets.session_key,

@@ -231,6 +231,10 @@ class MemoryStore:
             if (not types or event.type in types) and (not upto or event.version <= upto)
         ]
 
+    async def read_streams(self, streams: Sequence[str], *, upto: int) -> list[Recorded]:
+        """Read the events of several streams."""
+        return [event for stream in streams for event in await self.read_stream(stream, upto=upto)]
+
     async def read_all(
         self, after: Cursor, *, limit: int = 500, categories: Sequence[str] = ()
     ) -> list[Recorded]:

@@ -338,6 +338,10 @@ class Store(Protocol):
         """
         ...
 
+    async def read_streams(self, streams: Sequence[str], *, upto: int) -> list[Recorded]:
+        """Read the events of several streams with version ≤ `upto`, stream by stream as they are named, each in order."""
+        ...
+
     async def read_all(
         self, after: Cursor, *, limit: int = 500, categories: Sequence[str] = ()
     ) -> list[Recorded]:

@@ -11,7 +11,7 @@ from libs.git.credentials import Credentials, NoCredentials
 from libs.git.error import UnsupportedRepositoryError
 from libs.git.mirror import Mirror
 from libs.git.repository import Repository, empty_home
-from libs.git.source import advertised, cannot_read, reading
+from libs.git.source import advertised, cannot_read, default_branch, reading
 from libs.git.url import check, local_path, redact, repo_key
 
 _log = structlog.get_logger(__name__)
@@ -55,6 +55,11 @@ class Broker:
         """Returns the mirror as it is on disk, without asking the source; None if there is none yet."""
         repository = self._repository(url)
         return self._as_mirror(repository, url) if repository.path.exists() else None
+
+    async def default_branch(self, url: str) -> str | None:
+        """Returns the branch that `HEAD` is at the source, None if it is none. Raises CloneError and GitTimeoutError."""
+        check(url)
+        return await default_branch(url, self._home, self.timeout_s, credentials=self._credentials)
 
     async def remote_ref(self, url: str, ref: str) -> str | None:
         """Returns where a full ref name (`refs/heads/...`) of a remote repository points, or None.

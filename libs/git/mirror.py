@@ -75,6 +75,10 @@ class Mirror:
                 return found
         raise UnknownRevisionError(revision, self._name)
 
+    async def has_branch(self, name: str) -> bool:
+        """Tells whether the source has a branch of this name."""
+        return is_branch_name(name) and await self._commit(f"refs/source/heads/{name}") is not None
+
     async def tree(self, commit: str) -> str:
         """Returns the id of the commit's tree."""
         return (await self._about(["rev-parse", "--verify", f"{commit}^{{tree}}"], commit)).text

@@ -68,3 +68,17 @@ async def advertised(
         if name and not name.endswith("^{}"):
             offers[name] = object_id
     return offers
+
+
+async def default_branch(url: str, home: Path, timeout_s: float, *, credentials: Credentials) -> str | None:
+    """Returns the name of the branch that `HEAD` is at the source, or None where it is none; raises CloneError."""
+    done = await run(
+        ["ls-remote", "--symref", *reading(url), "--", url, "HEAD"],
+        cwd=home,
+        environment={**hardened(home), **await credentials.variables(url)},
+        timeout_s=timeout_s,
+    )
+    if done.code != 0:
+        raise cannot_read(url, done.stderr)
+    told = re.search(r"^ref: refs/heads/(.+)\tHEAD$", done.text, re.MULTILINE)
+    return told[1] if told else None

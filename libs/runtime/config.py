@@ -34,6 +34,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     session_key: str
     http_host: str = "127.0.0.1"
     replica: str = ""
+    #: Where the task API answers, for services that ask it.
+    scheduler_url: str = "http://127.0.0.1:8801"
     #: Runs that one stage-runner replica holds at once: more than the slots are tested to, or slots would wait in vain.
     config_places: Annotated[int, Constraint(ge=1)] = 128
     #: Runs among them that may execute commands of a repository at once; 0 means one per core.

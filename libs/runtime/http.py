@@ -154,6 +154,12 @@ def projection_routes(running: Running, rebuilder: Rebuilder) -> APIRouter:
 
 
 def _handle_errors(app: FastAPI) -> None:
+    @app.exception_handler(Exception)
+    async def fault(_: Request, error: Exception) -> JSONResponse:
+        # It is raised again behind this answer, so that the log has it.
+        detail = f"{type(error).__name__}: a fault of this service, which its log describes"
+        return Problem(500, "Internal error", detail).response()
+
     @app.exception_handler(Problem)
     async def problem(_: Request, error: Problem) -> JSONResponse:
         return error.response()

@@ -7,16 +7,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, TypeVar
 
-from contracts.message import Recorded
+from contracts.message import Recorded, stream_name
+from libs.eventsourcing.decider import Decider
 from libs.eventstore.store import BusEpoch, ConflictError, InboxMark, LeaseClaim, Store
 from libs.messaging.bus import Bus
 from libs.runtime.clock import Clock, Ids
 from libs.runtime.config import Config
 from libs.runtime.rebuild import Rebuilder
 from libs.runtime.service import Service
+from libs.runtime.snapshots import load_all
 from libs.runtime.work import Cache, Work
 
 T = TypeVar("T")
+State = TypeVar("State")
 
 #: How often a decision is taken again after somebody else was faster. As many streams of one task as fit into a batch
 #: may write the same document at once, and each round lets one of them through.
@@ -88,6 +91,31 @@ class Running:
         await work.committed()
         return result
 
+    async def recall(self, decider: Decider[Any, State], key: str) -> State:
+        """Return an aggregate as it was last decided here, without a turn; what this process does not know takes one.
+
+        Raises what `perform` raises.
+        """
+        self._require_lease()
+        known = self._cache.states.get(stream_name(decider.category, key))
+        if known is None:
+            return await self.perform(lambda work: work.load(decider, key))
+        state: State = known[1]
+        return state
+
+    async def look(self, decider: Decider[Any, State], keys: Sequence[str]) -> list[State]:
+        """Return several aggregates as they are recorded, in the order of their keys, without a turn.
+
+        What this process knows is not read, and the rest at once. Raises NotLeaderError, StoreUnavailableError.
+        """
+        self._require_lease()
+        streams = [stream_name(decider.category, key) for key in keys]
+        found: dict[str, Any] = {stream: self._cache.states.get(stream) for stream in streams}
+        unknown = [stream for stream, known in found.items() if known is None]
+        # It is not kept: somebody may decide meanwhile, and would then go by what was there before.
+        found |= await load_all(self.store, decider, unknown)
+        return [found[stream][1] for stream in streams]
+
     async def _perform(
         self,
         act: Callable[[Work], Awaitable[T]],
@@ -98,8 +126,7 @@ class Running:
         conflicts: int,
     ) -> tuple[Work, T]:
         for remaining in range(conflicts, -1, -1):
-            if self.lease is None:
-                raise NotLeaderError(f"{self.config.holder} does not hold the lease of {self.service.name}")
+            lease = self._require_lease()
             work = Work(
                 service=self.service.name,
                 store=self.store,
@@ -109,7 +136,7 @@ class Running:
                 cause=cause,
                 actor=actor,
                 synthetic=synthetic,
-                lease=self.lease,
+                lease=lease,
                 generation=self.rebuilder.generation if self.rebuilder else None,
                 running=self,
                 # Only at first: after a conflict nothing is taken for granted.
@@ -128,6 +155,11 @@ class Running:
                 await self._publish(recorded)
             return work, result
         raise AssertionError("unreachable")
+
+    def _require_lease(self) -> LeaseClaim:
+        if self.lease is None:
+            raise NotLeaderError(f"{self.config.holder} does not hold the lease of {self.service.name}")
+        return self.lease
 
     def lead(self, lease: LeaseClaim) -> None:
         """Act under a lease from now on; whatever was folded before it may be stale."""

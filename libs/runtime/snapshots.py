@@ -11,7 +11,8 @@ import asyncio
 import functools
 import hashlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import msgspec
 import structlog
 
 import contracts
+from contracts.message import Recorded
 from libs.eventsourcing import decider as folding
 from libs.eventsourcing.decider import Decider
 from libs.eventsourcing.persistent import from_plain, to_plain
@@ -31,6 +33,23 @@ log = structlog.get_logger(__name__)
 EVERY = 500
 #: Events read before a snapshot is looked for, and read at once after that.
 FIRST_PAGE, PAGE = 200, 1_000
+#: Streams read by one look: each may carry patches in several of its events.
+AT_ONCE = 25
+
+
+async def load_all(
+    store: Store, decider: Decider[Any, Any], streams: Sequence[str]
+) -> dict[str, tuple[StreamHead, Any]]:
+    """Load several aggregates, many by one look at the record. Raises StoreUnavailableError."""
+    found = {stream: (StreamHead(stream=stream), decider.initial) for stream in streams}
+    for place in range(0, len(streams), AT_ONCE):
+        events = await store.read_streams(streams[place : place + AT_ONCE], upto=FIRST_PAGE)
+        for stream, of_one in groupby(events, key=lambda event: event.stream):
+            found[stream] = _folded(decider, list(of_one), *found[stream])
+            if found[stream][0].version == FIRST_PAGE:
+                found[stream] = await load(store, decider, stream)
+            await asyncio.sleep(0)
+    return found
 
 
 async def load(store: Store, decider: Decider[Any, Any], stream: str) -> tuple[StreamHead, Any]:
@@ -40,13 +59,20 @@ async def load(store: Store, decider: Decider[Any, Any], stream: str) -> tuple[S
     while True:
         events = await store.read_stream(stream, head.version, upto=upto)
         if events:
-            state = decider.fold((event.event for event in events), state)
-            head = StreamHead(stream=stream, version=events[-1].version, hash=events[-1].hash)
+            head, state = _folded(decider, events, head, state)
         if head.version < upto:
             return head, state
         if head.version == FIRST_PAGE:
             head, state = await _snapshot(store, decider, stream) or (head, state)
         upto = head.version + PAGE
+
+
+def _folded(
+    decider: Decider[Any, Any], events: Sequence[Recorded], head: StreamHead, state: Any
+) -> tuple[StreamHead, Any]:
+    last = events[-1]
+    state = decider.fold((event.event for event in events), state)
+    return StreamHead(stream=head.stream, version=last.version, hash=last.hash), state
 
 
 async def _snapshot(store: Store, decider: Decider[Any, Any], stream: str) -> tuple[StreamHead, Any] | None:

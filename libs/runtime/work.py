@@ -284,6 +284,7 @@ class Work:
         )
         marks = (*self._marks, *self._holds, *((self._cursor,) if self._cursor else ()))
         if not (streams or marks or self._timers or self._cleared or self._documents):
+            self._remember()
             return ()
         documents = tuple(
             DocumentWrite(
@@ -320,11 +321,8 @@ class Work:
             loaded = self._streams[event.stream]
             ended = bool(getattr(event.event, "ends", False))
             loaded.head = StreamHead(stream=event.stream, version=event.version, hash=event.hash, ended=ended)
-        for stream, loaded in self._streams.items():
-            # What was only read may be older by now than what another work has put there meanwhile.
-            known = self._cache.states.get(stream)
-            if known is None or known[0].version <= loaded.head.version:
-                self._cache.states.put(stream, (loaded.head, loaded.state))
+        self._remember()
+        for loaded in self._streams.values():
             if loaded.events and snapshots.is_due(
                 loaded.head.version, len(loaded.events), loaded.decider.size(loaded.state)
             ):
@@ -333,6 +331,13 @@ class Work:
         for (view, key), (before, value, _) in self._documents.items():
             self._cache.documents.put((view, key), (0 if value is None else before + 1, value))
         return recorded
+
+    def _remember(self) -> None:
+        for stream, loaded in self._streams.items():
+            # What was only read may be older by now than what another work has put there meanwhile.
+            known = self._cache.states.get(stream)
+            if known is None or known[0].version <= loaded.head.version:
+                self._cache.states.put(stream, (loaded.head, loaded.state))
 
     async def committed(self) -> None:
         """Run what was asked for after the commit."""

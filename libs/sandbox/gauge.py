@@ -13,8 +13,9 @@ _INODE = 1024
 class Gauge:
     """Memory, processes and threads of one process namespace."""
 
-    def __init__(self, scratch: list[str]) -> None:
-        self._places = scratch
+    def __init__(self, scratch: list[str], segments: bool = False) -> None:
+        """Name the file systems in memory, and say whether this process is in the sandbox's IPC namespace."""
+        self._places, self._segments = scratch, segments
         self._proc = -1
         self._scratch: list[int] = []
 
@@ -57,11 +58,9 @@ class Gauge:
         pids = [name for name in os.listdir(self._proc) if name.isdigit() and name != "1"]
         if len(pids) > processes_limit:
             return 0, len(pids)
-        stored = 0
-        for fd in self._scratch:
-            usage = os.fstatvfs(fd)
-            stored += (usage.f_blocks - usage.f_bfree) * usage.f_frsize
-            stored += (usage.f_files - usage.f_ffree) * _INODE
+        # What is in files is there once, mapped or not, and whether or not there is a name for them.
+        unnamed = self._unnamed(pids)
+        stored = self._stored() + sum(unnamed.values())
         resident = tasks = 0
         for pid in pids:
             # The command's name, in parentheses, may itself contain spaces and parentheses.
@@ -70,28 +69,85 @@ class Gauge:
                 tasks += int(fields[17])
                 resident += int(fields[21]) * _PAGE
         if resident + stored > concern:
-            resident = sum(self._proportional(pid) for pid in pids)
+            resident = sum(self._proportional(pid, unnamed) for pid in pids)
         return resident + stored, tasks
 
-    def _proportional(self, pid: str) -> int:
+    def _stored(self) -> int:
+        """Bytes in the file systems in memory, and in segments of System V, attached or not."""
+        stored = 0
+        for fd in self._scratch:
+            usage = os.fstatvfs(fd)
+            stored += (usage.f_blocks - usage.f_bfree) * usage.f_frsize
+            stored += (usage.f_files - usage.f_ffree) * _INODE
+        if self._segments:
+            head, *lines = read("/proc/sysvipc/shm", most=2**20).splitlines() or [b""]
+            column = head.split().index(b"rss") if b"rss" in head else 0
+            stored += sum(int(line.split()[column]) for line in lines if column)
+        return stored
+
+    def _unnamed(self, pids: list[str]) -> dict[tuple[int, int], int]:
+        """Bytes in each file in memory that has no name and is open somewhere, by device and inode."""
+        found: dict[tuple[int, int], int] = {}
+        for pid in pids:
+            try:
+                folder = os.open(f"{pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._proc)
+            except OSError:
+                continue
+            try:
+                for name in os.listdir(folder):
+                    if os.readlink(name, dir_fd=folder).startswith("/memfd:"):
+                        status = os.stat(name, dir_fd=folder)
+                        found[status.st_dev, status.st_ino] = status.st_blocks * 512
+            except OSError:
+                pass  # it has ended, or closed one meanwhile: the next look is soon
+            finally:
+                os.close(folder)
+        return found
+
+    def _proportional(self, pid: str, unnamed: dict[tuple[int, int], int]) -> int:
+        """A process's share of what it has mapped, but for files that are counted where they are stored."""
+        share, shared = -1, True
         for line in self._read(f"{pid}/smaps_rollup").splitlines():
-            if line.startswith(b"Pss:"):
-                return int(line.split()[1]) * 1024
+            name, _, value = line.partition(b":")
+            if name == b"Pss":
+                share = int(value.split()[0]) * 1024
+            elif name == b"Pss_Shmem":
+                shared = int(value.split()[0]) > 0
+        if share >= 0:
+            return share - (self._mapped(pid, unnamed) if shared else 0)
         statm = self._read(f"{pid}/statm").split()
         return int(statm[1]) * _PAGE if statm else 0
 
-    def _read(self, path: str) -> bytes:
-        return read(path, self._proc)
+    def _mapped(self, pid: str, unnamed: dict[tuple[int, int], int]) -> int:
+        stores = {os.fstat(fd).st_dev for fd in self._scratch}
+        counted, mapped = False, 0
+        for line in self._read(f"{pid}/smaps", most=2**24).splitlines():
+            words = line.split(None, 5)
+            if words[0] == b"Pss:" and counted:
+                mapped += int(words[1]) * 1024
+            elif len(words) > 4 and b"-" in words[0]:
+                major, _, minor = words[3].partition(b":")
+                device = os.makedev(int(major, 16), int(minor, 16))
+                segment = self._segments and words[-1].startswith(b"/SYSV")
+                counted = segment or device in stores or (device, int(words[4])) in unnamed
+        return mapped
+
+    def _read(self, path: str, most: int = 4096) -> bytes:
+        return read(path, self._proc, most)
 
 
-def read(path: str, folder: int | None = None) -> bytes:
+def read(path: str, folder: int | None = None, most: int = 4096) -> bytes:
     """What a small file of the kernel's holds; nothing where it is gone, as that of a process that has ended is."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
     except OSError:
         return b""
+    text = b""
     try:
-        return os.read(fd, 4096)
+        # The kernel gives a page or two at a time.
+        while len(text) < most and (more := os.read(fd, most - len(text))):
+            text += more
+        return text
     except OSError:
         return b""
     finally:

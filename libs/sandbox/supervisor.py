@@ -42,7 +42,8 @@ class Supervisor:
 
     def __init__(self, spec: "Spec") -> None:
         self.spec = spec
-        self.gauge = Gauge([place for place, _ in spec["scratch"]])
+        # Under bubblewrap we stay in the IPC namespace that we were started in.
+        self.gauge = Gauge([place for place, _ in spec["scratch"]], segments=not spec["bwrap"])
         try:
             self.group = Group(spec["memory_group"], spec["processes_group"])
         except OSError as error:

@@ -20,7 +20,7 @@ from libs.testing import scheduling, spending, turns
 TASK_CATEGORIES = frozenset({"task", "run", "review", "loop", "incident", "workspace"})
 #: Gates whose approval `done` needs, and those that mode `minimal` goes without.
 GATES, REVIEW_GATES = frozenset(range(6)), frozenset({4, 5})
-REQUESTS = ("stage_requested", "workspace_requested")
+REQUESTS = ("stage_requested", "workspace_requested", "withdrawal_requested")
 RUN_ENDS = frozenset({"stage_completed", "stage_failed", "stage_cancelled"})
 
 Check: TypeAlias = Callable[[Sequence[Recorded]], Iterator[str]]

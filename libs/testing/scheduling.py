@@ -85,7 +85,10 @@ def nothing_starts_unallowed(events: Iterable[Recorded]) -> Iterator[str]:
 
 
 def stages_run_only_in_slots(events: Iterable[Recorded]) -> Iterator[str]:
-    """Invariant 4: a run is live only while its task holds a slot, a task has one at most, and a workspace beside it."""
+    """Invariant 4: a run is live only while its task holds a slot, a task has one at most, and a workspace beside it.
+
+    A withdrawal executes nothing and needs no slot; it begins when all else has ended, and the task ends after it.
+    """
     holders: set[str] = set()
     live: dict[tuple[str, bool], str] = {}
     for event in events:
@@ -99,7 +102,7 @@ def stages_run_only_in_slots(events: Iterable[Recorded]) -> Iterator[str]:
                     if one in live:
                         yield f"{fact.task_id} gave its slot back while {live[one]} runs"
             case "stage_started":
-                if fact.task_id not in holders:
+                if fact.task_id not in holders and fact.stage != "withdrawal":
                     yield f"{fact.run_id} started without a slot"
                 place = (fact.task_id, fact.stage == "workspace")
                 if place in live:

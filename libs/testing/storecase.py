@@ -63,6 +63,21 @@ class ReadingCase:
         assert await versions(types=["closed", "noted"], upto=2) == [1, 2]
         assert await versions(9) == []
 
+    async def test_several_streams_are_read_at_once_as_they_are_named(self, store: Store) -> None:
+        one, other = fresh(), fresh()
+        for key in (one, other):
+            await store.append(plain(first(*(Noted(case_id=key, count=n) for n in range(3)))))
+        names = [f"case-{other}", "case-nowhere", f"case-{one}"]
+        found = await store.read_streams(names, upto=2)
+        assert [(event.stream, event.version) for event in found] == [
+            (names[0], 1),
+            (names[0], 2),
+            (names[2], 1),
+            (names[2], 2),
+        ]
+        assert found[2:] == await store.read_stream(names[2], upto=2)
+        assert await store.read_streams([], upto=2) == []
+
     async def test_what_is_due_is_what_was_missed_and_not_handled(self, store: Store) -> None:
         long, new_one = fresh(), fresh()
         events = [*(Noted(case_id=long, count=n) for n in range(5)), Closed(case_id=long)]

@@ -6,7 +6,9 @@ import hashlib
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from string import Template
 from types import MappingProxyType
@@ -43,7 +45,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     env: dict[str, str]
     #: Absolute directories that the task's variables name; the command may read them.
     directories: tuple[str, ...]
-    #: Digest of variables, interpreters and installed packages.
+    #: Digest of variables, interpreters, installed packages, and what is in the directories.
     digest: str
 
 
@@ -74,7 +76,9 @@ def _straight(part: str) -> str:
 def _digest(env: Mapping[str, str], directories: tuple[str, ...]) -> str:
     parts = [f"{name}={value}" for name, value in sorted(env.items())]
     parts += [_interpreter(name, env["PATH"]) for name in _SHIMMED]
+    parts += [f"{place} {_changed(place)}" for place in _installed()]
     for directory in directories:
+        parts += _held(directory)
         root = Path(directory).parent
         if (root / "pyvenv.cfg").is_file():
             parts.append((root / "pyvenv.cfg").read_text(errors="replace"))
@@ -83,6 +87,32 @@ def _digest(env: Mapping[str, str], directories: tuple[str, ...]) -> str:
             for record in sorted(packages.glob("*.dist-info/RECORD")):
                 parts.append(f"{record.parent.name} {hashlib.sha256(record.read_bytes()).hexdigest()}")
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _installed() -> list[str]:
+    """List where the machine's own programs and packages are: what is installed or upgraded there renews a directory."""
+    places = BASE_PATH.split(":")
+    roots = sorted({Path(place).parent for place in places})
+    packages = [str(found) for root in roots for found in sorted(root.glob("lib/python3*/*-packages"))]
+    return [*places, *packages]
+
+
+def _changed(place: str) -> int:
+    try:
+        return os.stat(place).st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _held(directory: str) -> list[str]:
+    """Tell the files of a directory apart from those that were there under the same names before."""
+    found = []
+    for name in sorted(os.listdir(directory)):
+        with suppress(OSError):
+            status = os.stat(f"{directory}/{name}")
+            if stat.S_ISREG(status.st_mode):
+                found.append(f"{directory}/{name} {status.st_size} {status.st_mtime_ns}")
+    return found
 
 
 def _interpreter(name: str, path: str) -> str:

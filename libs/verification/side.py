@@ -12,12 +12,15 @@ import msgspec
 from libs.sandbox.command import Ended
 from libs.verification import cache, checkout
 from libs.verification.checkout import Tree
+from libs.verification.environment import surround
 from libs.verification.execution import Ran, Workshop, run_observed, run_plain, together, with_touched
 from libs.verification.paths import Layout
 from libs.verification.types import Keep, Limits, Purpose, Receipt, Request, Side
 
 #: Where a ceiling was too low on the base: how many times it, and how many MB at least, a second look may take.
 GENEROUS, GENEROUS_MB = 8, 1_024
+#: What a shell makes of a process that was ended by SIGKILL.
+KILLED = 128 + 9
 _OBSERVED = frozenset(("test", "fail_to_pass"))
 
 
@@ -187,20 +190,22 @@ class CachedBase(Runner):
         if setup is not None and not setup.succeeded:
             return setup, {}
         fresh = await self.run_all(tree, layout, missing)
-        if setup is not None and earlier is None:
-            await self._store_one(self._request.setup or "", "setup", setup, self._output("setup"))
-        for command, ran in fresh.items():
-            if self._may_keep(command, ran):
-                await self._store_one(command, self._kind(command), ran, self._output(command))
+        if await asyncio.to_thread(surround, self._request.env) == self._workshop.surroundings:
+            if setup is not None and earlier is None:
+                await self._store_one(self._request.setup or "", "setup", setup, self._output("setup"))
+            for command, ran in fresh.items():
+                if self._may_keep(command, ran):
+                    await self._store_one(command, self._kind(command), ran, self._output(command))
         await asyncio.to_thread(shutil.rmtree, tree, ignore_errors=True)
         return setup, fresh
 
     def _may_keep(self, command: str, ran: Ran) -> bool:
         """Keep what ended by itself; a limit may have been reached because the machine was busy.
 
-        Except for tests that must fail: reaching the limit is how some of them fail.
+        Except for tests that must fail: reaching the limit is how some of them fail. What was killed was so from outside,
+        by the kernel for want of memory for example.
         """
-        return ran.ended == "exited" or self._must_fail(command)
+        return ran.exit_code != KILLED and (ran.ended == "exited" or self._must_fail(command))
 
     async def _run(self, tree: Path, layout: Layout, command: str) -> Ran:
         """Run a command; of one that its ceiling has stopped, find out with a higher one what it takes.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from loadtest.checker.record import Record
 
-REQUESTS = ("stage_requested", "workspace_requested")
+REQUESTS = ("stage_requested", "workspace_requested", "withdrawal_requested")
 RUN_ENDS = ("stage_completed", "stage_failed", "stage_cancelled")
 
 

@@ -28,7 +28,10 @@ def slots(record: Record) -> Iterator[str]:
 
 
 def live_runs(record: Record) -> Iterator[str]:
-    """A run is live only while its task holds a slot; a task has one live run at most, and one workspace beside it."""
+    """A run is live only while its task holds a slot; a task has one live run at most, and one workspace beside it.
+
+    A withdrawal executes nothing and needs no slot.
+    """
     held: set[str] = set()
     live: dict[tuple[str, bool], str] = {}
     for row in record.of("slot_granted", "slot_released", "stage_started", *RUN_ENDS):
@@ -42,7 +45,7 @@ def live_runs(record: Record) -> Iterator[str]:
                 for run in (live[one] for one in ((task, False), (task, True)) if one in live):
                     yield f"{row.place}: {task} gave its slot back while {run} runs"
             case "stage_started":
-                if task not in held:
+                if task not in held and row.data["stage"] != "withdrawal":
                     yield f"{row.place}: {task} holds no slot"
                 if place in live:
                     yield f"{row.place}: {live[place]} is still running"

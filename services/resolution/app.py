@@ -5,7 +5,7 @@ from libs.evidence.redaction import Redactor
 from libs.forge.hosting import hosting
 from libs.git.broker import Broker
 from libs.runtime.running import Running
-from libs.runtime.service import Consumer, Follower, Service
+from libs.runtime.service import Consumer, Follower, Hearer, Service
 from services.resolution import handlers
 from services.resolution.adapters.branch import Branches
 from services.resolution.adapters.filing import Filing, file_incidents
@@ -28,6 +28,7 @@ service = Service(
     owns=(loop, incident),
     consumes=(Consumer(handlers.resolve_failure), Consumer(handlers.file_incident)),
     follows=(Follower(handlers.close_loop),),
+    hears=(Hearer(handlers.heed_mode, in_force="mode-system"),),
     assemble=assemble,
     workers=(file_incidents,),
 )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contracts.gate import GateDecided
+from contracts.mode import ModeChanged
 from contracts.resolution import IncidentOpened, LoopExhausted
 from contracts.stage import StageCompleted
 from contracts.task import ResolutionAwaited
+from libs.runtime.running import Running
 from libs.runtime.work import Work
 from services.resolution.domain import OpenIncident, Resolve, incident, loop, passed
 
@@ -35,3 +37,8 @@ async def file_incident(event: IncidentOpened, work: Work) -> None:
     The message is done with at once. The record says which incidents are not filed, so none is forgotten.
     """
     work.parts.wake()
+
+
+async def heed_mode(event: ModeChanged, running: Running) -> None:
+    """Try no incident during an emergency stop: its script executes what a repository says."""
+    running.parts.halt(event.mode == "emergency-stop")

@@ -24,6 +24,7 @@ service = Service(
     consumes=(
         Consumer(handlers.run_stage, room=BackgroundExecutor.free),
         Consumer(handlers.stop_stage),
+        Consumer(handlers.withdraw),
     ),
     hears=(
         Hearer(handlers.heed_stop),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from contracts.mode import ModeChanged
 from contracts.task import (
+    RunRequest,
     StageCancelRequested,
     StageRequested,
     TokensGranted,
     TokensRefused,
+    WithdrawalRequested,
     WorkspaceRequested,
 )
 from libs.messaging.outcome import Outcome, Retry
@@ -23,9 +25,20 @@ HALTED_S = 0.5
 async def run_stage(event: StageRequested | WorkspaceRequested, work: Work) -> Outcome | None:
     """Claim a run and begin it once the claim is true; during an emergency stop it stays on the bus."""
     executor: Executor = work.parts
-    assert work.lease is not None
     if executor.halted:
         return Retry(after_s=HALTED_S, reason="emergency stop", counted=False)
+    await _claim(event, work)
+    return None
+
+
+async def withdraw(event: WithdrawalRequested, work: Work) -> None:
+    """Claim a withdrawal and begin it, whatever the mode and however much runs: it executes nothing."""
+    await _claim(event, work)
+
+
+async def _claim(event: RunRequest, work: Work) -> None:
+    executor: Executor = work.parts
+    assert work.lease is not None
     claim = Claim(which=which_of(event), replica=work.running.config.holder, epoch=work.lease.epoch)
     if await work.decide(run, event.run_id, claim):
 
@@ -33,7 +46,6 @@ async def run_stage(event: StageRequested | WorkspaceRequested, work: Work) -> O
             executor.start(event)
 
         work.after_commit(begin)
-    return None
 
 
 async def stop_stage(event: StageCancelRequested, work: Work) -> None:
@@ -42,7 +54,7 @@ async def stop_stage(event: StageCancelRequested, work: Work) -> None:
     await work.decide(run, event.run_id, Stop(which=which_of(event), reason=event.reason, gone=False))
 
     async def stop() -> None:
-        executor.stop(event.run_id, event.reason, keeps=event.keeps)
+        executor.stop(event.run_id, event.reason)
 
     work.after_commit(stop)
 
@@ -50,7 +62,7 @@ async def stop_stage(event: StageCancelRequested, work: Work) -> None:
 async def heed_stop(event: StageCancelRequested, running: Running) -> None:
     """Kill a run's processes, if it is under way here."""
     executor: Executor = running.parts
-    executor.stop(event.run_id, event.reason, keeps=event.keeps)
+    executor.stop(event.run_id, event.reason)
 
 
 async def heed_mode(event: ModeChanged, running: Running) -> None:

@@ -21,11 +21,8 @@ class Executor(Protocol):
         """Begin a run that has been claimed."""
         ...
 
-    def stop(self, run_id: str, reason: str, *, keeps: bool = False) -> bool:
-        """Kill a run's processes and record that it was cancelled; False if it is not under way here.
-
-        It `keeps` what it has done to the outside if its task goes on with it later, and is withdrawn otherwise.
-        """
+    def stop(self, run_id: str, reason: str) -> bool:
+        """Kill a run's processes and record that it was cancelled; False if it is not under way here."""
         ...
 
     def hear(self, run_id: str) -> None:

@@ -86,8 +86,9 @@ def test_a_hundred_tasks_run_at_once_and_never_one_more(stack: Stack, slots: Cal
     mine = set(tasks.values())
     assert occupancy.peak([span for span in occupancy.slots(record) if span.name in mine]) == 100
     runs = [span for span in occupancy.runs(record) if span.name in mine]
-    # A slot is of use to somebody who works; how many of the hundred worked at once depends on the machine.
-    assert occupancy.peak(runs) >= 50
+    # A slot is of use to somebody who works; how many of the hundred worked at once depends on the machine, and more did
+    # than the ten of a stack that was not asked for a hundred.
+    assert occupancy.peak(runs) > 10
 
 
 def test_tasks_that_cannot_be_solved_end_and_leave_their_slots_on_the_whole_stack(

@@ -153,6 +153,12 @@ def wrong_pull_requests(events: Sequence[Recorded], world: World) -> Iterator[st
                 commit for (_, name), commit in world.forge.branches.items() if task_id in name
             }:
                 yield f"{task_id} is done and its branch is elsewhere"
+        elif (
+            event.type == "task_cancelled"
+            and heads[f"autopilot/{task_id}"]
+            and not any("could not be closed" in line for line in fact.left)
+        ):
+            yield f"{task_id} was cancelled, and its pull request is open"
 
 
 class _Folder:

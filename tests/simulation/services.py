@@ -30,7 +30,7 @@ from services.resolution.adapters.filing import Filing
 from services.resolution.adapters.reporter import Written
 from services.stage_runner.adapters import resumption
 from services.stage_runner.adapters.executor import BackgroundExecutor
-from services.stage_runner.adapters.stages import noop, pr
+from services.stage_runner.adapters.stages import noop, pr, withdrawal
 from services.stage_runner.adapters.stages.context import StageContext, StageError
 from services.stage_runner.adapters.workplace import Workplace
 from tests.simulation.forge import ShakyBroker, ShakyForge
@@ -88,6 +88,8 @@ async def carry(context: StageContext) -> StageOutput:
         return await noop.carry(context)
     if request.stage == "pr":
         return await pr.carry(context)
+    if request.stage == "withdrawal":
+        return await withdrawal.carry(context)
     # Half of them mean to change the same file, and go one after the other.
     shares = request.stage == "plan" and len(request.input.spec.body) % 2
     return naming(honest(request), "wide.py") if shares else honest(request)

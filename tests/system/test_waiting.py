@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
 import pytest
 
 from libs.testing.world import World
-from services.scheduler.domain.admission import Hold, PauseQueue
+from services.scheduler.domain.admission import POOL, Hold, PauseQueue, admission
 from services.scheduler.domain.commands import Cancel
 from services.scheduler.domain.pool import FORESIGHT, Admission
 from services.scheduler.handlers.wishes import operate
@@ -28,6 +30,19 @@ async def shown(api: httpx.AsyncClient, task_id: str) -> dict[str, Any]:
     assert answer.status_code == 200, answer.text
     told: dict[str, Any] = answer.json()
     return told
+
+
+def reads_of(world: World) -> list[str]:
+    """List the streams that are read from now on."""
+    streams: list[str] = []
+    real = world.store.read_stream
+
+    async def read(stream: str, after: int = 0, **options: Any) -> Any:
+        streams.append(stream)
+        return await real(stream, after, **options)
+
+    world.store.read_stream = read  # type: ignore[method-assign]
+    return streams
 
 
 async def turn_over(world: World, going: set[str], count: int, seconds: float) -> None:
@@ -102,36 +117,79 @@ async def test_a_list_of_tasks_looks_ahead_once_for_all_of_them(
     await limit(world, 1)
     for number in range(120):
         await submit(world, f"t{number}")
-    asked: list[str] = []
+    looked, real = 0, Admission.upcoming
 
-    def counted(name: str) -> Any:
-        real = getattr(Admission, name)
+    def upcoming(pool: Admission, count: int = FORESIGHT) -> tuple[str, ...]:
+        nonlocal looked
+        looked += 1
+        return real(pool, count)
 
-        def call(pool: Admission, *given: Any) -> Any:
-            asked.append(name)
-            return real(pool, *given)
-
-        return call
-
-    monkeypatch.setattr(Admission, "forecast", counted("forecast"))
-    monkeypatch.setattr(Admission, "upcoming", counted("upcoming"))
-    reads = 0
-    real_read = world.store.read_stream
-
-    async def read(stream: str, after: int = 0, **options: Any) -> Any:
-        nonlocal reads
-        reads += 1
-        return await real_read(stream, after, **options)
-
-    world.store.read_stream = read  # type: ignore[method-assign]
+    monkeypatch.setattr(Admission, "upcoming", upcoming)
+    streams = reads_of(world)
     page = (await api.get("/v1/tasks", params={"limit": 100})).json()
-    assert asked == ["upcoming"]
-    assert reads == 0, "what this process has decided it knows"
+    assert looked == 1
+    assert streams == ["admission-main"], "what this process has decided it knows; the pace it has to read"
     assert len(page["tasks"]) == 100
+    for place in (0, 57):
+        assert page["tasks"][place] == await shown(api, f"t{119 - place}"), "a list says what one does"
     assert page["tasks"][0]["position"] == {"ahead": 118, "exact": True}
-    assert page["tasks"][0]["why_not_yet"] == "1 of 1 slots are taken; 118 starts ahead"
     rest = (await api.get("/v1/tasks", params={"limit": 100, "after": page["next"]})).json()
     assert [one["id"] for one in rest["tasks"]] == [f"t{number}" for number in reversed(range(20))]
+
+
+async def test_a_list_of_tasks_that_this_process_does_not_know_is_read_at_once_and_holds_up_nobody(
+    world: World, api: httpx.AsyncClient
+) -> None:
+    for number in range(60):
+        await submit(world, f"t{number}")
+    await world.settle()
+    known = (await api.get("/v1/tasks")).json()
+    await restart(world, "scheduler")
+    running, asked = world.running["scheduler"], list[list[str]]()
+    real = world.store.read_streams
+
+    async def read(streams: Sequence[str], *, upto: int) -> Any:
+        asked.append(list(streams))
+        return await real(streams, upto=upto)
+
+    world.store.read_streams = read  # type: ignore[method-assign]
+    # Whoever decides has the turn meanwhile.
+    await running.recall(admission, POOL)
+    held = asyncio.Event()
+    deciding = asyncio.create_task(running.perform(lambda _: held.wait()))
+    await asyncio.sleep(0)
+    page = (await api.get("/v1/tasks")).json()
+    assert not deciding.done()
+    held.set()
+    await deciding
+    assert page == known
+    assert sum(map(len, asked)) == 60
+    assert len(asked) <= 3
+
+
+async def test_tasks_are_shown_by_name(world: World, api: httpx.AsyncClient) -> None:
+    await limit(world, 1)
+    for number in range(3):
+        await submit(world, f"t{number}")
+    await submit(world, "t3", depends_on=["t0"])
+    named = [("id", "t3"), ("id", "tnobody"), ("id", "t1"), ("id", "%00"), ("id", "t3")]
+    page = (await api.get("/v1/tasks", params=named)).json()  # type: ignore[arg-type]
+    assert [one["id"] for one in page["tasks"]] == ["t3", "t1"]
+    assert page["next"] is None
+    assert page["tasks"][0]["waits"][0]["detail"] == "waits for t0 (running at spec)"
+    assert page["tasks"][1]["position"] == {"ahead": 0, "exact": True}
+    many = await api.get("/v1/tasks", params=[("id", f"t{number}") for number in range(501)])  # type: ignore[arg-type]
+    assert (many.status_code, many.json()["field"]) == (422, "id")
+
+
+@pytest.mark.parametrize("after", ["tnobody", "t1\0", "t1\n", "../t1", "x" * 5_000, "t1' or '1'='1"])
+async def test_a_list_does_not_go_on_behind_what_is_not_there(
+    world: World, api: httpx.AsyncClient, after: str
+) -> None:
+    await submit(world, "t1")
+    answer = await api.get("/v1/tasks", params={"after": after})
+    assert (answer.status_code, answer.json()["field"]) == (422, "after")
+    assert len(answer.content) < 1_000
 
 
 async def test_within_the_second_newcomers_and_wishes_of_people_count(
@@ -185,14 +243,7 @@ async def test_many_who_ask_within_a_second_read_the_record_once(
         return real(pool, count)
 
     monkeypatch.setattr(Admission, "upcoming", upcoming)
-    read = world.store.read_stream
-    streams: list[str] = []
-
-    async def seen(stream: str, after: int = 0, **options: Any) -> Any:
-        streams.append(stream)
-        return await read(stream, after, **options)
-
-    world.store.read_stream = seen  # type: ignore[method-assign]
+    streams = reads_of(world)
     for _ in range(50):
         await shown(api, "t19")
     assert streams == ["admission-main"]

@@ -92,7 +92,7 @@ def honest(request: RunRequest) -> StageOutput:
             return StageOutput(review=ReviewReport(scores=scores, tree=given.verifications[0].tree))
         case "pr":
             return StageOutput(pull_requests=(pull_request(request.task_id),))
-        case "monitor":
+        case "monitor" | "withdrawal":
             return StageOutput()
 
 
@@ -217,7 +217,7 @@ class TwinExecutor:
         """Begin a run."""
         self._runs[request.run_id] = request
 
-    def stop(self, run_id: str, reason: str, *, keeps: bool = False) -> bool:
+    def stop(self, run_id: str, reason: str) -> bool:
         """Cancel a run."""
         if run_id in self._runs:
             self._stopping[run_id] = reason
@@ -257,7 +257,11 @@ def scripted(script: Script, services: Sequence[Service] = CORE) -> tuple[Servic
     async def assemble(running: Running) -> TwinExecutor:
         return TwinExecutor(running, script)
 
-    consumes = (Consumer(handlers.run_stage, room=TwinExecutor.free), Consumer(handlers.stop_stage))
+    consumes = (
+        Consumer(handlers.run_stage, room=TwinExecutor.free),
+        Consumer(handlers.stop_stage),
+        Consumer(handlers.withdraw),
+    )
     return tuple(
         dataclasses.replace(service, assemble=assemble, consumes=consumes, workers=())
         if service.name == "stage-runner"

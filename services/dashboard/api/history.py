@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from contracts.message import TOKEN, Recorded
 from contracts.resolution import LoopExhausted
-from contracts.task import GateRequested, StageRequested, TaskGivenUp, WorkspaceRequested
+from contracts.task import (
+    GateRequested,
+    StageRequested,
+    TaskGivenUp,
+    WithdrawalRequested,
+    WorkspaceRequested,
+)
 from libs.eventstore.store import Cursor, Store
 
 #: Above every position.
@@ -42,7 +48,11 @@ async def behind(store: Store, events: list[Recorded], since: int) -> list[Recor
 
 def _named(recorded: Recorded) -> tuple[str, ...]:
     match recorded.event:
-        case StageRequested(run_id=run_id) | WorkspaceRequested(run_id=run_id):
+        case (
+            StageRequested(run_id=run_id)
+            | WorkspaceRequested(run_id=run_id)
+            | WithdrawalRequested(run_id=run_id)
+        ):
             return (f"run-{run_id}",)
         case GateRequested(review_id=review_id):
             return (f"review-{review_id}",)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Request
 
 from libs.runtime.running import Running
-from services.dashboard.api import browser, files, letters, record, system, tasks, texts
+from services.dashboard.api import browser, files, letters, record, system, tasks, texts, waits
 from services.dashboard.api.session import reader
 
 
@@ -16,7 +16,7 @@ def routes(running: Running) -> APIRouter:
         await reader(running.parts.sessions, running.config.api_token)(request)
 
     router = APIRouter()
-    for part in (tasks, record, system, letters, files, texts):
+    for part in (tasks, waits, record, system, letters, files, texts):
         router.include_router(part.routes(running), prefix="/api/v1", dependencies=[Depends(readable)])
     router.include_router(browser.routes(running))
     return router

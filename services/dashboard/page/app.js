@@ -9,6 +9,7 @@ import { Live } from "./live.js";
 import * as overview from "./overview.js";
 import * as task from "./task.js";
 import { visible } from "./visible.js";
+import { ask, idle, UNKNOWN } from "./waits.js";
 
 const main = document.getElementById("main");
 const system = document.getElementById("system");
@@ -17,6 +18,8 @@ const system = document.getElementById("system");
 const PAUSE_MS = 600;
 // Views are folded a moment after the record: how long the page goes on asking for what it knows has happened.
 const PATIENCE_MS = 10_000;
+// What the scheduler says of tasks that wait is up to two seconds old: after news of slots it is asked once more.
+const AGAIN_MS = 2_200;
 // Tasks of which news is remembered; of more, the page is read once more anyway.
 const REMEMBERED = 500;
 
@@ -24,6 +27,12 @@ let timer = null;
 let reading = false;
 let readAt = 0;
 let again = false;
+// What is shown, and what the scheduler said last of tasks in it that wait.
+let shown = null;
+let waits = UNKNOWN;
+let asking = false;
+let askAgain = false;
+let late = null;
 // Task to {position, since}: news that the views did not show yet.
 const expected = new Map();
 
@@ -49,11 +58,13 @@ async function refresh() {
       return;
     }
     setServerTime((state ?? data.system).now);
-    show(main, view.view(data, refresh));
+    shown = { view, data, at: asked };
+    draw();
     show(system, overview.systemLine(state ?? data.system));
     document.title = visible(view.title(data, name));
     keys.settled();
     settle(view.reached(data));
+    askWhy();
     connection.read();
     readAt = Date.now();
   } catch (error) {
@@ -65,6 +76,24 @@ async function refresh() {
       schedule(0);
     }
   }
+}
+
+function draw() {
+  show(main, shown.view.view({ ...shown.data, waits }, refresh));
+}
+
+// Nothing waits for this answer; it is added when it comes.
+async function askWhy() {
+  const ids = idle(shown.view.tasks(shown.data));
+  if (ids.length === 0) return;
+  askAgain = asking;
+  if (asking) return;
+  asking = true;
+  waits = await ask(ids);
+  asking = false;
+  if (shown.at === location.hash) draw();
+  if (waits.error) schedule(3_000);
+  else if (askAgain) askWhy();
 }
 
 function failed(error, name) {
@@ -95,8 +124,14 @@ function schedule(wait) {
 
 function onNews(news) {
   const { name } = route();
-  if (name && news.task_id !== name && news.category !== "mode") return;
-  if (news.task_id && (expected.size < REMEMBERED || expected.has(news.task_id))) {
+  const own = !name || news.task_id === name;
+  const slots = shown && news.category === "admission" && idle(shown.view.tasks(shown.data)).length > 0;
+  if (!own && !slots && news.category !== "mode") return;
+  if (slots) {
+    clearTimeout(late);
+    late = setTimeout(schedule, AGAIN_MS, 0);
+  }
+  if (own && news.task_id && (expected.size < REMEMBERED || expected.has(news.task_id))) {
     const since = expected.get(news.task_id)?.since ?? Date.now();
     expected.set(news.task_id, { position: news.position, since });
   }
@@ -113,6 +148,7 @@ const keys = listen();
 
 window.addEventListener("hashchange", () => {
   expected.clear();
+  waits = UNKNOWN;
   window.scrollTo(0, 0);
   readAt = 0;
   refresh();

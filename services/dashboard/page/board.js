@@ -3,12 +3,13 @@
 import { h, lazily, outside } from "./dom.js";
 import { age, brief, now, stamp } from "./format.js";
 import { ENDED, GATES_AFTER, STAGES, badge, gateIcon, gateWords, phase, simulated, stateIcon, together } from "./status.js";
+import { short } from "./waits.js";
 
 // Letters of a long stage's name that a phone has room for.
 const SHORT = 4;
 const COLUMNS = ["queue", ...STAGES];
 
-export function board({ stages, list }) {
+export function board({ stages, list, waits }) {
   const counts = new Map([["queue", stages.queue], ...stages.stages.map((column) => [column.stage, column])]);
   return h("div", { class: "board-frame", "data-key": "board" },
     h("table", { class: "board", role: "table", "aria-label": "Tasks by stage" },
@@ -17,7 +18,10 @@ export function board({ stages, list }) {
         COLUMNS.map((name) => head(name, counts.get(name))),
         h("th", { role: "columnheader", scope: "col", class: "of-pull" }, "PR"),
         h("th", { role: "columnheader", scope: "col", class: "of-age" }, "Time"))),
-      h("tbody", { role: "rowgroup" }, list.tasks.map((task) => lazily("tr", task.id, JSON.stringify(task), () => row(task))))),
+      h("tbody", { role: "rowgroup" }, list.tasks.map((task) => {
+        const why = reason(task, waits.of.get(task.id));
+        return lazily("tr", task.id, JSON.stringify([task, why]), () => row(task, why));
+      }))),
     stages.synthetic > 0 && h("p", { class: "note" }, `${stages.synthetic} simulated task${stages.synthetic > 1 ? "s are" : " is"} not counted.`));
 }
 
@@ -29,8 +33,7 @@ function head(name, { count, oldest_s: oldest }) {
     h("span", { class: "oldest", title: since ? "the one that has been in it longest" : null }, since && age(since, "", "", "brief")));
 }
 
-function row(task) {
-  const why = reason(task);
+function row(task, why) {
   return h("tr", { role: "row", "data-key": task.id, "data-phase": task.phase },
     h("th", { role: "rowheader", scope: "row", class: "of-task" },
       h("a", { class: "row-link", href: `#/task/${task.id}`, title: task.title }, task.title),
@@ -50,8 +53,8 @@ function row(task) {
 }
 
 // What waits and why, in the line that says the state.
-function reason(task) {
-  if (task.phase === "queued") return task.depends_on.length > 0 && !task.started_at ? `for a slot, and for ${task.depends_on.join(", ")}` : "for a slot";
+function reason(task, wait) {
+  if (task.phase === "queued") return short(wait) || (task.depends_on.length > 0 && !task.started_at ? `for a slot, and for ${task.depends_on.join(", ")}` : "for a slot");
   if (task.phase === "parked") return `${task.reason}; ${task.owner} ends it: ${task.wake_up}`;
   return task.reason;
 }

@@ -22,7 +22,7 @@ export function head(task) {
 function standing(task) {
   switch (task.phase) {
     case "unknown": return "Its submission has not been read yet; this follows in a moment.";
-    case "queued": return task.depends_on.length ? ["Waits for ", links(task.depends_on), " and for a slot."] : "Waits for a slot.";
+    case "queued": return `Waits in queue ${task.queue}.`;
     case "running": return [`Stage ${task.stage}, attempt ${task.attempts[task.stage] ?? 1}, `, age(task.stage_since, "for "), "."];
     case "gating": return [`The gates after ${task.stage} judge it, `, age(task.phase_since, "for "), "."];
     case "resolving": return [`${task.stage} did not pass. It is being decided how it goes on. `, task.reason];

@@ -42,6 +42,10 @@ export function reached({ list }) {
   return new Map(list.tasks.map((card) => [card.id, card.position]));
 }
 
+export function tasks({ list }) {
+  return list.tasks;
+}
+
 export function title() {
   return "Autopilot";
 }

@@ -5,7 +5,7 @@ import { placeOf } from "./stages.js";
 const ENDS = ["task_done", "task_cancelled", "task_given_up"];
 // What begins a wait, and of which kind; what it leaves behind ends it.
 const WAITS = { task_submitted: "queued", task_retried: "queued", task_unparked: "queued", task_parked: "parked", monitor_wait_started: "watched", resolution_awaited: "being resolved" };
-const GOES_ON = ["stage_requested", "workspace_requested", "task_admitted", ...ENDS];
+const GOES_ON = ["stage_requested", "workspace_requested", "withdrawal_requested", "task_admitted", ...ENDS];
 
 // Milliseconds since 1970 throughout. Lanes are numbered as STAGES, from 0.
 export function spansOf(task, now) {

@@ -2,5 +2,6 @@
 
 export const STAGES = ["spec", "plan", "think", "implement", "verify", "review", "pr", "monitor"];
 
-// A workspace is made for the stage that changes something, and has ended before that begins: both have one place.
-export const placeOf = (stage) => STAGES.indexOf(stage === "workspace" ? "implement" : stage);
+// A workspace is made for the stage that changes something, and has ended before that begins; a withdrawal undoes what `pr` did.
+const BESIDE = { workspace: "implement", withdrawal: "pr" };
+export const placeOf = (stage) => STAGES.indexOf(BESIDE[stage] ?? stage);

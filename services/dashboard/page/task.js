@@ -11,6 +11,7 @@ import { failure, incidentPart } from "./incident.js";
 import { picture } from "./picture.js";
 import { receipts } from "./receipts.js";
 import { loops, story } from "./story.js";
+import { waiting } from "./waits.js";
 
 export async function read(id) {
   const task = await get(`tasks/${id}`);
@@ -22,14 +23,19 @@ export function reached({ task }) {
   return new Map([[task.id, task.position]]);
 }
 
+export function tasks({ task }) {
+  return [task];
+}
+
 export function title({ task }, id) {
   return `${task.title || id} – Autopilot`;
 }
 
 // A panel is a function from the task to a part, or to nothing where there is nothing to say. Add yours here.
-export function view({ task, incident }) {
+export function view({ task, incident, waits }) {
   return [
     head(task),
+    waiting(waits, task),
     pulls(task),
     incident ? incidentPart(incident) : task.phase !== "done" && failure(task),
     picture(task),

@@ -77,6 +77,8 @@ def _state(document: TaskDocument, stage: Stage, run: Run | None, planned_at: da
         return "pending"
     if run.stage == "workspace" and run.status in ("completed", "cancelled"):
         return "pending"
+    if run.stage == "withdrawal":
+        return "cancelled"
     if run.status == "completed" and run.problems:
         return "not accepted"
     return run.status or "requested"

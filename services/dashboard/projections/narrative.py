@@ -65,6 +65,7 @@ from contracts.task import (
     TaskUnparked,
     TokensGranted,
     TokensRefused,
+    WithdrawalRequested,
     WorkspaceRequested,
 )
 from contracts.workspace import (
@@ -197,6 +198,8 @@ def _task(event: TaskEvent) -> Line:
             return f"{stage} requested, attempt {attempt}" + (f", retry {retry}" if retry else ""), ""
         case WorkspaceRequested(retry=retry):
             return "workspace requested" + (f", retry {retry}" if retry else ""), ""
+        case WithdrawalRequested():
+            return "what it has published is being taken back", "warn"
         case RunJoined(stage=stage, failure=failure):
             return f"{stage} has ended, the run beside it goes on" if failure is None else (
                 f"{stage} failed, the run beside it is stopped"
@@ -232,8 +235,8 @@ def _task(event: TaskEvent) -> Line:
         case TaskDone(pull_requests=pulls):
             named = ", ".join(f"{pull.repo} #{pull.number}" for pull in pulls)
             return "done" + (f": {named}" if named else ""), "good"
-        case TaskCancelled(actor=actor, reason=reason):
-            return f"cancelled by {actor}" + (f": {reason}" if reason else ""), "warn"
+        case TaskCancelled(actor=actor, reason=reason, left=left):
+            return "; ".join((f"cancelled by {actor}" + (f": {reason}" if reason else ""), *left)), "warn"
         case TaskGivenUp(reason=reason):
             return f"given up: {reason}", "bad"
         case _:

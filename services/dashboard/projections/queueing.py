@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TypeAlias, assert_never
 
 from contracts.admission import (
+    HELD,
     AdmissionEvent,
     AdmissionHeld,
     AdmissionReleased,
     BacklogLimitChanged,
     DependencyBroken,
     DependencyMet,
-    HoldCause,
     LimitChanged,
     QueuePaused,
     QueueResumed,
@@ -53,14 +53,6 @@ def tell_admission(event: AdmissionEvent) -> Line:
             return _operation(event)
 
 
-#: Why nobody gets a slot, in words.
-_HELD: dict[HoldCause, str] = {
-    "drain": "the scheduler is about to stop",
-    "host_memory": "the host is short of memory",
-    "mode": "the mode admits nobody",
-}
-
-
 def _operation(event: Operation) -> Line:
     match event:
         case QueuePaused(queue=queue, actor=actor, reason=reason):
@@ -72,9 +64,9 @@ def _operation(event: Operation) -> Line:
         case BacklogLimitChanged(max_queued=most, actor=actor):
             return f"{most} tasks may wait, by {actor}", ""
         case AdmissionHeld(cause=cause, detail=detail):
-            return f"no slot is given: {_HELD[cause]}" + (f" ({detail})" if detail else ""), "warn"
+            return f"no slot is given: {HELD[cause]}" + (f" ({detail})" if detail else ""), "warn"
         case AdmissionReleased(cause=cause):
-            return f"no longer so: {_HELD[cause]}", "good"
+            return f"no longer so: {HELD[cause]}", "good"
         case _:
             assert_never(event)
 

@@ -32,6 +32,7 @@ from contracts.task import (
     TaskUnparked,
     TokensGranted,
     TokensRefused,
+    WithdrawalRequested,
     WorkspaceRequested,
     column_of,
 )
@@ -69,6 +70,8 @@ def fold_walk(document: TaskDocument, recorded: Recorded, event: TaskEvent) -> T
             return replace(document, budget={**document.budget, "tokens": tokens})
         case WorkspaceRequested():
             return _prepared(document, recorded, event)
+        case WithdrawalRequested():
+            return _withdrawing(document, recorded, event)
         case RunJoined():
             return document
         case StageSkipped(stage=stage, reason=reason):
@@ -115,8 +118,8 @@ def fold_walk(document: TaskDocument, recorded: Recorded, event: TaskEvent) -> T
         case TaskDone(pull_requests=pulls, approvals=approvals):
             shown = tuple(pull_of(pull) for pull in pulls)
             return _ended(document, recorded, "done", pull_requests=shown, approvals=approvals, reason="")
-        case TaskCancelled(actor=actor, reason=reason):
-            said = f"cancelled by {actor}" + (f": {reason}" if reason else "")
+        case TaskCancelled(actor=actor, reason=reason, left=left):
+            said = "; ".join((f"cancelled by {actor}" + (f": {reason}" if reason else ""), *left))
             return _ended(document, recorded, "cancelled", reason=clip(said, REASON_LIMIT))
         case TaskGivenUp(incident_id=incident_id, reason=reason):
             return _ended(
@@ -172,14 +175,27 @@ def _requested(document: TaskDocument, recorded: Recorded, event: StageRequested
     )
 
 
-def _prepared(document: TaskDocument, recorded: Recorded, event: WorkspaceRequested) -> TaskDocument:
-    """Note a workspace that is asked for; what runs beside it says where the task is."""
-    at = recorded.recorded_at
+def _withdrawing(document: TaskDocument, recorded: Recorded, event: WithdrawalRequested) -> TaskDocument:
+    """Note that what a cancelled task has published is being taken back."""
+    document, at = _asked(document, recorded, event), recorded.recorded_at
+    return msgspec.structs.replace(
+        document, phase="cancelling", phase_since=at, stage="pr", stage_since=at, parked=None, next_probe=None
+    )
+
+
+def _asked(
+    document: TaskDocument, recorded: Recorded, event: WorkspaceRequested | WithdrawalRequested
+) -> TaskDocument:
     known = document.runs.get(event.run_id) or Run(
         run_id=event.run_id, stage=event.stage, attempt=event.attempt
     )
-    run = msgspec.structs.replace(known, requested_at=at, retry=event.retry)
-    document = msgspec.structs.replace(document, runs={**document.runs, event.run_id: run})
+    run = msgspec.structs.replace(known, requested_at=recorded.recorded_at, retry=event.retry)
+    return msgspec.structs.replace(document, runs={**document.runs, event.run_id: run})
+
+
+def _prepared(document: TaskDocument, recorded: Recorded, event: WorkspaceRequested) -> TaskDocument:
+    """Note a workspace that is asked for; what runs beside it says where the task is."""
+    document, at = _asked(document, recorded, event), recorded.recorded_at
     if event.beside:
         return document
     return msgspec.structs.replace(

@@ -28,9 +28,17 @@ class Filing:
         self._running, self._reporter, self._branches = running, reporter, branches
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._news = asyncio.Event()
+        self._halted = False
 
     def wake(self) -> None:
         """Look at the record soon: an incident was opened."""
+        self._news.set()
+
+    def halt(self, halted: bool) -> None:
+        """Stop what is under way, processes and all, and begin nothing, or go on: the record knows what is not filed."""
+        self._halted = halted
+        for task in self._tasks.values() if halted else ():
+            task.cancel()
         self._news.set()
 
     async def run(self) -> None:
@@ -49,11 +57,13 @@ class Filing:
     async def look(self) -> None:
         """Begin with every incident that is open in the record and not under way here."""
         after = ""
-        while heads := await self._running.store.heads("incident", open_only=True, after=after):
+        while not self._halted and (
+            heads := await self._running.store.heads("incident", open_only=True, after=after)
+        ):
             after = heads[-1].stream
             for head in heads:
                 incident_id = key_of(head.stream)
-                if incident_id not in self._tasks:
+                if incident_id not in self._tasks and not self._halted:
                     task = asyncio.create_task(self._guarded(incident_id), name=incident_id)
                     self._tasks[incident_id] = task
                     task.add_done_callback(self._forget)

@@ -8,13 +8,14 @@ import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from contracts.batch import MAX_TASKS
 from contracts.task import TaskSpec
 from libs.runtime.http import Problem, json_response
 from libs.runtime.running import Running
 from libs.runtime.work import Work
 from services.scheduler.api.backpressure import too_many, wants_anyway
 from services.scheduler.api.outlook import Outlook, ends
-from services.scheduler.api.requests import look, refusal, require_same, submission_of
+from services.scheduler.api.requests import look, look_all, refusal, require_same, submission_of
 from services.scheduler.domain.admission import POOL, admission
 from services.scheduler.domain.backlog import BacklogFullError, require_room
 from services.scheduler.domain.batch import (
@@ -32,6 +33,9 @@ from services.scheduler.domain.reading import joined
 from services.scheduler.domain.state import Task
 from services.scheduler.domain.walk import task
 from services.scheduler.handlers.wishes import submit
+
+#: Tasks that are looked up at once until one is not there.
+AT_ONCE = 50
 
 
 def routes(running: Running, outlook: Outlook) -> APIRouter:
@@ -91,18 +95,27 @@ def routes(running: Running, outlook: Outlook) -> APIRouter:
     @router.get("/batches/{batch}")
     async def one(batch: str) -> Response:
         """Tell how far a batch is, who holds up whom, and how often one of its tasks ends."""
-        tasks: list[Task] = []
-        while (state := await look(running, member_id_of(batch, len(tasks)))).phase != "none":
-            tasks.append(state)
+        tasks = await _members(running, batch)
         if not tasks:
             raise Problem(404, "Not found", f"there is no batch {batch[:100]!r}")
         members = {one.task_id for one in tasks}
         needed = {name for one in tasks if not one.ended for name in one.depends_on} - members
-        others = {name: await look(running, name) for name in sorted(needed)}
+        others = await look_all(running, sorted(needed))
         pace = await ends(running, members)
         return json_response(progress(batch, tasks, others, pace))
 
     return router
+
+
+async def _members(running: Running, batch: str) -> list[Task]:
+    """Read the tasks of a batch in the order of its body; none where there is no such batch."""
+    found: list[Task] = []
+    for first in range(0, MAX_TASKS, AT_ONCE):
+        some = await look_all(running, [member_id_of(batch, first + place) for place in range(AT_ONCE)])
+        found += [one for one in some.values() if one.phase != "none"]
+        if len(found) < first + AT_ONCE:
+            break
+    return found
 
 
 async def _lost_references(running: Running, specs: Sequence[TaskSpec]) -> list[Fault]:
@@ -111,7 +124,7 @@ async def _lost_references(running: Running, specs: Sequence[TaskSpec]) -> list[
     if len(named) > MAX_OUTSIDE:
         detail = f"they depend on {len(named)} tasks outside of the batch; {MAX_OUTSIDE} are the most that are taken"
         return [Fault(field="tasks", detail=detail)]
-    existing = {name for name in named if (await look(running, name)).phase != "none"}
+    existing = {name for name, one in (await look_all(running, named)).items() if one.phase != "none"}
     return reference_faults(specs, existing)
 
 

@@ -19,27 +19,25 @@ from services.scheduler.domain.budget import ChangeCeiling, budget
 from services.scheduler.domain.commands import ChangeBudget
 from services.scheduler.domain.ledger import Ledger
 from services.scheduler.domain.purse import FLOOR
+from services.scheduler.domain.submission import MOST_TOKENS
 from services.scheduler.handlers.settling import command
 from services.scheduler.handlers.wishes import change_ceiling
-
-#: Tokens that a ceiling may allow at most.
-MOST = 10**12
 
 
 class CeilingBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Body of a change of a ceiling."""
 
     #: `hour` or `provider:<name>`.
-    scope: Annotated[str, Constraint(pattern=r"^(hour|provider:[A-Za-z0-9][A-Za-z0-9._-]{0,63})$")]
+    scope: Annotated[str, Constraint(pattern=r"^(hour|provider:[A-Za-z0-9][A-Za-z0-9._-]{0,63})\Z")]
     #: Less than a first grant would admit nobody, ever. None lifts a provider's.
-    tokens: Annotated[int, Constraint(ge=FLOOR, le=MOST)] | None
+    tokens: Annotated[int, Constraint(ge=FLOOR, le=MOST_TOKENS)] | None
     ledger: LedgerName = "main"
 
 
 class TaskBudgetBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Body of a change of a task's budget."""
 
-    tokens: Annotated[int, Constraint(ge=0, le=MOST)]
+    tokens: Annotated[int, Constraint(ge=0, le=MOST_TOKENS)]
 
 
 class AccountView(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,8 +102,11 @@ def routes(running: Running) -> APIRouter:
     async def put_task_budget(task_id: str, request: Request) -> Response:
         """Change how many tokens a task may spend in all; one that waits because of it goes on."""
         body = parse(await body_of(request), TaskBudgetBody)
-        if (await look(running, task_id)).phase == "none":
+        state = await look(running, task_id)
+        if state.phase == "none":
             raise Problem(404, "Not found", f"there is no task {task_id!r}")
+        if state.phase == "done":
+            raise Problem(409, "Too late", f"task {task_id} is done: it spends nothing any more")
         wish = ChangeBudget(tokens=body.tokens, actor=actor(request))
         await running.perform(lambda work: command(work, task_id, wish), actor=wish.actor)
         return json_response({"id": task_id, "tokens": (await look(running, task_id)).spec.budget.tokens})

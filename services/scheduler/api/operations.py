@@ -15,7 +15,7 @@ from libs.runtime.http import Problem, body_of, json_response
 from libs.runtime.running import Running
 from libs.runtime.work import Work
 from services.scheduler.api.outlook import Outlook
-from services.scheduler.api.requests import actor, look, parse, typed
+from services.scheduler.api.requests import Reason, actor, look_all, parse, pool_of, typed
 from services.scheduler.domain.admission import (
     MAX_BACKLOG,
     MAX_LIMIT,
@@ -38,7 +38,7 @@ from services.scheduler.handlers.wishes import operate
 class ReasonBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Body of a wish that may have a reason."""
 
-    reason: Annotated[str, Constraint(max_length=1_000)] = ""
+    reason: Reason = ""
 
 
 class WeightBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,8 +90,7 @@ def routes(running: Running, outlook: Outlook) -> APIRouter:
     @router.get("/queues")
     async def queues() -> Response:
         """List the queues that tasks wait or run in, and those that were paused or weighed."""
-        pool = await running.perform(lambda work: work.load(admission, POOL))
-        return json_response({"queues": await _views(running, pool)})
+        return json_response({"queues": await _views(running, await pool_of(running))})
 
     @router.post("/queues/{name}/pause")
     async def pause(name: str, request: Request) -> Response:
@@ -115,7 +114,7 @@ def routes(running: Running, outlook: Outlook) -> APIRouter:
     @router.get("/config")
     async def get_config() -> Response:
         """Tell the settings that can be changed while running."""
-        return json_response(_settings(await running.perform(lambda work: work.load(admission, POOL))))
+        return json_response(_settings(await pool_of(running)))
 
     @router.put("/config")
     async def put_config(request: Request) -> Response:
@@ -133,7 +132,7 @@ def routes(running: Running, outlook: Outlook) -> APIRouter:
     @router.get("/drain")
     async def get_drain() -> Response:
         """Tell whether the scheduler drains, and how many tasks still run."""
-        return json_response(_drain(await running.perform(lambda work: work.load(admission, POOL))))
+        return json_response(_drain(await pool_of(running)))
 
     @router.put("/drain")
     async def put_drain(request: Request) -> Response:
@@ -152,6 +151,9 @@ def routes(running: Running, outlook: Outlook) -> APIRouter:
 
 def _named(queue: str) -> str:
     """Hold a name to what tasks may say. Raises Problem 422."""
+    if queue.endswith("\n"):
+        # Which the pattern of names lets pass.
+        raise Problem(422, "Invalid request", "queue: ends in a line break", field="queue")
     return typed({"queue": queue}, _QueueName).queue
 
 
@@ -161,9 +163,7 @@ class _QueueName(msgspec.Struct, frozen=True):
 
 async def _views(running: Running, pool: Admission, *named: str) -> list[QueueView]:
     # A handful of tasks runs, and thousands may wait: only of those the pool knows the queue.
-    running_in: Counter[str] = Counter()
-    for task_id in pool.running:
-        running_in[(await look(running, task_id)).spec.queue] += 1
+    running_in = Counter(one.spec.queue for one in (await look_all(running, pool.running)).values())
     waiting = Counter(entry.queue for entry in pool.waiting.plain().values())
     return [
         QueueView(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, cast
 
@@ -11,10 +11,12 @@ from contracts.message import Recorded, stream_name, wire_type
 from contracts.task import Priority
 from libs.eventstore.store import Store
 from libs.runtime.running import Running
+from services.scheduler.api.views import TaskView, view
 from services.scheduler.domain.admission import POOL, admission
 from services.scheduler.domain.pace import MOST, Pace, Turn, pace, spacing
 from services.scheduler.domain.pool import FORESIGHT, Admission, Forecast, evolve
-from services.scheduler.domain.state import ENDS
+from services.scheduler.domain.state import ENDS, Task
+from services.scheduler.domain.waits import Wait, estimate, waits
 
 #: Events of the pool that are looked through for its last turns; the second only where the first held too few.
 NEAR, FAR = 250, 2_500
@@ -49,12 +51,33 @@ class Outlook:
         # Some may have started, or gone, since.
         return tuple(name for name in known["order"] if pool.queued(name))
 
-    def position(self, pool: Admission, task_id: str) -> Forecast | None:
-        """Return how many start before a task that nothing but slots keeps from it."""
-        if task_id not in self.order(pool) and len(self._known["order"]) < FORESIGHT:
-            # All who could start were in it, so it has come since.
+    def positions(self, pool: Admission, task_ids: Collection[str]) -> dict[str, Forecast | None]:
+        """Return how many start before each of some tasks that nothing but slots keeps from it."""
+        order = self.order(pool)
+        if len(self._known["order"]) < FORESIGHT and not set(task_ids) <= set(order):
+            # All who could start were in it, so some have come since.
             self.forget()
-        return pool.forecast(task_id, self.order(pool))
+            order = self.order(pool)
+        places = {name: place for place, name in enumerate(order)}
+        return {
+            name: Forecast(ahead=places[name], exact=True) if name in places else pool.forecast(name, ())
+            for name in task_ids
+        }
+
+    async def shown(
+        self, states: Sequence[Task], pool: Admission, others: Mapping[str, Task]
+    ) -> list[TaskView]:
+        """Show tasks with what each waits for; `others` are tasks that these depend on, as far as they are known."""
+        known = {state.task_id: waits(state, pool, others) for state in states}
+        ready = [task_id for task_id, found in known.items() if found and _kinds(found) <= {"slot", "hold"}]
+        positions = self.positions(pool, ready)
+        pace = await self.pace(pool) if any(_kinds(found) == {"slot"} for found in known.values()) else None
+        seen = []
+        for state in states:
+            found, position = known[state.task_id], positions.get(state.task_id)
+            expected = estimate(found, pool, position, pace) if found else None
+            seen.append(view(state, found, position, expected))
+        return seen
 
     def newcomer(self, pool: Admission, priority: Priority, queue: str) -> Forecast | None:
         """Return how many would start before a task that came now; None while its queue is paused."""
@@ -75,6 +98,10 @@ class Outlook:
             self._since = now
             self.forget()
         return self._known
+
+
+def _kinds(found: Sequence[Wait]) -> set[str]:
+    return {wait.kind for wait in found}
 
 
 async def last_turns(store: Store) -> list[Turn]:

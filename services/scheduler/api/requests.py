@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from fastapi import Request
+from msgspec import Meta as Constraint
 
 from contracts.message import TOKEN
 from libs.runtime.http import Problem, body_of
 from libs.runtime.running import Running
+from services.scheduler.domain.admission import POOL, admission
+from services.scheduler.domain.pool import Admission
 from services.scheduler.domain.reading import read
 from services.scheduler.domain.state import Task
 from services.scheduler.domain.walk import task
 
 T = TypeVar("T")
+#: Why somebody wants something; it is recorded for ever, and shown.
+Reason = Annotated[str, Constraint(max_length=1_000)]
 #: Faults that an answer lists, and characters of what it says about each.
 MAX_ERRORS, MAX_DETAIL = 1_000, 1_000
 
@@ -56,9 +62,19 @@ def require_same(submission: Submission, known: Task) -> None:
 
 async def look(running: Running, task_id: str) -> Task:
     """Read a task's state; phase `none` if there is no such task."""
-    if not TOKEN.match(task_id):
-        return Task()
-    return await running.perform(lambda work: work.load(task, task_id))
+    return (await look_all(running, [task_id]))[task_id]
+
+
+async def look_all(running: Running, task_ids: Iterable[str]) -> dict[str, Task]:
+    """Read the states of tasks by id; phase `none` where there is no such task."""
+    found = {task_id: Task() for task_id in task_ids}
+    named = [task_id for task_id in found if TOKEN.match(task_id)]
+    return found | dict(zip(named, await running.look(task, named), strict=True))
+
+
+async def pool_of(running: Running) -> Admission:
+    """Read who holds a slot and who waits."""
+    return await running.recall(admission, POOL)
 
 
 def decoded(body: bytes) -> Any:
@@ -101,5 +117,10 @@ def _shortened(text: str) -> str:
 
 
 def actor(request: Request) -> str:
-    """Name who asks; a bearer token has no name of its own, so the client may give one."""
-    return request.headers.get("x-actor", "api")[:100]
+    """Name who asks in a line that can be shown; a bearer token has no name of its own, so the client may give one."""
+    given = request.headers.get("x-actor", "")
+    with contextlib.suppress(UnicodeDecodeError):
+        # UTF-8, as clients send it; else what the protocol calls text.
+        given = given.encode("latin-1").decode()
+    shown = "".join(letter if letter.isprintable() else " " for letter in given)
+    return " ".join(shown.split())[:100] or "api"

@@ -12,7 +12,7 @@ from contracts.mode import Mode
 from libs.runtime.http import body_of, json_response
 from libs.runtime.running import Running
 from libs.runtime.work import Work
-from services.scheduler.api.requests import actor, parse
+from services.scheduler.api.requests import Reason, actor, parse
 from services.scheduler.domain.aside import aside
 from services.scheduler.domain.mode import SYSTEM, ChangeMode, mode
 from services.scheduler.handlers.wishes import change_mode
@@ -22,7 +22,7 @@ class ModeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Body of a change of mode."""
 
     mode: Mode
-    reason: str = ""
+    reason: Reason = ""
 
 
 def routes(running: Running) -> APIRouter:

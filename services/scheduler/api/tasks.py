@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from itertools import islice
+from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from contracts.message import key_of
@@ -16,32 +18,40 @@ from libs.runtime.work import Work
 from services.scheduler.api.backpressure import too_many, wants_anyway
 from services.scheduler.api.outlook import Outlook
 from services.scheduler.api.requests import (
+    Reason,
     actor,
     look,
+    look_all,
     parse,
+    pool_of,
     refusal,
     require_same,
     submission_of,
     typed,
 )
-from services.scheduler.api.views import view
+from services.scheduler.api.views import TaskView, view
 from services.scheduler.domain.admission import POOL, admission
 from services.scheduler.domain.backlog import BacklogFullError, require_room
 from services.scheduler.domain.commands import Cancel, Prioritise, Retry, Submit, TaskCommand
 from services.scheduler.domain.identity import task_id_of
-from services.scheduler.domain.pool import Admission, Forecast
+from services.scheduler.domain.reading import SHOWN
 from services.scheduler.domain.state import ENDS, Task
 from services.scheduler.domain.submission import faults, with_engine
-from services.scheduler.domain.waits import estimate, waits
+from services.scheduler.domain.waits import waits
 from services.scheduler.domain.walk import task
 from services.scheduler.handlers.settling import command
 from services.scheduler.handlers.wishes import submit as accept
+
+#: Tasks that one answer lists at most.
+MOST = 500
+#: A version of a stream, as the record can hold it.
+Version = Annotated[int, Query(ge=0, le=2**62)]
 
 
 class CancelBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Body of a cancellation."""
 
-    reason: str = ""
+    reason: Reason = ""
 
 
 class RetryBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,38 +101,41 @@ def routes(running: Running, outlook: Outlook) -> APIRouter:
         except BacklogFullError as full:
             raise await too_many(full, outlook, anyway=anyway) from full
         require_same(given, state)
-        seen = view(state, waits(state, await _pool(running)))
+        seen = view(state, waits(state, await pool_of(running)))
         return json_response(seen, 202 if created else 200, {"Location": f"/v1/tasks/{task_id}"})
 
     @router.get("/tasks")
-    async def tasks(limit: int = 100, after: str = "") -> Response:
-        """List tasks, newest first; `after` is the id of the last one seen."""
-        most = min(max(limit, 1), 500)
-        heads = await running.store.heads("task", limit=most, after=after and f"task-{after}")
-        pool = await _pool(running)
-        # One look ahead for all of them: those that it does not reach have no position here.
-        ahead = {name: Forecast(ahead=place, exact=True) for place, name in enumerate(outlook.order(pool))}
-        states = [await look(running, key_of(head.stream)) for head in heads]
-        views = [view(state, waits(state, pool), ahead.get(state.task_id)) for state in states]
+    async def tasks(
+        limit: int = 100,
+        after: str = "",
+        ids: Annotated[tuple[str, ...], Query(alias="id")] = (),
+    ) -> Response:
+        """List tasks, newest first; `after` is the id of the last one seen. With `id`, those that are named."""
+        if ids:
+            return json_response({"tasks": await shown(_named(ids)), "next": None})
+        most = min(max(limit, 1), MOST)
+        heads = await running.store.heads("task", limit=most, after=await _place(running, after))
+        views = await shown(key_of(head.stream) for head in heads)
         return json_response({"tasks": views, "next": views[-1].id if len(views) == most else None})
 
     @router.get("/tasks/{task_id}")
     async def one(task_id: str) -> Response:
         """Show one task, and why it does not run yet."""
-        state = await known_task(task_id)
-        pool = await _pool(running)
-        entry = pool.queued(task_id)
-        others = [await look(running, name) for name in (entry.depends_on if entry else ())]
-        known = waits(state, pool, {other.task_id: other for other in others})
-        if not known:
-            return json_response(view(state))
-        kinds = {wait.kind for wait in known}
-        position = outlook.position(pool, task_id) if kinds <= {"slot", "hold"} else None
-        expected = estimate(known, pool, position, await outlook.pace(pool) if kinds == {"slot"} else None)
-        return json_response(view(state, known, position, expected))
+        for found in await shown([task_id]):
+            return json_response(found)
+        raise _unknown(task_id)
+
+    async def shown(task_ids: Iterable[str]) -> list[TaskView]:
+        """Show tasks, and why they do not run yet: by one look at the record and one ahead for all of them."""
+        states = [state for state in (await look_all(running, task_ids)).values() if state.phase != "none"]
+        pool = await pool_of(running)
+        entries = [entry for state in states if (entry := pool.queued(state.task_id))]
+        needed = dict.fromkeys(name for entry in entries for name in entry.depends_on)
+        others = await look_all(running, islice(needed, MOST))
+        return await outlook.shown(states, pool, others)
 
     @router.get("/tasks/{task_id}/events")
-    async def events(task_id: str, after: int = 0) -> Response:
+    async def events(task_id: str, after: Version = 0) -> Response:
         """List the events of a task's own stream."""
         await known_task(task_id)
         return json_response({"events": await running.store.read_stream(f"task-{task_id}", after)})
@@ -163,7 +176,7 @@ def routes(running: Running, outlook: Outlook) -> APIRouter:
     async def known_task(task_id: str) -> Task:
         state = await look(running, task_id)
         if state.phase == "none":
-            raise Problem(404, "Not found", f"there is no task {task_id!r}")
+            raise _unknown(task_id)
         return state
 
     async def apply(
@@ -178,17 +191,33 @@ def routes(running: Running, outlook: Outlook) -> APIRouter:
             return await work.load(task, task_id)
 
         state = await running.perform(act, actor=actor(request))
-        return json_response(view(state, waits(state, await _pool(running))), 202)
+        return json_response(view(state, waits(state, await pool_of(running))), 202)
 
     return router
 
 
-async def _pool(running: Running) -> Admission:
-    return await running.perform(lambda work: work.load(admission, POOL))
+def _unknown(task_id: str) -> Problem:
+    return Problem(404, "Not found", f"there is no task {task_id!r}")
+
+
+def _named(ids: tuple[str, ...]) -> tuple[str, ...]:
+    if len(ids) > MOST:
+        detail = f"{len(ids)} of them, and {MOST} are the most that are taken"
+        raise Problem(422, "Invalid request", detail, field="id")
+    return ids
+
+
+async def _place(running: Running, after: str) -> str:
+    """Name the stream behind which a list goes on. Raises Problem 422."""
+    if after and (await look(running, after)).phase == "none":
+        detail = f"there is no task {after[:SHOWN]!r} to go on behind"
+        raise Problem(422, "Invalid request", detail, field="after")
+    return after and f"task-{after}"
 
 
 async def _require(running: Running, spec: TaskSpec, task_id: str) -> None:
     """Refuse a task that cannot be carried out as written. Raises Problem 422 that lists every fault."""
-    unknown = [name for name in spec.depends_on if (await look(running, name)).phase == "none"]
+    others = await look_all(running, spec.depends_on)
+    unknown = [name for name, other in others.items() if other.phase == "none"]
     if found := faults(spec, task_id, unknown):
         raise refusal("Invalid task", [{"field": field, "detail": detail} for field, detail in found])

@@ -43,6 +43,7 @@ def ask(
 
     While a task thinks, its workspace is made ready beside it.
     """
+    assert stage != "withdrawal", "a task that is being cancelled goes on with nothing"
     given = slim(known, stage)
     # A wait goes on with the attempt that it interrupts, or with this stage, which has not been asked for yet.
     next_stage, subject = (None, None) if again else (stage, given)

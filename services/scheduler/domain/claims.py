@@ -134,8 +134,14 @@ def files_of(known: StageInput) -> tuple[Files, ...]:
     if known.plan is None or known.spec.engine == "noop":
         return ()
     repos = {repo.name: repo for repo in known.spec.repos}
+    branches = known.specification.branches if known.specification else {}
     return tuple(
-        Files(repo_url=repos[step.repo].url, base=repos[step.repo].base, paths=step.files)
+        Files(
+            repo_url=repos[step.repo].url,
+            # Of a specification from before branches were told, as the task spells it.
+            base=branches.get(step.repo, repos[step.repo].base),
+            paths=step.files,
+        )
         for step in known.plan.repos
         if step.files
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Literal
 
+from contracts.stage import StageCancelled, StageCompleted, StageFailed
 from contracts.task import (
     MonitorWaitStarted,
     StageInput,
@@ -14,9 +15,13 @@ from contracts.task import (
     TaskDone,
     TaskEvent,
     TaskParked,
+    WithdrawalRequested,
+    run_id_of,
 )
+from services.scheduler.domain.asking import known_of
 from services.scheduler.domain.commands import LoseDependency, Observe, Overlap
-from services.scheduler.domain.joining import stop_runs
+from services.scheduler.domain.joining import RunEnd, stop_runs
+from services.scheduler.domain.known import slim
 from services.scheduler.domain.proof import proof_lacking
 from services.scheduler.domain.state import Task
 
@@ -44,7 +49,10 @@ def lose(command: LoseDependency, state: Task) -> Iterator[TaskEvent]:
     """Wait for a person, or end, because what the task depends on ended without a change."""
     lost, reason = command.dependency, f"it depends on {command.dependency}, which ended as {command.outcome}"
     if state.on_failed_dependency == "cancel" and state.phase in (*_BETWEEN, "parked"):
-        yield TaskCancelled(task_id=state.task_id, actor="scheduler", reason=reason)
+        if _has_published(state):
+            yield from cancel(state, "scheduler", reason)
+        else:
+            yield TaskCancelled(task_id=state.task_id, actor="scheduler", reason=reason)
     elif state.on_failed_dependency == "park" and state.phase in _BETWEEN:
         yield TaskParked(
             task_id=state.task_id,
@@ -96,4 +104,40 @@ def cancel(state: Task, actor: str, reason: str) -> Iterator[TaskEvent]:
     if state.phase in ("running", "suspending"):
         yield from stop_runs(state, reason or f"cancelled by {actor}")
     else:
+        yield from _withdraw(state, actor, reason)
+
+
+def _withdraw(state: Task, actor: str, reason: str) -> Iterator[TaskEvent]:
+    """Have taken back what a task has published, now that nothing runs for it; one that has published nothing ends."""
+    if not _has_published(state):
         yield TaskCancelled(task_id=state.task_id, actor=actor, reason=reason)
+        return
+    attempt = state.attempts.get("withdrawal", 0) + 1
+    yield WithdrawalRequested(
+        task_id=state.task_id,
+        run_id=run_id_of(state.task_id, "withdrawal", attempt),
+        attempt=attempt,
+        input=slim(known_of(state), "withdrawal"),
+    )
+
+
+def _has_published(state: Task) -> bool:
+    """Tell whether something of a task may be outside; what is simulated never is."""
+    return "pr" in state.attempts and state.spec.engine != "noop"
+
+
+def after_cancelling(news: RunEnd, state: Task) -> Iterator[TaskEvent]:
+    """End a cancelled task when nothing runs for it any more, and nothing is open that it has published."""
+    if news.stage != "withdrawal":
+        yield from _withdraw(state, state.cancelled_by, state.cancel_reason)
+        return
+    match news:
+        case StageCompleted(output=output):
+            left = output.left
+        case StageFailed(failure=failure):
+            left = (f"what it has published was not looked at: {failure.detail}",)
+        case StageCancelled(reason=why):
+            left = (f"what it has published was not looked at: {why}",)
+    yield TaskCancelled(
+        task_id=state.task_id, actor=state.cancelled_by, reason=state.cancel_reason, left=left
+    )

@@ -61,6 +61,7 @@ def hear(news: GateDecided, state: Task) -> Generator[TaskEvent, None, Task | No
     yield answered
     state = states.evolve(state, answered)
     assert state.stage != "workspace", "gates judge what stages made"
+    assert state.stage != "withdrawal", "gates judge what stages made"
     if state.refused:
         if not state.pending:
             yield _await_resolution(state)

@@ -44,13 +44,15 @@ from contracts.task import (
     TokenGrant,
     TokensGranted,
     TokensRefused,
+    WithdrawalRequested,
     WorkspaceRequested,
 )
 from services.scheduler.domain.known import whole
 
 #: queued: waits for a slot · running: a stage is under way · gating: gates are asked · resolving: a failure is
-#: being looked at · waiting: between two probes of monitor · parked: waits for something named · cancelling ·
-#: suspending: what runs is being stopped, by an emergency stop or because what ran beside it failed · the rest are ends.
+#: being looked at · waiting: between two probes of monitor · parked: waits for something named · cancelling:
+#: what runs is being stopped, what was published taken back · suspending: what runs is being stopped, by an emergency stop
+#: or because what ran beside it failed · the rest are ends.
 Phase: TypeAlias = Literal[
     "none",
     "queued",
@@ -153,7 +155,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def fulfilled(self) -> bool:
         """Tell whether what depends on it may start: it is done, or in monitor after a probe that passed."""
-        return self.phase == "done" or (self.monitor_until is not None and not self.ended)
+        watched = self.monitor_until is not None and not self.ended and self.phase != "cancelling"
+        return self.phase == "done" or watched
 
     @property
     def tokens_before(self) -> int:
@@ -243,6 +246,22 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 input=whole(state.input, event.input),
                 pending={},
                 resume=False,
+            )
+        case WithdrawalRequested(run_id=run_id):
+            return replace(
+                state,
+                phase="cancelling",
+                stage=event.stage,
+                run_id=run_id,
+                beside="",
+                failed=None,
+                attempts={**state.attempts, event.stage: event.attempt},
+                pending={},
+                parked="",
+                parked_until=None,
+                reason="",
+                waits_on="",
+                waits_for="",
             )
         case RunJoined(run_id=run_id):
             failed = event if event.failure else state.failed
@@ -350,9 +369,10 @@ def evolve(state: Task, event: TaskEvent) -> Task:
             return replace(state, priority=priority)
         case TaskDone():
             return replace(state, phase="done", run_id="")
-        case TaskCancelled(reason=reason):
+        case TaskCancelled(reason=reason, left=left):
+            said = "; ".join(filter(None, (reason, *left)))
             return replace(
-                state, phase="cancelled", run_id="", beside="", failed=None, pending={}, reason=reason
+                state, phase="cancelled", run_id="", beside="", failed=None, pending={}, reason=said
             )
         case TaskGivenUp(incident_id=incident_id, reason=reason, report=report):
             return replace(

@@ -15,6 +15,8 @@ from contracts.task import Engine, TaskSpec
 
 #: Engines that this release carries.
 ENGINES = ("auto", "command", "repair", "patch", "noop")
+#: Tokens that a task or a ceiling may have at most.
+MOST_TOKENS = 10**12
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -52,7 +54,11 @@ def _dependency_faults(spec: TaskSpec, task_id: str, unknown: Collection[str]) -
 
 def content_faults(spec: TaskSpec) -> list[tuple[str, str]]:
     """List what is wrong with a task whatever it depends on: (field, detail)."""
-    found = list(_unrecordable(msgspec.to_builtins(spec), ""))
+    found = [*_unrecordable(msgspec.to_builtins(spec), ""), *_names(spec)]
+    if not spec.title.strip():
+        found.append(("title", "says nothing"))
+    if spec.budget.tokens > MOST_TOKENS:
+        found.append(("budget.tokens", f"{MOST_TOKENS} are the most that are taken"))
     names = Counter(repo.name for repo in spec.repos)
     if doubled := [name for name, count in names.items() if count > 1]:
         found.append(("repos", f"two repositories are named {doubled[0]!r}"))
@@ -92,6 +98,13 @@ def content_faults(spec: TaskSpec) -> list[tuple[str, str]]:
             )
         )
     return found
+
+
+def _names(spec: TaskSpec) -> Iterator[tuple[str, str]]:
+    """Find names that end in a line break, which their pattern lets pass."""
+    names = {"queue": spec.queue, "key": spec.key or ""}
+    names |= {f"repos[{place}].name": repo.name for place, repo in enumerate(spec.repos)}
+    yield from ((field, "ends in a line break") for field, name in names.items() if name.endswith("\n"))
 
 
 def _unrecordable(value: Any, place: str) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from contracts.admission import HoldCause
+from contracts.admission import HELD
 from services.scheduler.domain.pace import LEAST, Pace, spoken
 from services.scheduler.domain.pool import Admission, Forecast, Waiting
 from services.scheduler.domain.state import Task
@@ -29,13 +29,6 @@ PARKED: dict[str, Kind] = {
     "tokens": "tokens",
     "files_overlap": "files",
 }
-HELD: dict[HoldCause, str] = {
-    "drain": "the scheduler is draining",
-    "host_memory": "the host is short of memory",
-    "mode": "the mode admits nobody",
-}
-
-
 #: What a pace of slots is about.
 FREED = "a slot has come free"
 

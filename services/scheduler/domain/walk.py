@@ -18,7 +18,6 @@ from contracts.task import (
     StageSkipped,
     TaskAdmitted,
     TaskBudgetChanged,
-    TaskCancelled,
     TaskEvent,
     TaskGivenUp,
     TaskParked,
@@ -47,7 +46,15 @@ from services.scheduler.domain.commands import (
     TopUp,
     Unpark,
 )
-from services.scheduler.domain.ends import after_probe, approvals, cancel, lose, unproven, wait_for_files
+from services.scheduler.domain.ends import (
+    after_cancelling,
+    after_probe,
+    approvals,
+    cancel,
+    lose,
+    unproven,
+    wait_for_files,
+)
 from services.scheduler.domain.gates import ask_gates, hear
 from services.scheduler.domain.joining import RunEnd, about, join, noted, stop_runs
 from services.scheduler.domain.known import is_prepared, with_delta, with_end
@@ -171,7 +178,7 @@ def _observe(command: Observe, news: News, state: Task) -> Iterator[TaskEvent]:
 def _after_run(command: Observe, news: RunEnd, state: Task) -> Iterator[TaskEvent]:
     """Go on after the only run that was under way, or the last of two."""
     if state.phase == "cancelling":
-        yield TaskCancelled(task_id=state.task_id, actor=state.cancelled_by, reason=state.cancel_reason)
+        yield from after_cancelling(news, state)
     elif (failed := state.failed) is not None:
         if isinstance(news, StageCompleted):
             joined = noted(news, state)

@@ -21,6 +21,7 @@ from contracts.task import (
     TaskRetried,
     TaskUnparked,
     TokensGranted,
+    WithdrawalRequested,
 )
 from libs.runtime.work import Work
 from services.scheduler.domain.admission import (
@@ -82,7 +83,9 @@ async def go_on(work: Work, called: Unsettled) -> None:
 
 async def _settle(work: Work, task_id: str, events: Sequence[Event]) -> Unsettled:
     state = await work.load(task, task_id)
-    if state.ended or any(isinstance(event, TaskRetried | TaskUnparked) for event in events):
+    if state.ended or any(
+        isinstance(event, TaskRetried | TaskUnparked | WithdrawalRequested) for event in events
+    ):
         for kind in ("retry", "probe", "wake"):
             work.clear_timer(f"{kind}:{task_id}")
     lost: Unsettled = await close(work, state) if state.ended else []
@@ -109,6 +112,8 @@ async def _settle(work: Work, task_id: str, events: Sequence[Event]) -> Unsettle
                 work.set_timer(f"probe:{task_id}", due, "probe", task_id)
                 await admit_to_pool(work, Leave(task_id=task_id, reason="monitoring"))
                 await admit_to_pool(work, Settle(task_id=task_id, outcome="met"))
+            case WithdrawalRequested():
+                await admit_to_pool(work, Leave(task_id=task_id, reason="is cancelled"))
             case TaskPriorityChanged(priority=priority, actor=actor):
                 await admit_to_pool(work, Reprioritise(task_id=task_id, priority=priority, actor=actor))
             case TaskDone():
@@ -126,6 +131,7 @@ async def _settle(work: Work, task_id: str, events: Sequence[Event]) -> Unsettle
 
 
 _MOVES_SLOTS = (
+    WithdrawalRequested,
     TaskUnparked,
     TaskRetried,
     TaskParked,

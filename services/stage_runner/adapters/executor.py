@@ -50,8 +50,6 @@ class BackgroundExecutor:
         self._memory = Account.of(config)
         self._runs: dict[str, asyncio.Task[None]] = {}
         self._stopping: dict[str, str] = {}
-        #: Those of them whose effects stay.
-        self._keeping: set[str] = set()
         self._begun: set[str] = set()
         self._contexts: dict[str, StageContext] = {}
         #: Runs of which nobody has looked whether they were to be stopped before they were under way here.
@@ -79,21 +77,14 @@ class BackgroundExecutor:
             self._runs[request.run_id] = task
             task.add_done_callback(lambda _: self._forget(request.run_id))
 
-    def stop(self, run_id: str, reason: str, *, keeps: bool = False) -> bool:
-        """Kill a run's processes and record that it was cancelled; False if it is not under way here.
-
-        It `keeps` what it has done to the outside if its task goes on with it later, and is withdrawn otherwise.
-        """
+    def stop(self, run_id: str, reason: str) -> bool:
+        """Kill a run's processes and record that it was cancelled; False if it is not under way here."""
         task = self._runs.get(run_id)
         if task is None:
             return False
-        if not keeps:
-            self._keeping.discard(run_id)
         if run_id in self._stopping:
             # A second cancellation would cut short what the first one has set going: the clean-up.
             return True
-        if keeps:
-            self._keeping.add(run_id)
         self._stopping[run_id] = reason
         # A task that is cancelled before its first step never enters its own `try`: it looks at `_stopping` itself.
         if run_id in self._begun:
@@ -123,7 +114,6 @@ class BackgroundExecutor:
     def _forget(self, run_id: str) -> None:
         self._runs.pop(run_id, None)
         self._stopping.pop(run_id, None)
-        self._keeping.discard(run_id)
         self._begun.discard(run_id)
         self._contexts.pop(run_id, None)
         self._unseen.discard(run_id)
@@ -145,7 +135,7 @@ class BackgroundExecutor:
             while current is not None and current.cancelling():
                 current.uncancel()
             try:
-                await asyncio.wait_for(context.withdraw(keeps=request.run_id in self._keeping), CLEAN_UP_S)
+                await asyncio.wait_for(context.clean_up(), CLEAN_UP_S)
             except Exception:
                 # The run stays open: resumption finds it with its stop and cleans up again, so nothing stays unknown.
                 log.exception("clean_up_failed", run_id=request.run_id)
@@ -168,7 +158,7 @@ class BackgroundExecutor:
         except OverrunError as error:
             failure = error.box.failure(context.request.stage)
             context.exceeded.append(overrun(error))
-            await self._withdrawn(context)
+            await self._cleaned_up(context)
         except (StaleLeaseError, NotLeaderError):
             raise
         except Exception as error:
@@ -196,9 +186,9 @@ class BackgroundExecutor:
         with heard(listener(context)):
             return await boxed(box, self._carry(context), warn)
 
-    async def _withdrawn(self, context: StageContext) -> None:
+    async def _cleaned_up(self, context: StageContext) -> None:
         try:
-            await asyncio.wait_for(context.withdraw(), CLEAN_UP_S)
+            await asyncio.wait_for(context.clean_up(), CLEAN_UP_S)
         except Exception:
             # The next attempt looks for what this one may have done outside.
             log.exception("clean_up_failed", run_id=context.request.run_id)

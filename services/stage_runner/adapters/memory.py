@@ -12,11 +12,10 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 
-from contracts.task import Budget, RepoSpec, RunRequest
+from contracts.task import Budget, RunRequest
 from libs.runtime.config import Config, ConfigError
 from libs.sandbox.machine import Memory, measure, shortfall
-from libs.verification.types import Limits
-from services.stage_runner.adapters.places import executes
+from services.stage_runner.adapters.places import at_once
 from services.stage_runner.adapters.stages.context import fail
 
 log = structlog.get_logger(__name__)
@@ -32,6 +31,8 @@ class Account:
         """Open it. Without `measured`, everything fits."""
         self._reserve_mb, self._measured = reserve_mb, measured
         self._taken_mb = 0
+        #: First come, first served: a large run would otherwise wait for as long as small ones come.
+        self._line = asyncio.Lock()
         self._returned = asyncio.Event()
 
     @classmethod
@@ -48,11 +49,12 @@ class Account:
     async def held(self, request: RunRequest) -> AsyncIterator[None]:
         """Set aside what a run may take, and give it back; waits until it fits. Raises StageError where it never can."""
         taken = 0
-        if executes(request) and self._measured is not None:
-            while not (taken := self._fitting(request, self._measured())):
-                log.info("run_waits_for_memory", run_id=request.run_id, taken_mb=self._taken_mb)
-                await self._until_returned()
-        self._taken_mb += taken
+        if at_once(request) and self._measured is not None:
+            async with self._line:
+                while not (taken := self._fitting(request, self._measured())):
+                    log.info("run_waits_for_memory", run_id=request.run_id, taken_mb=self._taken_mb)
+                    await self._until_returned()
+                self._taken_mb += taken
         try:
             yield
         finally:
@@ -80,12 +82,4 @@ class Account:
 
 def ceiling_of(request: RunRequest) -> int:
     """Say what a run's commands may take at once, in MB."""
-    spec = request.input.spec
-    commands = 1
-    if request.stage in ("workspace", "verify"):
-        commands = max(len(repo.fail_to_pass) + sum(map(bool, _verifying(repo))) for repo in spec.repos)
-    return spec.budget.memory_mb * max(1, min(commands, Limits().parallel))
-
-
-def _verifying(repo: RepoSpec) -> tuple[str | None, ...]:
-    return (repo.verify.build, repo.verify.test, repo.verify.audit)
+    return request.input.spec.budget.memory_mb * at_once(request)

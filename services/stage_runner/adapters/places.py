@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from contracts.task import Engine, RunRequest
+from contracts.task import RepoSpec, RunRequest
 
-#: Engines whose `implement` executes commands of a repository.
-EXECUTING: frozenset[Engine] = frozenset({"repair", "command"})
+#: Commands of one verification, and trials of one search of engine `repair`, that run at once.
+VERIFYING = min(4, max(2, os.cpu_count() or 1))
+SEARCHING = min(2, os.cpu_count() or 1)
 
 
 class Places:
@@ -39,15 +41,25 @@ class Places:
 
 def executes(request: RunRequest) -> bool:
     """Tell whether a run executes commands of a repository, of which only a few may do so at once."""
+    return at_once(request) > 0
+
+
+def at_once(request: RunRequest) -> int:
+    """Say how many commands of a repository a run executes at the same time, at most."""
     spec = request.input.spec
     match request.stage:
         case _ if spec.engine == "noop":
-            return False
+            return 0
         case "workspace" | "verify":
-            return True
+            return max(1, min(VERIFYING, max(map(_verifying, spec.repos))))
         case "implement":
-            return spec.engine in EXECUTING
+            return {"repair": SEARCHING, "command": 1}.get(spec.engine, 0)
         case "monitor":
-            return any(repo.monitor.smoke for repo in spec.repos)
+            return int(any(repo.monitor.smoke for repo in spec.repos))
         case _:
-            return False
+            return 0
+
+
+def _verifying(repo: RepoSpec) -> int:
+    named = (repo.verify.build, repo.verify.test, repo.verify.audit, *repo.fail_to_pass)
+    return len(set(filter(None, named)))

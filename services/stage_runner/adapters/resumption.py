@@ -112,7 +112,7 @@ async def _resume(running: Running, executor: BackgroundExecutor, state: Run) ->
     executor.start(request)
     if stopped is not None:
         # Before its first step: all that is left of it to do is the orderly end.
-        executor.stop(which.run_id, stopped.reason, keeps=stopped.keeps)
+        executor.stop(which.run_id, stopped.reason)
 
 
 async def _heed_stop(running: Running, executor: BackgroundExecutor, state: Run) -> None:
@@ -120,12 +120,12 @@ async def _heed_stop(running: Running, executor: BackgroundExecutor, state: Run)
         return
     _, stopped = await _asked(running, state.which)
     if stopped is not None:
-        executor.stop(state.which.run_id, stopped.reason, keeps=stopped.keeps)
+        executor.stop(state.which.run_id, stopped.reason)
 
 
 async def _asked(running: Running, which: Which) -> tuple[RunRequest | None, StageCancelRequested | None]:
     """Read what the scheduler asked for concerning a run."""
-    types = ["stage_requested", "workspace_requested", "stage_cancel_requested"]
+    types = ["stage_requested", "workspace_requested", "withdrawal_requested", "stage_cancel_requested"]
     found = await running.store.read_stream(f"task-{which.task_id}", types=types)
     asked = [event.event for event in found if getattr(event.event, "run_id", "") == which.run_id]
     request = next((event for event in asked if isinstance(event, RunRequest)), None)

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
-from contracts.task import Failure, RunRequest, WorkspaceRequested
+from contracts.task import Failure, RunRequest, StageRequested
 
 T = TypeVar("T")
 
@@ -48,9 +48,9 @@ class OverrunError(Exception):
 def box_of(request: RunRequest) -> Box | None:
     """Say what a run may take: its stage's limit, or what is left of its task's if that is less.
 
-    A workspace is no stage: its request says what it may take, and it keeps to that itself.
+    Workspace and withdrawal are no stages, and keep to limits of their own.
     """
-    if isinstance(request, WorkspaceRequested):
+    if not isinstance(request, StageRequested):
         return None
     budget = request.input.spec.budget
     left = budget.task_s - request.input.worked_s

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from itertools import count
 
+from contracts.message import Event, Unknown
 from contracts.stage import EffectIntended
 from contracts.task import RunRequest, run_id_of
 from libs.evidence.redaction import Redactor
@@ -73,19 +75,24 @@ class Workplace:
             state: Run = await running.perform(lambda work: work.load(run, run_id))
             return Effects(unknown=tuple(state.intended), known=tuple(state.settled))
 
-        async def pushed(effect: str) -> frozenset[str]:
-            commits: set[str] = set()
-            for attempt in range(1, request.attempt + 1):
-                for retry in count():
-                    earlier = run_id_of(request.task_id, request.stage, attempt, retry)
-                    events = [one.event for one in await running.store.read_stream(f"run-{earlier}")]
-                    if not events:
-                        break
-                    commits.update(
-                        event.detail.rpartition(" ")[2]
-                        for event in events
-                        if isinstance(event, EffectIntended) and event.effect == effect
-                    )
-            return frozenset(commits)
+        async def meant(effect: str) -> tuple[str, ...]:
+            found: dict[str, None] = {}
+            async for event in self._publishing(request.task_id):
+                if isinstance(event, EffectIntended) and event.effect == effect:
+                    found[event.detail] = None
+            return tuple(found)
 
-        return Ledger(intend, settle, recorded, pushed)
+        return Ledger(intend, settle, recorded, meant)
+
+    async def _publishing(self, task_id: str) -> AsyncIterator[Event | Unknown]:
+        """Read the streams of a task's runs of `pr`. Attempts and retries are numbered without a gap."""
+        for attempt in count(1):
+            for retry in count():
+                name = f"run-{run_id_of(task_id, 'pr', attempt, retry)}"
+                recorded = await self._running.store.read_stream(name)
+                if not recorded and not retry:
+                    return
+                if not recorded:
+                    break
+                for one in recorded:
+                    yield one.event

@@ -113,7 +113,7 @@ class World:
             bus=self.bus,  # type: ignore[arg-type]
             clock=self.clock,
             ids=RandomIds(),
-            publish=_nothing,
+            publish=nothing,
         )
 
     async def open(self) -> None:
@@ -128,7 +128,7 @@ class World:
     @cached_property
     def app(self) -> FastAPI:
         """Build the application; most tests of the folds do without."""
-        return http.build(self.running, _ready)
+        return http.build(self.running, ready)
 
     async def deliver(self, events: Iterable[Recorded] | None = None) -> None:
         """Let the dashboard follow its record, or hand it some events."""
@@ -167,9 +167,10 @@ class World:
         return sorted(await self.store.documents(view, limit=10_000), key=lambda row: row.key)
 
 
-async def _nothing(_: tuple[Recorded, ...]) -> None:
-    return None
+async def nothing(_: tuple[Recorded, ...]) -> None:
+    """Publish nothing: there is no bus."""
 
 
-async def _ready() -> dict[str, str]:
+async def ready() -> dict[str, str]:
+    """Tell that nothing is wrong."""
     return {}

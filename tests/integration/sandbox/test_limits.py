@@ -71,6 +71,64 @@ async def test_empty_files_count_as_memory_too(shell: Shell) -> None:
     assert outcome.ended is Ended.MEMORY
 
 
+#: Ways to have memory that is in no mapping, or in no file with a name.
+HIDDEN = {
+    "behind a descriptor": """
+fd = os.memfd_create("x")
+for _ in range(200): os.write(fd, bytes(1 << 20))
+""",
+    "in a file that was deleted": """
+fd = os.open("/tmp/x", os.O_CREAT | os.O_RDWR)
+os.unlink("/tmp/x")
+for _ in range(200): os.write(fd, bytes(1 << 20))
+""",
+    "in segments that nobody has attached": """
+libc = ctypes.CDLL(None)
+libc.shmat.restype = ctypes.c_void_p
+for _ in range(10):
+  place = libc.shmat(libc.shmget(0, ctypes.c_size_t(20 << 20), 0o1600), None, 0)
+  ctypes.memset(place, 1, 20 << 20)
+  libc.shmdt(ctypes.c_void_p(place))
+""",
+    "in a mapping that processes share": """
+shared = mmap.mmap(-1, 200 << 20)
+for _ in range(2): os.fork()
+for place in range(0, 200 << 20, 4096): shared[place] = 1
+""",
+}
+
+
+@pytest.mark.parametrize("way", HIDDEN.values(), ids=HIDDEN)
+async def test_memory_that_is_hidden_counts_all_the_same(shell: Shell, way: str) -> None:
+    script = f"exec python3 -c 'import ctypes, mmap, os, time\n{way}\ntime.sleep(60)'"
+    outcome, text = await shell(script, limits=Limits(memory_mb=100, wall_s=20))
+
+    assert outcome.ended is Ended.MEMORY, text
+    assert outcome.peak_memory_mb >= 95
+
+
+MAPPED = {
+    "in a directory": 'fd = os.open("/dev/shm/x", os.O_CREAT | os.O_RDWR)',
+    "without a name": 'fd = os.memfd_create("x")',
+}
+
+
+@pytest.mark.parametrize("made", MAPPED.values(), ids=MAPPED)
+async def test_a_file_in_memory_that_processes_have_mapped_is_there_once(shell: Shell, made: str) -> None:
+    script = f"""exec python3 -c '
+import mmap, os, time
+{made}
+os.ftruncate(fd, 60 << 20)
+shared = mmap.mmap(fd, 60 << 20)
+for _ in range(2): os.fork()
+for place in range(0, 60 << 20, 4096): shared[place] = 1
+time.sleep(1)'"""
+    outcome, text = await shell(script, limits=Limits(memory_mb=110, wall_s=60))
+
+    assert (outcome.ended, outcome.exit_code) == (Ended.EXITED, 0), text
+    assert 60 <= outcome.peak_memory_mb <= 110
+
+
 async def test_a_fork_bomb_is_bounded(shell: Shell, marker: str, processes: Finder) -> None:
     bomb = f"bomb() {{ sleep {marker} & bomb | bomb & }}; bomb; sleep {marker}"
     outcome, _ = await shell(bomb, limits=Limits(processes=40, wall_s=3))

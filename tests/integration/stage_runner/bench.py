@@ -8,13 +8,21 @@ from typing import Any
 import msgspec
 
 from contracts.stage import StageOutput
-from contracts.task import RepoChange, Stage, StageInput, StageRequested, TaskSpec
+from contracts.task import (
+    RepoChange,
+    RunRequest,
+    Stage,
+    StageInput,
+    StageRequested,
+    TaskSpec,
+    WithdrawalRequested,
+)
 from libs.forge.local import LocalForge
 from libs.forge.port import PullRequest
 from libs.git.broker import Broker
 from libs.git.mirror import Mirror
 from libs.testing.world import World
-from services.stage_runner.adapters.stages import implement, monitor, plan, pr, spec
+from services.stage_runner.adapters.stages import implement, monitor, plan, pr, spec, withdrawal
 from services.stage_runner.adapters.stages.context import StageContext, StageError
 from services.stage_runner.adapters.workplace import Workplace
 from services.stage_runner.app import service
@@ -27,6 +35,7 @@ CARRY = {
     "implement": implement.carry,
     "pr": pr.carry,
     "monitor": monitor.carry,
+    "withdrawal": withdrawal.carry,
 }
 
 
@@ -47,6 +56,10 @@ class Bench:
         """The private clone."""
         return await Broker(self.data).mirror(self.shop.url)
 
+    def withdrawal(self, given: StageInput) -> WithdrawalRequested:
+        """What the scheduler asks for when the task was cancelled."""
+        return WithdrawalRequested(task_id="t1", run_id="t1-withdrawal-1", attempt=1, input=given)
+
     def request(self, stage: Stage, given: StageInput, attempt: int = 1, retry: int = 0) -> StageRequested:
         """What the scheduler would ask for."""
         suffix = f"-{retry}" if retry else ""
@@ -55,18 +68,18 @@ class Bench:
             task_id="t1", run_id=run_id, stage=stage, attempt=attempt, retry=retry, input=given
         )
 
-    async def context(self, request: StageRequested) -> StageContext:
+    async def context(self, request: RunRequest) -> StageContext:
         """Claim a run and build its surroundings, anew each time as after a crash."""
         running = self.world.running["stage-runner"]
         wish = Claim(which=which_of(request), replica="stage-runner-1", epoch=1)
         await running.perform(lambda work: work.decide(run, request.run_id, wish))
         return Workplace(running).context(request)
 
-    async def carry(self, request: StageRequested) -> StageOutput:
+    async def carry(self, request: RunRequest) -> StageOutput:
         """Carry a stage out."""
         return await CARRY[request.stage](await self.context(request))
 
-    async def failure(self, request: StageRequested) -> StageError:
+    async def failure(self, request: RunRequest) -> StageError:
         """Carry a stage out that has to fail, and end its run."""
         try:
             await self.carry(request)

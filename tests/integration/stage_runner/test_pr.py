@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
-from contracts.task import StageInput
+from contracts.task import BaseRef, StageInput
 from libs.forge.error import ForgeUnavailableError
 from libs.forge.local import LocalForge
 from libs.git.mirror import Mirror
@@ -40,8 +41,8 @@ def dying(monkeypatch: pytest.MonkeyPatch, point: str, after: bool) -> None:
 
     if kind == "push":
         monkeypatch.setattr(Mirror, "push", wrap(Mirror.push, lambda *_: True))
-    elif kind == "open":
-        monkeypatch.setattr(LocalForge, "open", wrap(LocalForge.open, lambda *_: True))
+    elif kind in ("open", "close"):
+        monkeypatch.setattr(LocalForge, kind, wrap(getattr(LocalForge, kind), lambda *_: True))
     else:
         prefix = "push:" if what == "push" else "pull_request:"
         init = Ledger.__init__
@@ -78,14 +79,74 @@ async def test_a_crash_at_any_point_leads_to_exactly_one_pull_request(
 async def test_a_cancellation_at_any_point_leaves_no_open_pull_request_and_nothing_unknown(
     bench: Bench, point: str, after: bool
 ) -> None:
-    request = bench.request("pr", StageInput(spec=bench.task(), changes=(await bench.change("one\n"),)))
+    known = StageInput(spec=bench.task(), changes=(await bench.change("one\n"),))
+    request = bench.request("pr", known)
     with pytest.MonkeyPatch.context() as patch:
         dying(patch, point, after)
         with pytest.raises(Died):
             await bench.carry(request)
     await pr.reconcile(await bench.context(request))
+    output = await bench.carry(bench.withdrawal(known))
     assert [pull.state for pull in await bench.pulls()] in ([], ["closed"])
     assert (await bench.ledger(request.run_id)).intended == {}
+    assert (await bench.ledger("t1-withdrawal-1")).intended == {}
+    pushed = await bench.forge.branch_head(bench.shop.url, "autopilot/t1")
+    assert output.left == ((f"branch autopilot/t1 of wide stays at {pushed[:12]}",) if pushed else ())
+
+
+@pytest.mark.parametrize("point", ["intend close", "close", "settle close"])
+async def test_a_withdrawal_that_dies_is_made_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    wish = bench.withdrawal(await bench.published())
+    with pytest.MonkeyPatch.context() as patch:
+        dying(patch, point, after=True)
+        with pytest.raises(Died):
+            await bench.carry(wish)
+    await bench.carry(wish)
+    assert [pull.state for pull in await bench.pulls()] == ["closed"]
+    assert (await bench.ledger(wish.run_id)).intended == {}
+
+
+async def test_what_was_opened_onto_another_base_is_closed_too(bench: Bench) -> None:
+    given = await bench.published()
+    stacked = BaseRef(
+        repo_url=bench.shop.url, task_id="t0", commit=given.changes[0].commit, branch="autopilot/t0"
+    )
+    given = msgspec.structs.replace(given, bases=(stacked,))
+    await bench.carry(bench.request("pr", given, attempt=2))
+    assert [pull.state for pull in await bench.pulls()] == ["open", "open"]
+    await bench.carry(bench.withdrawal(given))
+    assert [pull.state for pull in await bench.pulls()] == ["closed", "closed"]
+
+
+async def test_what_others_opened_or_merged_is_told_and_left(bench: Bench) -> None:
+    given = await bench.published()
+    await bench.forge.close(bench.shop.url, 1, merged=True)
+    branch = f"autopilot/{bench.withdrawal(given).task_id}"
+    await bench.forge.open(
+        bench.shop.url,
+        head=branch,
+        base="main",
+        head_commit=given.changes[0].commit,
+        title="mine",
+        body="mine",
+        base_commit=given.changes[0].base_commit,
+    )
+    foreign, merged, stays = (await bench.carry(bench.withdrawal(given))).left
+    assert "somebody else's" in foreign
+    assert "has been merged" in merged
+    assert branch in stays
+    assert [pull.state for pull in await bench.pulls()] == ["merged", "open"]
+
+
+async def test_where_nothing_was_meant_to_be_published_no_forge_is_asked(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("find", "get", "close", "branch_head"):
+        monkeypatch.delattr(LocalForge, name)
+    output = await bench.carry(bench.withdrawal(StageInput(spec=bench.task())))
+    assert output.left == ()
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -99,7 +160,7 @@ async def test_an_emergency_stop_at_any_point_leaves_nothing_unknown_and_the_nex
         dying(patch, point, after)
         with pytest.raises(Died):
             await bench.carry(request)
-    await pr.reconcile(await bench.context(request), keeps=True)
+    await pr.reconcile(await bench.context(request))
     before = await bench.pulls()
     assert [pull.state for pull in before] in ([], ["open"])
     assert (await bench.ledger(request.run_id)).intended == {}

@@ -125,12 +125,14 @@ async def test_a_death_between_any_two_calls_leads_to_one_of_each(hub: GitHubBen
 async def test_a_cancellation_withdraws_what_was_published_and_leaves_nothing_unknown(
     hub: GitHubBench, point: str
 ) -> None:
-    request = hub.request("pr", await hub.given())
+    given = await hub.given()
+    request = hub.request("pr", given)
     with pytest.MonkeyPatch.context() as patch:
         dying(patch, point)
         with pytest.raises(Died):
             await hub.carry(request)
     await pr.reconcile(await hub.context(request))
+    await hub.carry(hub.withdrawal(given))
     assert hub.server.open_pulls == []
     assert (await hub.ledger(request.run_id)).intended == {}
 

@@ -6,8 +6,13 @@ import asyncio
 import subprocess
 import sys
 import uuid
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from libs.git.mirror import Mirror
 from libs.verification.baseline import baseline
 from libs.verification.cache import BaseCache
 from libs.verification.types import Limits, Request, Verification
@@ -122,3 +127,49 @@ async def test_what_must_fail_on_the_base_may_fail_by_its_memory(court: Court) -
     (failing,) = found.commands
     assert failing.ended == "memory"
     assert failing.peak_memory_mb < 140
+
+
+async def test_what_was_killed_from_outside_is_not_kept(court: Court) -> None:
+    """Nobody here kills what it goes on with: it was the machine's want of memory, perhaps of another moment."""
+    killed = {"audit": "sh -c 'kill -9 $$'; exit $?", "setup": "touch killed"}
+    for _ in range(2):
+        (audit,) = [one for one in (await seen(court, **killed)).commands if one.purpose == "audit"]
+        assert (audit.exit_code, audit.cached) == (137, False)
+
+
+class Meanwhile:
+    """A private clone; something happens around it between the look at the surroundings and the first command."""
+
+    def __init__(self, mirror: Mirror, happens: Callable[[], object]) -> None:
+        self._mirror, self._happens = mirror, happens
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._mirror, name)
+
+    async def export(self, commit: str, path: Path) -> None:
+        """Check out, and let it happen."""
+        self._happens()
+        await self._mirror.export(commit, path)
+
+
+async def test_what_ran_while_its_surroundings_changed_is_not_kept(court: Court, tmp_path: Path) -> None:
+    """A tool was replaced, and put back later: what it showed meanwhile is not what it shows."""
+    helper = tmp_path / "helper"
+    helper.write_text("#!/bin/sh\nexit 0\n")
+    helper.chmod(0o755)
+    asked = request(court, test=None, audit="helper", setup=None)
+    asked = msgspec.structs.replace(
+        asked, env={**asked.env, "TOOLS": str(tmp_path), "PATH": f"{tmp_path}:$PATH"}
+    )
+
+    async def look(happens: Callable[[], object]) -> tuple[int | None, bool]:
+        mirror = Meanwhile(await court.mirror(), happens)
+        workdir, cache = court.folder / f"work-{uuid.uuid4().hex}", BaseCache(tmp_path / "cache")
+        found = await baseline(asked, mirror, workdir=workdir, keep=court.keep, base_cache=cache)
+        (audit,) = [one for one in found.commands if one.purpose == "audit"]
+        return audit.exit_code, audit.cached
+
+    assert await look(lambda: helper.write_text("#!/bin/sh\nexit 31\n")) == (31, False)
+    helper.write_text("#!/bin/sh\nexit 0\n")
+    assert await look(lambda: None) == (0, False)
+    assert await look(lambda: None) == (0, True)

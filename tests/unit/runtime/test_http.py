@@ -22,6 +22,7 @@ ERRORS: dict[str, Exception] = {
     "/away": StoreUnavailableError("no connection"),
     "/standby": NotLeaderError("keeper-1 does not hold the lease of keeper"),
     "/stale": StaleLeaseError("keeper", 3),
+    "/fault": KeyError("a secret"),
     "/problem": Problem(409, "Too late", "it is done", field="state", headers={"X-Hint": "h"}),
 }
 
@@ -63,7 +64,7 @@ async def call(wrong: dict[str, str]) -> AsyncIterator[Call]:
         return wrong
 
     app = http.build(House(routes=routes).running, ready)
-    transport = httpx.ASGITransport(app=app)
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://keeper") as client:
 
         async def one(
@@ -164,6 +165,13 @@ async def test_what_may_be_better_soon_says_when_to_come_again(call: Call, path:
     assert told["status"] == 503
     assert int(answer.headers["retry-after"]) > 0
     assert words in told["detail"]
+
+
+async def test_a_fault_of_ours_is_a_problem_too_and_tells_nothing_but_its_kind(call: Call) -> None:
+    told = problem(await call("/v1/fault"))
+    assert (told["status"], told["title"]) == (500, "Internal error")
+    assert "KeyError" in told["detail"]
+    assert "secret" not in told["detail"]
 
 
 async def test_a_problem_is_told_as_it_was_raised(call: Call) -> None:

@@ -18,9 +18,9 @@ class Counting(Gauge):
         self._proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self.reads = 0
 
-    def _read(self, path: str) -> bytes:
+    def _read(self, path: str, most: int = 4096) -> bytes:
         self.reads += 1
-        return super()._read(path)
+        return super()._read(path, most)
 
     def close(self) -> None:
         """Let go of /proc."""

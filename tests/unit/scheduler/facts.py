@@ -75,6 +75,8 @@ def output_of(request: RunRequest) -> StageOutput:
             return StageOutput(pull_requests=(pull_request(),))
         case "monitor":
             return StageOutput()
+        case "withdrawal":
+            return StageOutput(left=("its branch stays",))
 
 
 def planned(base: str = BASE) -> PlannedRepo:

@@ -42,6 +42,8 @@ from services.scheduler.domain.purse import FLOOR, usual_tokens
 
 START = datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC)
 WINDOW = timedelta(hours=1)
+#: For how long spending may count, minutes being counted whole.
+LONGEST = timedelta(minutes=62)
 OWN, IN_ALL, OF_A = 3_000, 5_000, 2_500
 TOKENS = st.integers(1, 1_500)
 TASKS, PROVIDERS = st.sampled_from(["t1", "t2", "t3", "t4"]), st.sampled_from(["a", "b"])
@@ -66,7 +68,7 @@ class Model:
             if scope in scopes_of(provider) and at > now - window
         )
 
-    def in_front(self, task: str, scope: str, now: datetime) -> int:
+    def in_front(self, task: str, scope: str, now: datetime, window: timedelta) -> int:
         """Who waits for its provider takes nothing of the hour before it; who needs more than a ceiling, nothing at all."""
         found: Counter[str] = Counter()
         for name, (provider, tokens, until) in self.waiting.items():
@@ -78,13 +80,17 @@ class Model:
         if scope != HOUR:
             return found[scope]
         return sum(
-            min(tokens, max(self.ceilings[one] - self.used(one, now), 0)) if one in self.ceilings else tokens
+            min(tokens, max(self.ceilings[one] - self.used(one, now, window), 0))
+            if one in self.ceilings
+            else tokens
             for one, tokens in found.items()
         )
 
     def fits(self, task: str, provider: str, tokens: int, now: datetime, window: timedelta = WINDOW) -> bool:
+        # The longer a provider's spending counts, the less is kept for its tasks: bounds on both go to opposite ends.
+        other = LONGEST if window == WINDOW else WINDOW
         return all(
-            self.used(scope, now, window) + self.in_front(task, scope, now) + tokens <= ceiling
+            self.used(scope, now, window) + self.in_front(task, scope, now, other) + tokens <= ceiling
             for scope, ceiling in self.ceilings.items()
             if scope in scopes_of(provider)
         )
@@ -132,7 +138,7 @@ class Machine(RuleBasedStateMachine):
             self.model.enter(self.now)
         else:
             # Refused only if it would not fit were every minute counted whole.
-            assert not (within and self.model.fits(task, provider, tokens, self.now, timedelta(minutes=62)))
+            assert not (within and self.model.fits(task, provider, tokens, self.now, LONGEST))
 
     @precondition(lambda self: self.model.live)
     @rule(data=st.data(), tokens=TOKENS)
@@ -149,7 +155,7 @@ class Machine(RuleBasedStateMachine):
             self.model.enter(self.now)
         else:
             within = self.model.of_task(task) + tokens <= OWN
-            assert not (within and self.model.fits(task, provider, tokens, self.now, timedelta(minutes=62)))
+            assert not (within and self.model.fits(task, provider, tokens, self.now, LONGEST))
 
     @precondition(lambda self: self.model.live)
     @rule(data=st.data(), again=st.booleans())
@@ -520,6 +526,38 @@ def test_what_is_added_to_a_grant_is_warned_of_as_well() -> None:
     more = Raise(ledger="main", now=START, run_id="r1", tokens=100, ceiling=1_000)
     seen = Scenario(budget).given(low).when(reserve("r1", 700, own=1_000), more)
     assert warned(seen.events) == [("task:t1", 80), ("provider:a", 80)]
+
+
+@pytest.mark.parametrize(("tokens", "made"), [(600, [GrantReserved]), (601, [])])
+def test_a_grant_is_reserved_up_to_the_tasks_ceiling(tokens: int, made: list[Any]) -> None:
+    ended = SettleGrant(ledger="main", now=START, run_id="r1", spent=300)
+    history = Scenario(budget).when(reserve("r1", 500), ended, reserve("r2", 100)).events
+    seen = Scenario(budget).given(*history).when(reserve("r3", tokens, own=1_000))
+    assert [type(event) for event in seen.events if isinstance(event, GrantReserved)] == made
+
+
+def test_those_behind_keep_nothing_from_who_is_in_front() -> None:
+    state = budget.fold([*ceilings(hour=10_000), deferred("t1", "a", 1_000), deferred("t2", "a", 9_500)])
+    assert lacking(state, "t1", "a", 10_000, START) is None
+    assert lacking(state, "t2", "a", 9_000, START) is None
+    assert lacking(state, "t2", "a", 9_001, START) is not None
+
+
+def test_a_window_admits_as_much_as_its_ceiling_to_those_who_wait() -> None:
+    live = Scenario(budget).given(*ceilings(hour=1_000)).when(reserve("r1", 1_000)).events
+    waiting = [deferred(f"w{number}", "a", 1_000) for number in range(3)]
+    state = budget.fold([*ceilings(hour=1_000), *live, *waiting])
+    assert lacking(state, "t2", "a", 1_000, START) == Short(
+        scope=HOUR, until=START + timedelta(minutes=4 * 61)
+    )
+
+
+def test_who_was_woken_is_not_called_as_well() -> None:
+    live = Scenario(budget).when(reserve("r1", 1_000)).events
+    for minute, called in ((59, [GrantCalled]), (60, [])):
+        settle = SettleGrant(ledger="main", now=START + timedelta(minutes=minute), run_id="r1", spent=0)
+        seen = Scenario(budget).given(*live, deferred("w1", "a", 1_000)).when(settle)
+        assert [type(event) for event in seen.events[1:]] == called
 
 
 def test_a_grant_is_raised_up_to_the_tasks_ceiling() -> None:

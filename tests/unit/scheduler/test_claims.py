@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.claim import ClaimEvent, Files, FilesAwaited, FilesClaimed, FilesReleased
-from contracts.task import Plan, StageInput
+from contracts.task import Plan, Specification, StageInput
 from services.scheduler.domain.claims import Claim, ClaimCommand, Claims, LetGo, claims, files_of, overlap
 from tests.unit.scheduler import facts
 
@@ -105,6 +105,17 @@ def test_scopes_are_no_claims() -> None:
     wide = msgspec.structs.replace(step, files=(), scope=("*.py",))
     plan = Plan(approach="a", repos=(wide,), risk="low", digest="d")
     assert files_of(StageInput(spec=facts.spec(), plan=plan)) == ()
+
+
+def test_what_is_claimed_is_the_branch_that_the_base_is_and_not_how_it_is_spelt() -> None:
+    plan = Plan(approach="a", repos=(facts.planned(),), risk="low", digest="d")
+
+    def planned(base: str) -> StageInput:
+        repo = {"name": "r", "url": "u", "base": base, "fail_to_pass": ["pytest"]}
+        told = Specification(acceptance=(), risk="low", branches={"r": "main"})
+        return StageInput(spec=facts.spec(repos=[repo]), specification=told, plan=plan)
+
+    assert files_of(planned("HEAD")) == files_of(planned("refs/heads/main")) == files("a.py", base="main")
 
 
 NAMES, PATHS = st.sampled_from("abcdef"), st.sets(st.sampled_from("uvwxyz"), min_size=1, max_size=3)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.admission import HoldCause
+from contracts.admission import HELD, HoldCause
 from contracts.task import TaskParked
 from services.scheduler.domain.admission import Enqueue, Grant, Hold, Leave, Limit, PauseQueue, admission
 from services.scheduler.domain.backlog import CEILING, BacklogFullError, require_room
@@ -18,7 +18,7 @@ from services.scheduler.domain.commands import Start
 from services.scheduler.domain.pace import Pace
 from services.scheduler.domain.pool import Admission, Forecast
 from services.scheduler.domain.state import Task
-from services.scheduler.domain.waits import HELD, PARKED, estimate, told, waits
+from services.scheduler.domain.waits import PARKED, estimate, told, waits
 from services.scheduler.domain.walk import task
 from tests.unit.scheduler import facts
 from tests.unit.scheduler.facts import NOW

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from contracts.message import Event
 from contracts.receipt import Problem
 from contracts.resolution import IncidentFiled, PlanDeltaRecorded, StageRetryAdvised
+from contracts.stage import StageOutput
 from contracts.task import (
     GateRequested,
     IncidentReport,
@@ -32,6 +33,7 @@ from contracts.task import (
     TaskGivenUp,
     TaskParked,
     TaskPriorityChanged,
+    WithdrawalRequested,
 )
 from services.scheduler.domain.commands import (
     Cancel,
@@ -270,6 +272,9 @@ def test_cancelling_a_running_task_stops_its_stage_first(stage: str) -> None:
     state, made = decide(state, Cancel(actor="me", reason="no"))
     assert made == []
     state, made = decide(state, facts.observe(facts.cancelled(request)))
+    if stage in ("pr", "monitor"):
+        assert [type(event) for event in made] == [WithdrawalRequested]
+        state, made = decide(state, facts.observe(facts.completed(made[0], StageOutput())))
     assert made == [TaskCancelled(task_id="t1", actor="me", reason="no")]
 
 
@@ -469,6 +474,24 @@ def test_it_is_cancelled_where_its_batch_says_so() -> None:
     assert made[1:] == [TaskCancelled(task_id="t1", actor="scheduler", reason=reason)]
     running, _ = decide(Task(), wish, Start())
     assert decide(running, LOST)[1] == [], "what runs has had what it depends on"
+
+
+def test_what_it_has_published_is_taken_back_before_it_ends() -> None:
+    repo = {"name": "r", "url": "u", "base": "main", "fail_to_pass": ["pytest"], "monitor": {"window_s": 9}}
+    wish = msgspec.structs.replace(facts.submit(repos=[repo]), on_failed_dependency="cancel")
+    state, _ = facts.walk_to("its end", (wish, Start()))
+    assert state.phase == "waiting"
+    for cause in (LOST, Cancel(actor="ann", reason="")):
+        asked, made = decide(state, cause)
+        assert [type(event) for event in made] == [TaskCancelRequested, WithdrawalRequested]
+        assert (asked.phase, asked.fulfilled) == ("cancelling", False)
+        assert decide(asked, Cancel(actor="bob", reason=""), Halt(), LOST)[1] == []
+        ends = facts.completed(made[-1]), facts.failed(made[-1]), facts.cancelled(made[-1])
+        for end, left in zip(ends, ("its branch stays", "it broke", "asked"), strict=True):
+            over, (last,) = decide(asked, facts.observe(end))
+            assert over.phase == "cancelled"
+            assert left in last.left[0]
+            assert left in over.reason
 
 
 def test_a_task_changes_its_class_once_and_not_after_its_end() -> None:

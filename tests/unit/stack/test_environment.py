@@ -50,6 +50,7 @@ def test_a_service_gets_exactly_its_settings(tmp_path: Path) -> None:
         "AUTOPILOT_NATS_PASSWORD": stored.nats["stage-runner"],
         "AUTOPILOT_HTTP_HOST": "127.0.0.1",
         "AUTOPILOT_HTTP_PORT": "8802",
+        "AUTOPILOT_SCHEDULER_URL": "http://127.0.0.1:8801",
         "AUTOPILOT_API_TOKEN": stored.api_token,
         "AUTOPILOT_SCRAPE_TOKEN": stored.scrape_token,
         "AUTOPILOT_SESSION_KEY": stored.session_key,

@@ -10,6 +10,7 @@ import pytest
 from contracts.task import Stage, StageInput, StageRequested, TaskSpec
 from libs.sandbox.machine import Memory
 from libs.testing.virtualtime import VirtualLoop
+from services.stage_runner.adapters import places
 from services.stage_runner.adapters.memory import Account, ceiling_of
 from services.stage_runner.adapters.stages.context import StageError
 
@@ -92,12 +93,18 @@ def test_what_executes_nothing_needs_nothing() -> None:
     begun_once(Account(1_000, lambda: Memory(total_mb=500, available_mb=0)), request("think"))
 
 
-def test_a_verification_may_take_its_ceiling_once_for_each_command_beside_another() -> None:
+def test_a_verification_may_take_its_ceiling_once_for_each_command_beside_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(places, "VERIFYING", 4)
     assert ceiling_of(request("verify", 100)) == 300
     assert ceiling_of(request("implement", 100)) == 100
 
 
-def test_what_is_more_than_the_machine_only_if_all_come_to_their_ceiling_has_it_to_itself() -> None:
+def test_what_is_more_than_the_machine_only_if_all_come_to_their_ceiling_has_it_to_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(places, "VERIFYING", 4)
     account = Account(1_000, lambda: Memory(total_mb=4_096, available_mb=3_000))
     assert ceiling_of(request("verify", 1_500)) == 4_500
     assert begun(account, request("verify", 1_500), request("implement", 100)) == [0]
@@ -105,3 +112,31 @@ def test_what_is_more_than_the_machine_only_if_all_come_to_their_ceiling_has_it_
 
 def test_where_nobody_measures_everything_fits() -> None:
     assert begun(Account(1_000, None), *[request(memory_mb=60_000)] * 3) == [0, 1, 2]
+
+
+def test_it_is_set_aside_for_as_many_commands_as_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stage `verify` lets run beside each other is what the account counts on."""
+    monkeypatch.setattr(places, "VERIFYING", 2)
+    monkeypatch.setattr(places, "SEARCHING", 2)
+    assert ceiling_of(request("verify", 100)) == 200
+    assert ceiling_of(request("implement", 100, "repair")) == 200
+
+
+def test_who_waits_for_much_is_not_overtaken_for_ever_by_those_who_want_little() -> None:
+    account = Account(1_000, lambda: MACHINE)
+    begun: list[str] = []
+
+    async def work(name: str, memory_mb: int, seconds: float) -> None:
+        async with account.held(request(memory_mb=memory_mb)):
+            begun.append(name)
+            await asyncio.sleep(seconds)
+
+    async def ask() -> None:
+        tasks = [asyncio.create_task(work("first", 4_000, 2)), asyncio.create_task(work("large", 14_000, 2))]
+        for number in range(20):
+            await asyncio.sleep(1)
+            tasks.append(asyncio.create_task(work(f"small {number}", 4_000, 2)))
+        await asyncio.gather(*tasks)
+
+    VirtualLoop().run(ask())
+    assert begun.index("large") == 1

@@ -28,3 +28,13 @@ def test_a_directory_that_is_named_by_going_up_is_named_straight(tmp_path: Path)
 def test_a_name_of_ours_is_refused() -> None:
     with pytest.raises(RequestError):
         surround({"LD_PRELOAD": "/x.so"})
+
+
+def test_a_tool_that_was_replaced_is_another_environment(tmp_path: Path) -> None:
+    """Whatever a task's directories hold is executed; only of Python is it known what its packages are."""
+    tool, env = tmp_path / "compiler", {"PATH": f"{tmp_path}:$PATH"}
+    tool.write_text("one")
+    first = surround(env).digest
+    assert surround(env).digest == first
+    tool.write_text("other")
+    assert surround(env).digest != first

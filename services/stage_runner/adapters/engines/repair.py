@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import msgspec
 import structlog
 
@@ -19,13 +17,12 @@ from libs.verification.paths import is_permitted
 from libs.verification.types import VerificationError
 from services.stage_runner.adapters.engines.engine import Edit, Engine, Intent, Site
 from services.stage_runner.adapters.engines.policy import policy_of
+from services.stage_runner.adapters.places import SEARCHING
 from services.stage_runner.adapters.stages.context import StageContext, fail
 from services.stage_runner.adapters.stages.verify import request_for
 
 #: Seconds that a search may take, and its share of what the task may: the verifier needs the rest.
 _MOST_S, _SHARE = 180.0, 0.6
-#: Trials beside each other.
-_WORKERS = 2
 #: Characters of one finding.
 _SAID = 500
 
@@ -65,7 +62,7 @@ async def _found(context: StageContext, repo: RepoSpec, site: Site, avoid: froze
             cookie=context.cookie,
             settings=Settings(
                 budget_s=min(_MOST_S, _SHARE * context.input.spec.budget.wall_s),
-                workers=min(_WORKERS, os.cpu_count() or 1),
+                workers=SEARCHING,
             ),
             permitted=lambda path: is_permitted(path, within),
             refused=lambda change: bool(avoid) and tree_of(entries, change) in avoid,

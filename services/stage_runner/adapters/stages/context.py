@@ -55,7 +55,7 @@ class Ledger:
         intend: Callable[[str, EffectKind, str, str], Awaitable[None]],
         settle: Callable[[str, Outcome, str], Awaitable[None]],
         recorded: Callable[[], Awaitable[Effects]],
-        pushed: Callable[[str], Awaitable[frozenset[str]]],
+        meant: Callable[[str], Awaitable[tuple[str, ...]]],
     ) -> None:
         #: Record that something is about to be done: key, kind, target, detail.
         self.intend = intend
@@ -63,8 +63,8 @@ class Ledger:
         self.settle = settle
         #: List the run's effects.
         self.recorded = recorded
-        #: List the commits that this task's runs, this one and earlier ones, have meant to push: key.
-        self.pushed = pushed
+        #: List what this task's runs of `pr`, this one and earlier ones, have meant to do under a key: the details.
+        self.meant = meant
 
 
 @dataclass
@@ -150,13 +150,13 @@ class StageContext:
         if "directory" in self.__dict__ and self.directory.exists():
             await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)
 
-    async def withdraw(self, *, keeps: bool = False) -> None:
-        """Clean up after a stop: nothing of the run stays behind, no effect stays unknown; `keeps` leaves them in place."""
+    async def clean_up(self) -> None:
+        """Clean up after a stop: nothing of the run stays behind here, and of no effect is it unknown what became of it."""
         from services.stage_runner.adapters.stages import pr
 
         await self.tidy()
         if self.request.stage == "pr":
-            await pr.reconcile(self, keeps=keeps)
+            await pr.reconcile(self)
 
 
 def holder_of(replica: str, epoch: int) -> str:

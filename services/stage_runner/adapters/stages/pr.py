@@ -8,7 +8,13 @@ from libs.forge.error import ForgeError, PullRequestExistsError
 from libs.forge.port import PullRequest
 from libs.git.error import GitError, LeaseLostError
 from services.stage_runner.adapters.stages.annotation import annotate, effects_on
-from services.stage_runner.adapters.stages.context import StageContext, fail, forge_failure, git_failure
+from services.stage_runner.adapters.stages.context import (
+    Outcome,
+    StageContext,
+    fail,
+    forge_failure,
+    git_failure,
+)
 from services.stage_runner.adapters.stages.description import body_for, evidence_for, is_of_task
 
 
@@ -35,6 +41,11 @@ def branch_of(context: StageContext) -> str:
     return f"autopilot/{context.request.task_id}"
 
 
+def effect_of(repo: RepoSpec) -> str:
+    """Name the effect of a repository's pull request."""
+    return f"pull_request:{repo.name}"
+
+
 async def _push(context: StageContext, repo: RepoSpec, change: RepoChange) -> None:
     effect = f"push:{repo.name}"
     branch = branch_of(context)
@@ -47,7 +58,8 @@ async def _push(context: StageContext, repo: RepoSpec, change: RepoChange) -> No
     if before == change.commit:
         await context.ledger.settle(effect, "adopted", change.commit)
         return
-    if before is not None and before not in await context.ledger.pushed(effect):
+    ours = {detail.rpartition(" ")[2] for detail in await context.ledger.meant(effect)}
+    if before is not None and before not in ours:
         # A lease on what was seen a moment ago would protect nobody's work but that of the last moment.
         await context.ledger.settle(effect, "refused", before)
         fail(
@@ -75,7 +87,7 @@ async def _push(context: StageContext, repo: RepoSpec, change: RepoChange) -> No
 async def _publish(context: StageContext, repo: RepoSpec, change: RepoChange) -> PullRequest:
     """Look the pull request up by head and base; open it, or bring it up to date."""
     forge, branch = context.forge_for(repo.url), branch_of(context)
-    effect = f"pull_request:{repo.name}"
+    effect = effect_of(repo)
     title = context.redacted(context.input.spec.title)
     body = context.redacted(body_for(context.input, context.request.task_id, repo, change))
     evidence = evidence_for(context.input, repo)
@@ -121,14 +133,9 @@ async def _publish(context: StageContext, repo: RepoSpec, change: RepoChange) ->
     return updated
 
 
-async def reconcile(context: StageContext, *, keeps: bool = False) -> None:
-    """After a stop: look up what became of every intent, and withdraw a pull request that was opened.
-
-    It stays open if the stage is gone on with (`keeps`): the next try adopts it.
-    """
+async def reconcile(context: StageContext) -> None:
+    """After a stop: look up what became of every intent. The next try adopts it, and a withdrawal takes it back."""
     effects = await context.ledger.recorded()
-    if not (effects.unknown or effects.known):
-        return
     branch = branch_of(context)
     for repo in context.input.spec.repos:
         forge = context.forge_for(repo.url)
@@ -137,20 +144,16 @@ async def reconcile(context: StageContext, *, keeps: bool = False) -> None:
             await context.ledger.settle(
                 f"push:{repo.name}", "done" if head else "refused", head or "not pushed"
             )
-        found = await forge.find(repo.url, branch, _base_branch(context, repo))
-        if found is None or not is_of_task(found.body, context.request.task_id):
-            await context.ledger.settle(f"pull_request:{repo.name}", "refused", "not opened")
-        elif keeps:
-            await context.ledger.settle(f"pull_request:{repo.name}", "adopted", found.url)
-        else:
-            await forge.close(repo.url, found.number)
-            await context.ledger.settle(f"pull_request:{repo.name}", "reverted", found.url)
+        if effect_of(repo) in effects.unknown:
+            found = await forge.find(repo.url, branch, _base_branch(context, repo))
+            ours = found is not None and is_of_task(found.body, context.request.task_id)
+            outcome: Outcome = "adopted" if ours else "refused"
+            await context.ledger.settle(
+                effect_of(repo), outcome, found.url if found and ours else "not opened"
+            )
         for effect in effects_on(repo):
-            if effect in effects.unknown and keeps:
+            if effect in effects.unknown:
                 await context.ledger.settle(effect, "refused", "not waited for: the next try does it again")
-            elif effect in effects.unknown:
-                # What is on a closed pull request means nothing any more.
-                await context.ledger.settle(effect, "reverted", "withdrawn with the pull request")
 
 
 def _base_branch(context: StageContext, repo: RepoSpec) -> str:

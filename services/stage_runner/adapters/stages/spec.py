@@ -20,11 +20,13 @@ async def carry(context: StageContext) -> StageOutput:
     """Resolve bases, extract acceptance commands, class the risk."""
     spec = context.input.spec
     bases: dict[str, str] = {}
+    branches: dict[str, str] = {}
     for repo in spec.repos:
         try:
             mirror = await context.mirror(repo)
             bases[repo.name] = await _base(context, mirror, repo)
             await mirror.check(bases[repo.name])
+            branches[repo.name] = await _branch(context, mirror, repo) or bases[repo.name]
         except ForgeError as error:
             raise forge_failure(error, repo.name) from error
         except MergeConflictError as error:
@@ -37,7 +39,12 @@ async def carry(context: StageContext) -> StageOutput:
     risk, reasons = await _risk(context)
     ambiguities = _ambiguities(context)
     specification = Specification(
-        acceptance=acceptance, risk=risk, risk_reasons=reasons, ambiguities=ambiguities, bases=bases
+        acceptance=acceptance,
+        risk=risk,
+        risk_reasons=reasons,
+        ambiguities=ambiguities,
+        bases=bases,
+        branches=branches,
     )
     return StageOutput(specification=specification)
 
@@ -50,6 +57,14 @@ async def _base(context: StageContext, mirror: Mirror, repo: RepoSpec) -> str:
         return await mirror.resolve(repo.base)
     commits = [await _pull_request_head(context, mirror, base) for base in stacked]
     return commits[0] if len(commits) == 1 else await mirror.merge(commits)
+
+
+async def _branch(context: StageContext, mirror: Mirror, repo: RepoSpec) -> str | None:
+    """Name the branch that the base is, None where it is none. That of `HEAD` is asked for: two may be at one commit."""
+    if repo.base == "HEAD":
+        return await context.broker.default_branch(repo.url)
+    name = repo.base.removeprefix("refs/heads/")
+    return name if await mirror.has_branch(name) else None
 
 
 async def _pull_request_head(context: StageContext, mirror: Mirror, base: BaseRef) -> str:

@@ -16,6 +16,7 @@ from services.stage_runner.adapters.stages import (
     spec,
     think,
     verify,
+    withdrawal,
     workspace,
 )
 from services.stage_runner.adapters.stages.context import StageContext
@@ -51,5 +52,7 @@ def _function(context: StageContext) -> Callable[[StageContext], Awaitable[Stage
             return pr.carry
         case "monitor":
             return monitor.carry
+        case "withdrawal":
+            return withdrawal.carry
         case stage:
             assert_never(stage)

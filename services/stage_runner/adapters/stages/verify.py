@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,14 +17,13 @@ from libs.sandbox.errors import SandboxError, SandboxUnavailableError
 from libs.verification.cache import BaseCache
 from libs.verification.types import Evidence, Keep, Limits, Receipt, Request, Verification, VerificationError
 from libs.verification.verify import verify
+from services.stage_runner.adapters.places import VERIFYING
 from services.stage_runner.adapters.stages.context import StageContext, fail, git_failure
 
 #: `verify`, or `baseline` of a base alone.
 Measure: TypeAlias = Callable[..., Awaitable[Verification]]
 #: Findings of one kind, and files, that an event lists. Gates reject long before either is reached.
 MAX_LISTED, MAX_FILES = 100, 2_000
-#: Commands of one verification that run at once; how many verifications do is the executor's business.
-AT_ONCE = min(4, max(2, os.cpu_count() or 1))
 
 
 async def carry(context: StageContext) -> StageOutput:
@@ -106,7 +104,7 @@ def request_for(context: StageContext, repo: RepoSpec, base: str, commit: str) -
         env=repo.env,
         may_change_tests=repo.may_change_tests,
         report=repo.report,
-        limits=Limits(wall_s=budget.wall_s, memory_mb=budget.memory_mb, parallel=AT_ONCE),
+        limits=Limits(wall_s=budget.wall_s, memory_mb=budget.memory_mb, parallel=VERIFYING),
     )
 
 
