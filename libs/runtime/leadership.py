@@ -27,6 +27,8 @@ class Leadership:
     def __init__(self, store: Store, name: str, holder: str, clock: Callable[[], float]) -> None:
         self._store, self._name, self._holder, self._clock = store, name, holder, clock
         self._good_until = 0.0
+        #: Whether another process held the lease when it was last asked for: this one stands by.
+        self.standby = False
 
     async def acquire(self) -> LeaseClaim:
         """Wait until the lease is ours. A restarted process of the same name takes over at once."""
@@ -35,6 +37,7 @@ class Leadership:
             lease: Lease | None = None
             try:
                 lease = await self._store.acquire(self._name, self._holder, LEASE_S)
+                self.standby = lease is None
             except StoreUnavailableError as error:
                 log.warning("lease_unreachable", lease=self._name, error=str(error))
             if lease is not None:
