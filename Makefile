@@ -75,8 +75,8 @@ simulate-planted: install ## known bugs planted into a copy of the tree: each ha
 chaos: install ## break the stack in every way we know, under load (about an hour); CHAOS="kill gate" for one case
 	@$(BIN)/python -m loadtest.chaos --json build/chaos.json $(if $(CHAOS),"$(CHAOS)")
 
-loadtest: install ## users on a stack of its own, 100 tasks at once; figures per route and stage (SECONDS=90 USERS=60)
-	@$(BIN)/python -m loadtest.traffic --seconds $(or $(SECONDS),90) --users $(or $(USERS),60) --json build/loadtest.json
+loadtest: install ## users on a stack of its own, 100 tasks at once; figures per route and stage (SECONDS=90 USERS=60; CONTAINERS=1: on the compose stack)
+	@$(BIN)/python -m loadtest.traffic $(if $(CONTAINERS),--containers) --seconds $(or $(SECONDS),90) --users $(or $(USERS),60) --json build/loadtest.json
 
 bench: install ## how fast it is beside a bare client and a hand-written floor: SECTION=record|scheduler|w8, default all three
 	@$(BIN)/python -m loadtest.bench --section $(or $(SECTION),record scheduler w8)

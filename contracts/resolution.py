@@ -50,6 +50,8 @@ class PlanDeltaRecorded(_Loop, frozen=True, kw_only=True):
     """The next plan is different in content; the scheduler goes back to `plan`."""
 
     delta: PlanDelta
+    #: Of the failure that this answers.
+    number: int = 0
 
 
 class StageRetryAdvised(_Loop, frozen=True, kw_only=True):
@@ -62,6 +64,8 @@ class StageRetryAdvised(_Loop, frozen=True, kw_only=True):
     after_s: float
     #: Seconds for which an outside service asked to be left alone; 0 where none did.
     retry_after_s: float = 0.0
+    #: Of the failure that this answers.
+    number: int = 0
 
 
 class LoopClosed(_Loop, frozen=True, kw_only=True):
@@ -115,6 +119,8 @@ class IncidentOpened(_Incident, frozen=True, kw_only=True):
     receipts: tuple[tuple[str, CommandReceipt], ...] = ()
     #: The task's stream led here up to this version; 0 where it was not noted.
     upto: int = 0
+    #: Of the failure that this answers.
+    number: int = 0
 
 
 class IncidentWritten(_Incident, frozen=True, kw_only=True):
@@ -144,6 +150,8 @@ class IncidentFiled(_Incident, frozen=True, kw_only=True):
     #: Why the task was given up.
     reason: str = ""
     report: IncidentReport | None = None
+    #: Of the failure that this answers.
+    number: int = 0
 
 
 LoopEvent: TypeAlias = LoopOpened | PlanDeltaRecorded | StageRetryAdvised | LoopClosed | LoopExhausted

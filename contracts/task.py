@@ -507,6 +507,8 @@ class ResolutionAwaited(_Task, frozen=True, kw_only=True):
     gates: tuple[int, ...] = ()
     #: Passing failures of this attempt before this one.
     retry: int = 0
+    #: Which failure of its task this is, counted from 1; the answer repeats it. 0 in records from before it was told.
+    number: int = 0
     #: What was known when it failed.
     subject: StageInput
     evidence: tuple[EvidenceRef, ...] = ()

@@ -4,7 +4,7 @@
 outside, with the docker client and nothing else. First an undisturbed run; then three stage-runners share the demo's
 tasks, `--rounds` times undisturbed and `--rounds` times with one of the three killed for good; then each container is
 killed once while the demo runs, and started again. Exit status: 0 when every outcome is that of the undisturbed
-run and all three stage-runners are in the record. It starts the stack if need be, and removes it with its volumes.
+run and all three stage-runners are in the record. The stack is one of its own, removed in the end with its volumes.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from contracts.stage import StageResumed, StageStarted
 from libs.eventstore.postgres import PostgresStore
 from libs.eventstore.store import Cursor
 from loadtest import drill
+from loadtest.containers import COMPOSE, ENGINE_S, ROOT, engine, remove
 from loadtest.inhand import BY_PART
 
-ROOT = Path(__file__).resolve().parents[1]
 RUNNER = "stage-runner"
 KILLED = (*SERVICES, NATS, POSTGRES, "admin")
 REPLICAS = 3
-#: Seconds for one demo under faults, and for a command of the engine.
-DEMO_S, ENGINE_S = 900.0, 300.0
+#: Seconds for one demo under faults.
+DEMO_S = 900.0
 #: Seconds that a killed container stays dead: shorter and longer than the lease lasts.
 DEAD_S = (0.2, 4.0)
 
@@ -62,7 +62,7 @@ class Demo:
     def __init__(self) -> None:
         self._began = time.monotonic()
         self._process = subprocess.Popen(
-            ["docker", "compose", "run", "--rm", "--no-deps", "-T", "cli", "demo", "--json"],
+            [*COMPOSE, "run", "--rm", "--no-deps", "-T", "cli", "demo", "--json"],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,
@@ -97,7 +97,7 @@ def main() -> int:
         kills = [_kill(part, chance, duration, expected) for part in options.kill]
     finally:
         if not options.keep:
-            engine("--profile", "*", "down", "-v", "--timeout", "20")
+            remove()
     if options.json:
         show.as_json(msgspec.to_builtins({"kills": kills, "rounds": rounds}))
     text = f"{drill.table(kills)}\n{shares_table(rounds)}"
@@ -120,19 +120,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--markdown", type=Path)
     return parser.parse_args()
-
-
-def engine(*arguments: str) -> str:
-    """Run `docker compose …` and return what it prints. Raises `subprocess.CalledProcessError`."""
-    done = subprocess.run(
-        ["docker", "compose", *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        timeout=ENGINE_S,
-    )
-    return done.stdout.strip()
 
 
 def _kill(part: str, chance: random.Random, duration: float, expected: drill.Outcomes) -> drill.Kill:

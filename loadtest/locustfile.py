@@ -165,7 +165,7 @@ class Commander(Caller):
         if not Target.repository:
             return
         if not self.open:
-            body = repository.task(Target.repository, f"{self.chance.getrandbits(48):x}")
+            body = repository.task(Target.repository, Target.tools, f"{self.chance.getrandbits(48):x}")
             accepted = self.call(SUBMIT, 202, body=body)
             if accepted:
                 self.open = accepted["id"]

@@ -40,6 +40,10 @@ class Client:
             verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         )
 
+    def close(self) -> None:
+        """Let go of its connections."""
+        self._http.close()
+
     def scheduler(self, method: str, path: str, **options: Any) -> Any:
         """Call the task API."""
         return self._call("scheduler", method, path, **options)

@@ -15,6 +15,7 @@ from autopilot.stack.errors import PartFailedError
 from autopilot.stack.secrets import ADMIN, Secrets
 from autopilot.stack.stack import Hooks
 from autopilot.stack.topology import PART, outcome_of
+from libs.runtime.hanging import ended_when_hung
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +42,7 @@ async def administer(config: StackConfig, hooks: Hooks, beat: Path) -> None:
         await finishing.step()
 
     # One that fails ends the others, and the container with it: the engine starts it again.
-    async with asyncio.TaskGroup() as group:
+    async with ended_when_hung(config.hung_after_s), asyncio.TaskGroup() as group:
         beside = [group.create_task(_seal(config, hooks, dsn, credentials))]
         if hooks.audit_bus is not None:
             beside.append(group.create_task(hooks.audit_bus(dsn, url, credentials.nats)))

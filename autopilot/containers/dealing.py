@@ -49,7 +49,7 @@ def deal(
     _write(parts / COMMAND_LINE / "secrets", reading)
     # The volume with the file of checkpoints is mounted there.
     (parts / COMMAND_LINE / "journal").mkdir(mode=0o700, exist_ok=True)
-    status.write(parts / COMMAND_LINE / "stack.json", _described(config))
+    status.write(parts / COMMAND_LINE / "stack.json", described(config))
 
 
 def _of_service(name: str, config: StackConfig, credentials: Secrets) -> dict[str, str]:
@@ -68,7 +68,7 @@ def _write(folder: Path, files: Mapping[str, str]) -> None:
         secrets.write_private(folder / name, text + "\n")
 
 
-def _described(config: StackConfig) -> status.StackStatus:
+def described(config: StackConfig) -> status.StackStatus:
     """Describe the stack to the command line, as the embedded stack does in its data directory."""
     return status.StackStatus(
         pid=0,

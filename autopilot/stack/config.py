@@ -27,6 +27,11 @@ SERVICES: tuple[str, ...] = (
     "dashboard",
 )
 
+#: Of these one process leads; of the others every one works.
+LED = tuple(name for name in SERVICES if name != "stage-runner")
+#: Where parts answer under names of their own, this one hands connections on to whoever leads.
+FRONT = "front"
+
 NATS = "nats"
 NATS_MONITORING = "nats-monitoring"
 POSTGRES = "postgres"
@@ -133,7 +138,9 @@ class StackConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     def host(self, part: str) -> str:
         """Name the host on which a part answers."""
-        return part if self.apart else HOST
+        if not self.apart:
+            return HOST
+        return FRONT if part in LED else part
 
     def dsn(self, role: str, password: str, database: str = DATABASE) -> str:
         """Build the connection string of one role; it carries the password."""

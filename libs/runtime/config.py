@@ -34,6 +34,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     session_key: str
     http_host: str = "127.0.0.1"
     replica: str = ""
+    #: Seconds after which this process ends itself if its event loop stands still; 0 for never, where somebody asks from outside.
+    hung_after_s: Annotated[float, Constraint(ge=0)] = 0.0
     #: Where the task API answers, for services that ask it.
     scheduler_url: str = "http://127.0.0.1:8801"
     #: Runs that one stage-runner replica holds at once: more than the slots are tested to, or slots would wait in vain.

@@ -39,6 +39,8 @@ class Leadership:
         self._store, self._name, self._holder, self._clock = store, name, holder, clock
         self._service, self._pulse = service, pulse
         self._good_until = 0.0
+        #: Whether another process held the lease when it was last asked for: this one stands by.
+        self.standby = False
 
     async def acquire(self) -> LeaseClaim:
         """Wait until the lease is ours. A restarted process of the same name takes over at once."""
@@ -47,6 +49,7 @@ class Leadership:
             lease: Lease | None = None
             try:
                 lease = await self._store.acquire(self._name, self._holder, LEASE_S)
+                self.standby = lease is None
             except StoreUnavailableError as error:
                 log.warning("lease_unreachable", lease=self._name, error=str(error))
             if lease is not None:

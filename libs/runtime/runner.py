@@ -25,6 +25,7 @@ from libs.runtime.clock import RandomIds, SystemClock
 from libs.runtime.config import Config
 from libs.runtime.consumption import Consumption
 from libs.runtime.following import Following
+from libs.runtime.hanging import ended_when_hung
 from libs.runtime.hearing import Hearing
 from libs.runtime.leadership import Leadership, LeaseLostError
 from libs.runtime.metrics import observe
@@ -36,6 +37,9 @@ log = structlog.get_logger(__name__)
 
 #: Seconds that open HTTP requests get at the end.
 DRAIN_S = 2
+#: Seconds that an idle connection is kept. Behind a proxy its end comes late, and meets a request that is on its way: so
+#: whoever uses it shall be the first to give it up.
+IDLE_S = 75
 
 
 #: Returns what is not ready and why; empty means ready.
@@ -75,6 +79,7 @@ class Runner:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(ended_when_hung(self._config.hung_after_s))
             store = await PostgresStore.connect(
                 self._config.postgres_dsn, self._service.registry, pool_size=self._service.connections
             )
@@ -114,6 +119,8 @@ class Runner:
             pulse=running.pulse,
         )
         running.pulse.listen(relay.heed)
+        # Of a standby, too: that nobody leads is told by those that do not.
+        observe(running, self._subscriptions, self._registry)
         server = server_for(lambda: self._not_ready(running, bus, leadership))
         jobs = [
             asyncio.create_task(server.serve(), name="http"),
@@ -156,10 +163,9 @@ class Runner:
         self._leading = True
         timekeeping = Timekeeping(running)
         consumptions = [Consumption(running, consumer) for consumer in self._service.consumes]
-        self._subscriptions = [*consumptions, *followings]
+        self._subscriptions += [*consumptions, *followings]
         running.redrives = {following.durable: following.redrive for following in followings}
         running.letter_settled = self._letter_settled
-        observe(running, self._subscriptions, self._registry)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(leadership.hold(claim))
@@ -201,8 +207,11 @@ class Runner:
             wrong["dead_letters"] = f"gave messages up, see `autopilot dlq list`: {', '.join(buried)}"
         if self._leading and not leadership.live:
             wrong["lease"] = "could not be renewed"
-        if not self._leading:
-            wrong["lease"] = "held by another process; this one is a standby"
+        if leadership.standby:
+            # The name counts: a health check takes a standby for healthy, and a proxy sends nothing there.
+            wrong["standby"] = "another process holds the lease"
+        elif not self._leading:
+            wrong["lease"] = "not held yet"
         return wrong
 
 
@@ -230,6 +239,7 @@ class _Server(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 timeout_graceful_shutdown=DRAIN_S,
+                timeout_keep_alive=IDLE_S,
                 lifespan="off",
             )
         )

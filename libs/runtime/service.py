@@ -17,6 +17,7 @@ from libs.messaging.subject import reduced
 from libs.messaging.topology import FollowerSpec, ServiceDeclaration
 from libs.runtime.patience import within
 from libs.runtime.projection import Projection
+from libs.runtime.snapshots import fingerprint
 from libs.runtime.work import Work
 
 #: A handler takes the news and the unit of work; None means done.
@@ -163,6 +164,11 @@ class Service:
     reads_dead_letters: bool = False
     #: Read models (the `view` of `Work.document`) that it keeps; to other services they do not exist.
     views: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        # While the code that was loaded is what the files say: later they may be those of another release.
+        for decider in self.owns:
+            fingerprint(decider.evolve)
 
     @property
     def categories(self) -> tuple[str, ...]:

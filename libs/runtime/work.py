@@ -168,6 +168,9 @@ class Work:
             loaded = self._streams[stream]
             loaded.state = state
             del loaded.events[count:]
+            if not loaded.events:
+                # It may have been taken for a new one.
+                del self._streams[stream]
         for changed in (self._timers, self._cleared, self._documents, self._derived):
             changed.undo()
         del self._after[self._after_before :]

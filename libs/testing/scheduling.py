@@ -117,9 +117,12 @@ def stages_run_only_in_slots(events: Iterable[Recorded]) -> Iterator[str]:
 
 
 def files_go_from_hand_to_hand(events: Iterable[Recorded]) -> Iterator[str]:
-    """Invariant 9: no two tasks hold a common file of one branch, and none changes planned files that it does not hold."""
+    """Invariant 9: no two tasks hold a common file of one branch, and none changes planned files that it does not hold, or
+    holds any after its end.
+    """
     held: dict[str, set[tuple[str, str, str]]] = {}
     planned: dict[str, bool] = {}
+    ended: set[str] = set()
     for event in events:
         fact: Any = event.event
         match event.type:
@@ -135,6 +138,12 @@ def files_go_from_hand_to_hand(events: Iterable[Recorded]) -> Iterator[str]:
                 planned[fact.run_id] = plan is not None and any(step.files for step in plan.repos)
             case "stage_started" if planned.get(fact.run_id) and fact.task_id not in held:
                 yield f"{fact.run_id} started without holding the files of its plan"
+            case "task_retried":
+                ended.discard(fact.task_id)
+            case _ if event.type in TASK_ENDS:
+                ended.add(fact.task_id)
+    for task_id in sorted(ended & held.keys()):
+        yield f"{task_id} has ended and still holds files"
 
 
 def dependents_wait(events: Iterable[Recorded]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Drives an embedded stack of its own with Locust and judges what came of it: `python -m loadtest.traffic`.
+"""Drives a stack of its own with Locust and judges what came of it: `python -m loadtest.traffic [--containers]`.
 
 100 tasks at once, of no-op stages and of an agent that sleeps in the sandbox. Prints figures per route and per stage, writes
 them as JSON, and exits 1 when a request failed, a user found something wrong, or the record breaks a rule of the checker.
@@ -13,19 +13,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from autopilot.cli.client import Client
 from autopilot.stack.config import StackConfig
+from loadtest.containers import container_stack, engine
 from loadtest.ownstack import own_stack
 from loadtest.traffic import repository
 from loadtest.traffic.report import Report, failures, report, routes, text
 from loadtest.witness import OPEN, Witness
 
 LOCUSTFILE = Path(__file__).parents[1] / "locustfile.py"
+#: Where the command line's container makes the agents' repository, in the volume that it shares with the stage-runner.
+IN_CONTAINERS = "/scratch/waiting"
 #: Seconds between looks at what is still open, and after the last users for all of it to end.
 LOOK_S, PATIENCE_S = 1.0, 300.0
 #: Seconds that the generator gets beyond the time of its users.
@@ -36,11 +40,13 @@ def main() -> int:
     """Run and report."""
     options = _options()
     options.json.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="autopilot-traffic-") as scratch:
-        # Read by the stack's processes when they start.
-        os.environ.update(_settings(options))
-        with own_stack() as config:
-            found = _run(config, Path(scratch), options)
+    # Read when the stack starts.
+    os.environ.update(_settings(options))
+    with (
+        tempfile.TemporaryDirectory(prefix="autopilot-traffic-") as scratch,
+        (_containers if options.containers else _embedded)(Path(scratch), options) as place,
+    ):
+        found = _run(place, Path(scratch), options)
     options.json.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
     print(text(found))
     return 0 if found.sound else 1
@@ -51,6 +57,7 @@ def _options() -> argparse.Namespace:
         prog="python -m loadtest.traffic", description=(__doc__ or "").splitlines()[0]
     )
     add = parser.add_argument
+    add("--containers", action="store_true", help="on the compose stack instead of an embedded one")
     add("--seconds", type=int, default=90, help="for which users are there")
     add("--users", type=int, default=60)
     add("--processes", type=int, default=1, help="of the load generator")
@@ -63,20 +70,41 @@ def _options() -> argparse.Namespace:
 
 def _settings(options: argparse.Namespace) -> Mapping[str, str]:
     """Let as many agents sleep at once as there are slots: they use next to nothing, and by default cores bound them."""
-    return {"AUTOPILOT_CONFIG_HEAVY_PLACES": str(options.max_concurrent)}
+    places = str(options.max_concurrent)
+    return {"AUTOPILOT_CONFIG_HEAVY_PLACES": places, "AUTOPILOT_HEAVY_PLACES": places}
 
 
-def _run(config: StackConfig, scratch: Path, options: argparse.Namespace) -> Report:
-    Client(config).scheduler("PUT", "/v1/config", json={"max_concurrent": options.max_concurrent})
-    agents, accepted, before = (
-        repository.make(scratch / "waiting", options.agent_seconds),
-        scratch / "accepted",
-        _load(),
-    )
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the users go."""
+
+    config: StackConfig
+    #: Of the agents' repository and of the test runner, as the stage-runner sees them.
+    repository: str
+    tools: str
+
+
+@contextmanager
+def _embedded(scratch: Path, options: argparse.Namespace) -> Iterator[Place]:
+    made = repository.make(scratch / "waiting", options.agent_seconds)
+    with own_stack() as config:
+        yield Place(config=config, repository=str(made), tools=str(Path(sys.executable).parent))
+
+
+@contextmanager
+def _containers(_: Path, options: argparse.Namespace) -> Iterator[Place]:
+    with container_stack() as config:
+        make = ("-m", "loadtest.traffic.repository", IN_CONTAINERS, str(options.agent_seconds))
+        engine("run", "--rm", "--no-deps", "-T", "--entrypoint", "python", "cli", *make)
+        yield Place(config=config, repository=IN_CONTAINERS, tools="/opt/venv/bin")
+
+
+def _run(place: Place, scratch: Path, options: argparse.Namespace) -> Report:
+    Client(place.config).scheduler("PUT", "/v1/config", json={"max_concurrent": options.max_concurrent})
+    accepted, before = scratch / "accepted", _load()
     began = time.time()
-    status = _generate(config, scratch, agents, options)
+    status = _generate(place, scratch, options)
     gone = time.time()
-    witness = Witness(config)
+    witness = Witness(place.config)
     try:
         _wait_until_ended(witness)
         names = accepted.read_text(encoding="utf-8").split() if accepted.exists() else []
@@ -96,7 +124,7 @@ def _run(config: StackConfig, scratch: Path, options: argparse.Namespace) -> Rep
     )
 
 
-def _generate(config: StackConfig, scratch: Path, agents: Path, options: argparse.Namespace) -> int:
+def _generate(place: Place, scratch: Path, options: argparse.Namespace) -> int:
     """Let users loose; return the generator's exit status."""
     command = [sys.executable, "-m", "locust", "-f", LOCUSTFILE, "--headless", "--only-summary"]
     command += [
@@ -110,8 +138,9 @@ def _generate(config: StackConfig, scratch: Path, agents: Path, options: argpars
         "10",
     ]
     command += ["--json-file", scratch / "figures", "--csv", scratch / "figures"]
-    command += ["--data-dir", config.data_dir, "--task-seconds", options.task_seconds]
-    command += ["--repository", agents, "--accepted", scratch / "accepted"]
+    command += ["--data-dir", place.config.data_dir, "--task-seconds", options.task_seconds]
+    command += ["--repository", place.repository, "--tools", place.tools]
+    command += ["--accepted", scratch / "accepted"]
     if options.processes > 1:
         command += ["--processes", options.processes]
     with (options.json.parent / "loadtest.log").open("wb") as log:

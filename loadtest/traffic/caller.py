@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import random
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -35,6 +36,8 @@ def options(parser: Any) -> None:
         default="",
         help="made by loadtest.traffic.repository; without one no task uses engine command",
     )
+    tools = str(Path(sys.executable).parent)
+    add("--tools", default=tools, help="where the stage-runner finds a Python with pytest")
 
 
 def locate(environment: Environment, **_: Any) -> None:
@@ -55,8 +58,8 @@ def locate(environment: Environment, **_: Any) -> None:
         "Authorization": f"Bearer {Path(token).read_text(encoding='utf-8').strip()}",
         "X-Actor": "load",
     }
-    Target.seconds, Target.repository = given.task_seconds, given.repository
-    Target.accepted = given.accepted
+    Target.seconds, Target.accepted = given.task_seconds, given.accepted
+    Target.repository, Target.tools = given.repository, given.tools
 
 
 class Target:
@@ -66,6 +69,7 @@ class Target:
     headers: ClassVar[Mapping[str, str]] = {}
     seconds: ClassVar[float] = 0.0
     repository: ClassVar[str] = ""
+    tools: ClassVar[str] = ""
     accepted: ClassVar[str] = ""
 
 
@@ -101,7 +105,9 @@ class Caller(FastHttpUser):
             allow_redirects=False,
         ) as answer:
             if answer.status_code not in statuses:
-                answer.failure(f"{answer.status_code}, expected {statuses}: {(answer.text or '')[:300]}")
+                # Status 0 is no answer at all.
+                told = (answer.text or "")[:300] or repr(answer.error)
+                answer.failure(f"{answer.status_code}, expected {statuses}: {told}")
                 return None
             if answer.status_code >= 400 and answer.headers["content-type"] != "application/problem+json":
                 answer.failure(f"a refusal as {answer.headers['content-type']}")

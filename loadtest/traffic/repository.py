@@ -1,4 +1,7 @@
-"""A tiny repository with one fault, whose agent, named by its policy file, sleeps and then mends it."""
+"""A tiny repository with one fault, whose agent, named by its policy file, sleeps and then mends it.
+
+`python -m loadtest.traffic.repository DIR SECONDS` makes one.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +31,13 @@ def make(place: Path, seconds: float) -> Path:
     return place
 
 
-def task(place: str, number: str) -> dict[str, Any]:
-    """Write a task for its agent."""
+def task(place: str, tools: str, number: str) -> dict[str, Any]:
+    """Write a task for its agent; `tools` is the directory of a Python with pytest, where the stage-runner is."""
     repo = {
         "name": "till",
         "url": place,
         "base": "main",
-        # The test runner of this installation, without its plug-ins.
-        "env": {"PATH": f"{Path(sys.executable).parent}:$PATH", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        "env": {"PATH": f"{tools}:$PATH", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         "fail_to_pass": ["python -m pytest -q"],
     }
     return {
@@ -46,3 +48,7 @@ def task(place: str, number: str) -> dict[str, Any]:
         "budget": {"memory_mb": 256, "wall_s": 300},
         "synthetic": True,
     }
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]), float(sys.argv[2]))

@@ -100,6 +100,7 @@ def _resolve(awaited: ResolutionAwaited, state: Loops) -> Iterator[LoopEvent]:
             retry=awaited.retry + 1,
             after_s=max(FIRST_WAIT_S * 2**awaited.retry, failure.retry_after_s),
             retry_after_s=failure.retry_after_s,
+            number=awaited.number,
         )
         return
     loop, seen = state.count + 1, signature(awaited)
@@ -133,6 +134,7 @@ def _resolve(awaited: ResolutionAwaited, state: Loops) -> Iterator[LoopEvent]:
                 signature=seen,
                 avoid=tuple(sorted(state.trees.union(trees))),
             ),
+            number=awaited.number,
         )
 
 
@@ -272,6 +274,7 @@ def _filed(command: FileIncident, opened: IncidentOpened, written: IncidentWritt
         path=written.path,
         reproducible=written.reproduction.gave == "as_recorded",
         reason=opened.reason,
+        number=opened.number,
         report=IncidentReport(
             incident_id=opened.incident_id,
             stage=opened.stage,
@@ -314,6 +317,7 @@ def _opened(command: OpenIncident, awaited: ResolutionAwaited) -> IncidentOpened
         budget=subject.spec.budget,
         receipts=receipts,
         upto=command.upto,
+        number=awaited.number,
     )
 
 

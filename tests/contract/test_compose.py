@@ -13,7 +13,17 @@ import yaml
 
 from autopilot.containers.dealing import PARTS
 from autopilot.stack.cluster import TUNING
-from autopilot.stack.config import DEFAULT_PORTS, NATS, NATS_MONITORING, POSTGRES, SERVICES, module_of
+from autopilot.stack.config import (
+    DEFAULT_PORTS,
+    FRONT,
+    HUNG_AFTER_S,
+    LED,
+    NATS,
+    NATS_MONITORING,
+    POSTGRES,
+    SERVICES,
+    module_of,
+)
 from libs.runtime.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,7 +104,7 @@ def test_ports_are_published_on_the_loopback_alone(name: str) -> None:
 def test_ports_are_those_of_the_embedded_stack() -> None:
     published = {
         int(port.split(":")[1])
-        for name in (*SERVICES, NATS, POSTGRES)
+        for name in (FRONT, NATS, POSTGRES)
         for port in CONTAINERS[name].get("ports", ())
     }
     assert published == set(DEFAULT_PORTS.values()) - {DEFAULT_PORTS["stage-runner"]}
@@ -121,11 +131,38 @@ def test_who_backs_up_reads_the_files_and_who_restores_writes_them_before_anybod
     assert one["profiles"]
 
 
-def test_stage_runners_can_be_many() -> None:
-    one = CONTAINERS["stage-runner"]
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_can_be_there_several_times(name: str) -> None:
+    one = CONTAINERS[name]
     assert "container_name" not in one
     assert "ports" not in one
-    assert "data:/data" in one["volumes"]
+
+
+def test_stage_runners_share_the_files() -> None:
+    assert "data:/data" in CONTAINERS["stage-runner"]["volumes"]
+
+
+def test_the_front_is_well_while_every_service_behind_it_is_led() -> None:
+    one = CONTAINERS[FRONT]
+    assert one["command"] == ["python", "-m", "autopilot.containers.front"]
+    assert {f"{DEFAULT_PORTS[name]}/healthz" for name in LED} < set(one["healthcheck"]["test"])
+    assert set(one["depends_on"]) == set(LED)
+    # It sees no credential and no file.
+    assert not volumes_of(FRONT)
+    assert not environment_of(FRONT)
+
+
+def test_who_asks_another_service_asks_whoever_leads() -> None:
+    asked = [
+        value for name in SERVICES for value in environment_of(name).values() if value.startswith("http:")
+    ]
+    assert asked == [f"http://{FRONT}:{DEFAULT_PORTS['scheduler']}"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_ends_when_it_hangs_as_soon_as_the_supervisor_would_end_it(name: str) -> None:
+    setting = environment_of(name)["AUTOPILOT_HUNG_AFTER_S"]
+    assert setting == f"${{AUTOPILOT_HUNG_AFTER_S:-{HUNG_AFTER_S:g}}}"
 
 
 @pytest.mark.parametrize("name", CONTAINERS)

@@ -19,8 +19,6 @@ from services.scheduler.handlers import news as arriving
 from services.scheduler.handlers import wishes as wished
 from tests.system.walking import submit
 
-TASK_ENDS = ("task_done", "task_cancelled", "task_given_up")
-
 
 class LoneScheduler:
     """One scheduler, and what it has asked of others without having been answered."""
@@ -31,7 +29,7 @@ class LoneScheduler:
         self._loop.run(self.world.start("scheduler"))
         self._seen = Cursor()
         self.events: list[Recorded] = []
-        #: By run, by review, by task.
+        #: By run, by review, by task and number. What was asked for the sake of a task that has ended is answered, too.
         self.runs: dict[str, RunRequest] = {}
         self.reviews: dict[str, GateRequested] = {}
         self.troubles: dict[str, ResolutionAwaited] = {}
@@ -84,11 +82,11 @@ class LoneScheduler:
         """Bring news; what was asked about it is answered."""
         match news:
             case StageRetryAdvised():
-                self.troubles.pop(news.task_id)
+                self.troubles.pop(f"{news.task_id} {news.number}")
                 self.do(lambda work: arriving.plan_retry(news, work))
                 return
             case PlanDeltaRecorded() | IncidentFiled():
-                self.troubles.pop(news.task_id)
+                self.troubles.pop(f"{news.task_id} {news.number}")
             case _:
                 for asked, name in ((self.runs, "run_id"), (self.reviews, "review_id")):
                     asked.pop(getattr(news, name, ""), None)  # type: ignore[attr-defined]
@@ -123,7 +121,7 @@ class LoneScheduler:
             case "gate_requested":
                 self.reviews[fact.review_id] = fact
             case "resolution_awaited":
-                self.troubles[fact.task_id] = fact
+                self.troubles[f"{fact.task_id} {fact.number}"] = fact
             case "task_enqueued":
                 self.queued.add(fact.task_id)
             case "task_dequeued":
@@ -133,36 +131,35 @@ class LoneScheduler:
                 self.holders.add(fact.task_id)
             case "slot_released":
                 self.holders.discard(fact.task_id)
-            case "task_retried":
-                self.troubles.pop(fact.task_id, None)
-            case _ if type_ in TASK_ENDS:
-                # Nobody answers any more what was asked for its sake, but for runs: they end in any case.
-                self.troubles.pop(fact.task_id, None)
-                for review in [one for one in self.reviews if self.reviews[one].task_id == fact.task_id]:
-                    del self.reviews[review]
 
 
 def advice(trouble: ResolutionAwaited, after_s: float) -> StageRetryAdvised:
     """Advise to run the stage again after a while."""
     return StageRetryAdvised(
-        task_id=trouble.task_id, stage=trouble.stage, run_id=trouble.cause, retry=1, after_s=after_s
+        task_id=trouble.task_id,
+        stage=trouble.stage,
+        run_id=trouble.cause,
+        retry=1,
+        after_s=after_s,
+        number=trouble.number,
     )
 
 
 def delta(trouble: ResolutionAwaited, loop: int) -> PlanDeltaRecorded:
     """Find another plan."""
     found = PlanDelta(loop=loop, different="another", answers=(), signature=f"s{loop}")
-    return PlanDeltaRecorded(task_id=trouble.task_id, delta=found)
+    return PlanDeltaRecorded(task_id=trouble.task_id, delta=found, number=trouble.number)
 
 
-def incident(trouble: ResolutionAwaited, number: int) -> IncidentFiled:
+def incident(trouble: ResolutionAwaited, place: int) -> IncidentFiled:
     """Give the task up."""
     return IncidentFiled(
-        incident_id=f"i{number}-{trouble.task_id}",
+        incident_id=f"i{place}-{trouble.task_id}",
         task_id=trouble.task_id,
         path="incidents/i",
         reproducible=False,
         reason="given up",
+        number=trouble.number,
     )
 
 

@@ -15,10 +15,22 @@ from hypothesis import strategies as st
 from contracts.batch import MAX_TASKS
 from libs.testing.world import World
 from services.scheduler.domain.admission import POOL, admission
-from services.scheduler.domain.commands import Submit
+from services.scheduler.domain.commands import Cancel, Retry, Submit
 from services.scheduler.handlers.wishes import submit as take_in
 from tests.system.test_batches import ids_of, post, task
-from tests.system.walking import CORE, end, facts_of, limit, opened, sound, spec, wait_out
+from tests.system.walking import (
+    CORE,
+    end,
+    facts_of,
+    limit,
+    opened,
+    sound,
+    spec,
+    state_of,
+    submit,
+    tell,
+    wait_out,
+)
 
 
 async def test_what_depends_on_a_failed_task_is_cancelled_where_the_batch_says_so(
@@ -117,3 +129,56 @@ async def test_what_comes_to_a_failed_task_is_cancelled_at_once_where_its_batch_
     events = await sound(world)
     ends = {key: end(events, task_id) for key, task_id in ids.items()}
     assert ends == {"c": "task_cancelled", "b": "task_cancelled", "d": "task_done"}
+
+
+async def test_what_is_taken_up_again_is_not_there_before_it_is_watched_anew(
+    stepwise: World, going: set[str]
+) -> None:
+    """Its old change was given up: what depends on it must not be built on that one."""
+    world = stepwise
+    watched = {"name": "one", "url": "nowhere", "monitor": {"window_s": 100}}
+    going |= {"t1", "t2"}
+    await submit(world, "t1", repos=[watched])
+    await world.settle()
+    await tell(world, "t1", Cancel(actor="ann", reason="a wrong change"))
+    await limit(world, 1)
+    await submit(world, "busy")
+    await tell(world, "t1", Retry(actor="ann"))
+    await submit(world, "t2", priority="urgent", depends_on=["t1"])
+    await world.settle()
+    going.add("busy")
+    await world.settle()
+    for _ in range(12):
+        await world.pass_time(10)
+    events = await sound(world)
+    assert (end(events, "t1"), end(events, "t2")) == ("task_done", "task_done")
+
+
+async def test_what_runs_is_not_touched_and_is_asked_again_when_it_wants_the_next_slot(
+    stepwise: World, going: set[str]
+) -> None:
+    world = stepwise
+    watched = spec(repos=[{"name": "one", "url": "nowhere", "monitor": {"window_s": 100}}])
+    wishes = [
+        Submit(
+            task_id=name,
+            spec=watched,
+            depends_on=needs,
+            request_digest="",
+            now=datetime(2026, 1, 1, tzinfo=UTC),
+            batch="b1",
+            on_failed_dependency="cancel",
+        )
+        for name, needs in (("t1", ()), ("t2", ("t1",)))
+    ]
+    going.add("t1")
+    await world.running["scheduler"].perform(lambda work: take_in(work, wishes), synthetic=True)
+    await world.settle()
+    await tell(world, "t1", Cancel(actor="ann", reason="a wrong change"))
+    assert (await state_of(world, "t2")).phase == "running"
+    going.add("t2")
+    await world.settle()
+    assert end(await world.events(), "t2") == "monitor_wait_started"
+    await world.pass_time(10)
+    [cancelled] = facts_of(await sound(world), "t2", "task_cancelled")
+    assert cancelled.reason == "it depends on t1, which ended as cancelled"

@@ -201,6 +201,21 @@ async def test_a_task_in_line_heeds_what_happens_meanwhile(acted: Acted, wish: s
         assert bases(events, "t2") == ["t1"]
 
 
+async def test_an_approval_that_comes_after_the_end_claims_nothing(acted: Acted) -> None:
+    """Else whoever plans the same files would wait for ever for a task that has ended."""
+    world = await acted(Planners())
+    await world.crash("gate")
+    await submit(world, "t1", patch_task())
+    await world.settle()
+    await tell(world, "t1", Cancel(actor="somebody", reason="enough"))
+    await world.start("gate")
+    await submit(world, "t2", patch_task())
+    await world.settle()
+    events = await sound(world)
+    assert facts_of(events, "t1", "files_claimed") == []
+    assert (end(events, "t1"), end(events, "t2")) == ("task_cancelled", "task_done")
+
+
 async def test_other_branches_and_other_repositories_do_not_meet(acted: Acted) -> None:
     planners = Planners(None, *(f"t{number} implement" for number in range(3)))
     world = await acted(planners)

@@ -12,6 +12,7 @@ from contracts.task import Failure, StageRequested
 from libs.testing.invariants import breaches
 from libs.testing.world import World
 from services.scheduler.domain import aside
+from services.scheduler.domain.admission import POOL, admission
 from services.scheduler.domain.commands import Retry
 from tests.system.twin import Answer, Script, honest, patch_task
 from tests.system.walking import (
@@ -59,6 +60,14 @@ async def test_a_running_stage_is_stopped_and_taken_up_again_as_the_same_attempt
     assert end(events) == "task_done"
     requests = [event for event in facts_of(events, "t1", "stage_requested") if event.stage == stage]
     assert [(event.attempt, event.retry) for event in requests] == [(1, 0), (1, 1)]
+
+
+async def test_who_waits_is_told_of_the_mode_in_force_and_not_of_the_one_before(acted: Acted) -> None:
+    world = await acted(honest)
+    for mode in ("emergency-stop", "read-only"):
+        await switch(world, mode)
+        pool = await world.perform("scheduler", lambda work: work.load(admission, POOL))
+        assert pool.holds["mode"].reason == f"mode is {mode}: a test"
 
 
 async def test_during_the_stop_nothing_starts(acted: Acted) -> None:

@@ -59,6 +59,20 @@ async def test_new_work_waits_while_memory_is_short_and_says_so(
     assert (types.count("admission_held"), types.count("admission_released")) == (1, 1)
 
 
+async def test_where_nobody_looks_at_the_memory_any_more_it_holds_nobody_back(
+    world: World, machine: Machine, oversight: Oversight
+) -> None:
+    """The hold is in the record: else a scheduler that is told not to look would never lift it."""
+    machine.available = 300
+    await oversight.step()
+    await submit(world, "t1")
+    scheduler = world.running["scheduler"]
+    scheduler.config = msgspec.structs.replace(scheduler.config, config_memory_scope="none")
+    await oversight.step()
+    await world.settle()
+    assert end(await sound(world), "t1") == "task_done"
+
+
 async def test_a_look_at_a_machine_that_is_well_writes_nothing(world: World, oversight: Oversight) -> None:
     before = len(await world.events())
     for _ in range(3):

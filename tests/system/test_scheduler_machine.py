@@ -16,13 +16,15 @@ from structlog.testing import capture_logs
 
 from contracts.admission import HoldCause
 from contracts.mode import Mode
+from contracts.stage import StageOutput
+from contracts.task import RunRequest
 from libs.testing import invariants, scheduling
 from services.scheduler.domain import admission
-from services.scheduler.domain.commands import Cancel, Retry
+from services.scheduler.domain.commands import Cancel, Prioritise, Retry
 from services.scheduler.domain.mode import ChangeMode
 from services.scheduler.handlers import settling, wishes
 from tests.system.lonescheduler import LoneScheduler, advice, delta, incident, pairs
-from tests.system.twin import honest, patch_task
+from tests.system.twin import honest, naming, patch_task
 from tests.unit.scheduler.facts import cancelled, completed, decided, failed
 
 PRIORITIES, QUEUES = st.sampled_from(["urgent", "normal", "low"]), st.sampled_from(["red", "blue"])
@@ -112,7 +114,8 @@ class Scheduling(RuleBasedStateMachine):
     @rule(priority=PRIORITIES, data=st.data())
     def reprioritise(self, priority: Any, data: st.DataObject) -> None:
         task_id = data.draw(st.sampled_from(self.tasks))
-        self._operate(admission.Reprioritise(task_id=task_id, priority=priority, actor="somebody"))
+        wish = Prioritise(priority=priority, actor="somebody")
+        self.scheduler.do(lambda work: settling.command(work, task_id, wish))
 
     @rule(cause=st.sampled_from(["drain", "host_memory"]))
     def hold(self, cause: HoldCause) -> None:
@@ -141,7 +144,7 @@ class Scheduling(RuleBasedStateMachine):
         if self.scheduler.state(run.task_id).phase in ("cancelling", "suspending") and how != "good":
             self._tell(cancelled(run))
         else:
-            self._tell(completed(run, honest(run)) if how == "good" else failed(run, how))
+            self._tell(completed(run, _made(run)) if how == "good" else failed(run, how))
 
     @precondition(lambda self: self.scheduler.reviews)
     @rule(verdict=st.sampled_from(["approve"] * 4 + ["reject", "abstain", "error"]), data=st.data())
@@ -237,7 +240,7 @@ class Scheduling(RuleBasedStateMachine):
         ]
         for run in list(self.scheduler.runs.values()):
             stopping = self._phase(run.task_id) in ("cancelling", "suspending")
-            self._tell(cancelled(run) if stopping else completed(run, honest(run)))
+            self._tell(cancelled(run) if stopping else completed(run, _made(run)))
         for review in list(self.scheduler.reviews.values()):
             self._tell(decided(review))
         for trouble in list(self.scheduler.troubles.values()):
@@ -259,6 +262,12 @@ class Scheduling(RuleBasedStateMachine):
     def _name(self) -> str:
         self.tasks.append(f"t{len(self.tasks)}")
         return self.tasks[-1]
+
+
+def _made(run: RunRequest) -> StageOutput:
+    """What a run makes; every other task plans to change the same file."""
+    output = honest(run)
+    return naming(output, "wide.py") if run.stage == "plan" and int(run.task_id[1:]) % 2 else output
 
 
 def _task(priority: str, queue: str, window: int, depends_on: list[str]) -> Any:

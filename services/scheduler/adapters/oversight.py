@@ -65,6 +65,7 @@ def room_of(config: Config, measured: Callable[[Scope], Memory] = measure) -> Ro
         log.debug("memory_not_measured", error=str(error))
         return None
     return Room(
+        total_mb=memory.total_mb,
         available_mb=memory.available_mb,
         reserve_mb=config.config_memory_reserve_mb,
         task_mb=Budget().memory_mb,

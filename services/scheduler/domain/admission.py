@@ -26,7 +26,7 @@ from contracts.admission import (
 )
 from contracts.task import Priority
 from libs.eventsourcing.decider import Decider
-from services.scheduler.domain.pool import Admission, evolve
+from services.scheduler.domain.pool import Admission, Said, evolve
 
 #: There is one pool of slots.
 POOL = "main"
@@ -190,7 +190,7 @@ def _operated(command: Operation, state: Admission) -> Iterator[AdmissionEvent]:
                     task_id=task_id, priority=priority, before=entry.priority, actor=actor
                 )
         case Hold(cause=cause, detail=detail, actor=actor):
-            if cause not in state.holds:
+            if state.holds.get(cause) != Said(actor=actor, reason=detail):
                 yield AdmissionHeld(cause=cause, detail=detail, actor=actor)
         case Release(cause=cause, actor=actor):
             if cause in state.holds:

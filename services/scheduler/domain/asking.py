@@ -109,6 +109,7 @@ def _not_begun(state: Task, stage: Activity, known: StageInput, code: str, detai
         stage=stage,
         cause=f"{state.task_id} {stage}",
         failure=Failure(kind="impossible", code=code, detail=detail),
+        number=state.troubles + 1,
         subject=known,
     )
 

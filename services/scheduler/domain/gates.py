@@ -90,5 +90,6 @@ def _await_resolution(state: Task) -> ResolutionAwaited:
         cause=f"{state.task_id} gates {gates}",
         failure=failure,
         gates=tuple(sorted(state.refused)),
+        number=state.troubles + 1,
         subject=known_of(state),
     )

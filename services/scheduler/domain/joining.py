@@ -57,6 +57,7 @@ def about(failed: RunJoined, state: Task) -> ResolutionAwaited:
         cause=failed.run_id,
         failure=failed.failure,
         retry=state.failures,
+        number=state.troubles + 1,
         subject=msgspec.structs.replace(failed.subject, spec=state.spec),
         evidence=failed.evidence,
     )

@@ -95,6 +95,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     attempts: dict[Activity, int] = msgspec.field(default_factory=dict)
     #: How often the present attempt of each was run again.
     retries: dict[Activity, int] = msgspec.field(default_factory=dict)
+    #: Failures that resolution was asked about.
+    troubles: int = 0
     #: Passing failures of the present attempt, or of the present probe.
     failures: int = 0
     #: Allowances of attempts: one, and one more for every `retry` of a person.
@@ -165,6 +167,10 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     def pull_requests(self) -> tuple[PullRequestRef, ...]:
         """List what it has opened."""
         return self.input.pull_requests if self.input else ()
+
+    def awaits(self, number: int) -> bool:
+        """Tell whether an answer about this failure is still waited for; 0 if it does not say which one."""
+        return self.phase == "resolving" and number in (0, self.troubles)
 
 
 def evolve(state: Task, event: TaskEvent) -> Task:
@@ -271,9 +277,10 @@ def evolve(state: Task, event: TaskEvent) -> Task:
             refused = state.refused if verdict in ("approve", "abstain") else (*state.refused, gate)
             findings = (*state.findings, *event.findings)
             return replace(state, pending=pending, approved=approved, refused=refused, findings=findings)
-        case ResolutionAwaited(subject=subject):
+        case ResolutionAwaited(subject=subject, number=number):
             return replace(
                 state,
+                troubles=number,
                 input=replace(state.input, worked_s=subject.worked_s) if state.input else None,
                 phase="resolving",
                 run_id="",
@@ -353,6 +360,9 @@ def evolve(state: Task, event: TaskEvent) -> Task:
                 incident_id="",
                 cancelled_by="",
                 resume=False,
+                anew=False,
+                # What it had has been given up: it is not there before another change is.
+                monitor_until=None,
                 wanted=0,
             )
         case TaskPriorityChanged(priority=priority):
@@ -361,7 +371,9 @@ def evolve(state: Task, event: TaskEvent) -> Task:
             return replace(state, phase="done", run_id="")
         case TaskCancelled(reason=reason, left=left):
             said = "; ".join(filter(None, (reason, *left)))
-            return replace(state, phase="cancelled", run_id="", beside="", failed=None, reason=said)
+            return replace(
+                state, phase="cancelled", run_id="", beside="", failed=None, pending={}, reason=said
+            )
         case TaskGivenUp(incident_id=incident_id, reason=reason, report=report):
             return replace(
                 state,

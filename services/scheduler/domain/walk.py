@@ -156,13 +156,15 @@ def _observe(command: Observe, news: News, state: Task) -> Iterator[TaskEvent]:
         case GateDecided():
             if (approved := (yield from hear(news, state))) is not None:
                 yield from _after_gates(conditions, approved)
-        case StageRetryAdvised() if state.phase == "resolving":
+        case StageRetryAdvised() | PlanDeltaRecorded() | IncidentFiled() if not state.awaits(news.number):
+            return  # about an earlier failure
+        case StageRetryAdvised():
             yield from back_off(news, command.now, state)
-        case PlanDeltaRecorded(delta=delta) if state.phase == "resolving":
+        case PlanDeltaRecorded(delta=delta):
             known = with_delta(known_of(state), delta)
             # What has no specification yet cannot be planned: a failed `spec` is made again itself.
             yield from ask(state, "plan" if known.specification else "spec", known, conditions)
-        case IncidentFiled() if state.phase == "resolving":
+        case IncidentFiled():
             yield TaskGivenUp(
                 task_id=state.task_id,
                 incident_id=news.incident_id,
@@ -267,6 +269,7 @@ def _await_stage_resolution(state: Task, news: StageFailed) -> ResolutionAwaited
         cause=news.run_id,
         failure=news.failure,
         retry=state.failures,
+        number=state.troubles + 1,
         subject=known,
         evidence=news.evidence,
     )

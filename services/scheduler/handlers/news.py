@@ -58,7 +58,8 @@ _RUN_ENDS = (StageCompleted, StageFailed, StageCancelled)
 
 async def plan_retry(news: StageRetryAdvised, work: Work) -> None:
     """Wait before a stage that failed for a passing reason is run again: with the slot, or without it for longer."""
-    if await command(work, news.task_id, Observe(news=news, now=work.now)):
+    parked = await command(work, news.task_id, Observe(news=news, now=work.now))
+    if parked or not (await work.load(task, news.task_id)).awaits(news.number):
         return
     work.set_timer(
         f"retry:{news.task_id}", work.now + timedelta(seconds=news.after_s), "retry_stage", news.task_id

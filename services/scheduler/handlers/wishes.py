@@ -67,7 +67,7 @@ async def operate(work: Work, wish: Operation) -> Admission:
 async def oversee(room: Room | None, lasting_s: float, work: Work) -> bool:
     """Hold slots back while memory is short, and tell of it when nothing has started for long; tells whether nothing starts."""
     pool = await work.load(admission, POOL)
-    if room is not None and (wish := judged(room, "host_memory" in pool.holds)):
+    if wish := judged(room, "host_memory" in pool.holds):
         await admit_to_pool(work, wish)
         await grant(work)
         pool = await work.load(admission, POOL)

@@ -39,7 +39,7 @@ def test_tasks_and_batches_of_the_load_test_are_accepted(seed: int) -> None:
     chance = random.Random(seed)
     spec = msgspec.convert(wishes.task(chance, 1.0), TaskSpec)
     assert (faults(spec, "t1", []), spec.synthetic) == ([], True)
-    agent = msgspec.convert(repository.task("/somewhere", "1"), TaskSpec)
+    agent = msgspec.convert(repository.task("/somewhere", "/tools", "1"), TaskSpec)
     assert (faults(agent, "t2", []), agent.synthetic) == ([], True)
     batch = wishes.batch(chance, 1.0)
     read, found = read_batch(batch, False)

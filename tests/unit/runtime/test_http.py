@@ -88,6 +88,7 @@ def problem(answer: httpx.Response) -> dict[str, Any]:
 async def test_the_probes_want_no_token(call: Call, wrong: dict[str, str]) -> None:
     alive, ready = await call("/healthz", token=""), await call("/readyz", token="")
     assert (alive.status_code, ready.status_code, ready.json()["ready"]) == (200, 200, True)
+    assert alive.json() == {"status": "ok", "service": "keeper", "leads": False}
     wrong["record"] = "away"
     answer = await call("/readyz", token="")
     assert (answer.status_code, answer.json()["not_ready"]) == (503, {"record": "away"})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,8 +17,9 @@ from contracts.message import Event, Recorded
 from libs.eventsourcing.decider import Decider
 from libs.eventstore.store import EventStoreError, Snapshot
 from libs.runtime import snapshots
+from libs.runtime.service import Service
 from libs.runtime.work import Work
-from libs.testing.samples import Noted
+from libs.testing.samples import Noted, registry
 from tests.unit.runtime.house import House
 
 STREAM = "case-a"
@@ -224,6 +227,23 @@ async def test_a_snapshot_that_cannot_be_saved_is_nobodys_trouble(
     monkeypatch.setattr(house.store, "save_snapshot", refuse)
     await add(house, *numbers(6))
     assert await fresh(house) == Tally(notes=6, last="6")
+
+
+async def test_code_that_is_replaced_while_a_process_runs_is_not_taken_for_its_own(tmp_path: Path) -> None:
+    """Else what the old code has folded would be trusted by the new one."""
+    source = tmp_path / "domain" / "counting.py"
+    source.parent.mkdir()
+    source.write_text("def evolve(state, event):\n    return state + 1\n")
+    spec = spec_from_file_location("counting", source)
+    assert spec is not None
+    assert spec.loader is not None
+    counting = module_from_spec(spec)
+    spec.loader.exec_module(counting)
+    loaded = snapshots.fingerprint.__wrapped__(counting.evolve)
+    Service(name="counter", registry=registry, owns=(Decider("case", 0, decide, counting.evolve),))
+    source.write_text("def evolve(state, event):\n    return state + 2\n")
+    assert snapshots.fingerprint.__wrapped__(counting.evolve) != loaded
+    assert snapshots.fingerprint(counting.evolve) == loaded
 
 
 async def test_without_the_source_of_the_code_nothing_is_kept(

@@ -123,6 +123,20 @@ async def test_silence_towards_an_unknown_stream_is_checked_in_the_record(house:
     assert await house.texts("a") == ["one", "two"]
 
 
+async def test_what_was_taken_for_new_and_undone_is_looked_up_after_all(house: House) -> None:
+    """Else silence would be taken for the answer of a stream that is there, and kept for the next work."""
+    await house.running.perform(adding("one"))
+    restarted = await house.lead(house.process("keeper-2"))
+
+    async def act(work: Work) -> Any:
+        await adding("two")(work)
+        work.undo()
+        return await work.load(cases, "a")
+
+    assert (await restarted.perform(act)).texts == ("one",)
+    assert (await restarted.perform(lambda work: work.load(cases, "a"))).texts == ("one",)
+
+
 async def test_what_is_derived_is_derived_once_before_the_commit(house: House) -> None:
     ran: list[str] = []
 

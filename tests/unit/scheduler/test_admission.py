@@ -20,7 +20,7 @@ from services.scheduler.domain.admission import (
     WeighQueue,
     admission,
 )
-from services.scheduler.domain.pool import RANKS, Admission
+from services.scheduler.domain.pool import RANKS, Admission, Forecast, bound
 
 
 class Pool:
@@ -105,6 +105,50 @@ def test_what_a_class_has_let_pass_is_forgotten_when_nobody_is_left_in_it() -> N
         pool.tell(enqueue(f"u{number}", "urgent"))
         assert pool.granted() == [f"u{number}"]
     assert pool.state.low.passed == 7
+
+
+def test_urgency_that_two_lend_lasts_until_both_have_gone() -> None:
+    pool = Pool()
+    pool.tell(enqueue("first", "low"))
+    pool.tell(*(enqueue(name, "urgent", needs="first") for name in ("one", "other")))
+    assert pool.state.ranks(pool.state.waiting["first"]) == ("urgent", "low")
+    pool.tell(Leave(task_id="one", reason="cancelled"))
+    assert pool.state.ranks(pool.state.waiting["first"]) == ("urgent", "low")
+    pool.tell(Leave(task_id="other", reason="cancelled"))
+    assert pool.state.ranks(pool.state.waiting["first"]) == ("low",)
+    assert [len(pool.state.rank(rank).elders) for rank in RANKS] == [0, 0, 1]
+
+
+def test_a_queue_that_goes_takes_its_own_turn_with_it_and_nothing_of_anothers() -> None:
+    pool = Pool()
+    pool.tell(Limit(max_concurrent=1, actor="ann"))
+    pool.tell(*(WeighQueue(queue=queue, weight=2, actor="ann") for queue in "abc"))
+    pool.tell(*(enqueue(f"{queue}{number}", queue=queue) for number in range(4) for queue in "abc"))
+
+    def starts(count: int) -> list[str]:
+        started: list[str] = []
+        for _ in range(count):
+            pool.tell(*(Leave(task_id=name, reason="done") for name in pool.state.running))
+            started += pool.granted()
+        return started
+
+    def gone(queue: str) -> list[Leave]:
+        return [Leave(task_id=f"{queue}{number}", reason="cancelled") for number in range(4)]
+
+    assert starts(1) == ["a0"]
+    pool.tell(*gone("c"))
+    assert starts(2) == ["a1", "b0"], "the turn of a goes on where it was"
+    pool.tell(*gone("b"), *(enqueue(name, queue="d") for name in ("d0", "d1")))
+    assert starts(3) == ["a2", "a3", "d0"], "the turn of a is a whole one"
+
+
+def test_who_cannot_start_yet_has_no_forecast_and_who_is_far_behind_has_a_bound() -> None:
+    pool = Pool()
+    pool.tell(enqueue("first", "low"), enqueue("dependent", needs="first"))
+    assert pool.state.forecast("dependent") is None
+    assert pool.state.forecast("nobody") is None
+    assert pool.state.forecast("first") == Forecast(ahead=0, exact=True)
+    assert pool.state.forecast("first", order=()) == Forecast(ahead=bound("normal", 0) - 1, exact=False)
 
 
 def test_who_is_needed_no_longer_counts_in_its_own_class_alone() -> None:

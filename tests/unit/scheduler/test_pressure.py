@@ -20,8 +20,8 @@ from services.scheduler.domain.pressure import Room, judged
 from services.scheduler.domain.stall import Look, Stall, is_stalled, reason_of, stall
 
 
-def room(available: int) -> Room:
-    return Room(available_mb=available, reserve_mb=400, task_mb=100)
+def room(available: int, total: int = 16_000) -> Room:
+    return Room(total_mb=total, available_mb=available, reserve_mb=400, task_mb=100)
 
 
 def pool(*wishes: object) -> Admission:
@@ -55,6 +55,17 @@ def test_enough_is_enough() -> None:
 def test_it_goes_on_with_a_margin() -> None:
     assert judged(room(624), held=True) is None
     assert isinstance(judged(room(625), held=True), Release)
+
+
+def test_the_margin_is_one_that_the_machine_can_have() -> None:
+    """Else a machine that is just large enough would be held back for ever once it was short."""
+    assert judged(room(549, total=600), held=True) is None
+    assert isinstance(judged(room(550, total=600), held=True), Release)
+
+
+def test_what_nobody_measures_holds_nobody_back() -> None:
+    assert isinstance(judged(None, held=True), Release)
+    assert judged(None, held=False) is None
 
 
 @given(st.lists(st.integers(480, 640)))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from contracts.message import Event
 from contracts.receipt import Problem
-from contracts.resolution import IncidentFiled, PlanDeltaRecorded
+from contracts.resolution import IncidentFiled, PlanDeltaRecorded, StageRetryAdvised
 from contracts.stage import StageOutput
 from contracts.task import (
     GateRequested,
@@ -185,6 +185,29 @@ def test_a_persons_retry_grants_one_more_allowance_and_numbering_goes_on() -> No
     state, made = decide(state, Start())
     assert isinstance(made[-1], StageRequested)
     assert (made[-1].stage, made[-1].attempt) == ("spec", 2)
+
+
+def test_an_answer_about_an_earlier_failure_is_not_taken_for_one_about_this() -> None:
+    """An incident is filed in the background, and somebody may have cancelled and retried its task meanwhile."""
+    state, _ = facts.walk_to("verify", OPENING)
+    state, (first,) = decide(state, facts.observe(facts.failed(_requested(state, "verify"))))
+    state, _ = decide(state, Cancel(actor="ann", reason="no"), Retry(actor="ann"), Start())
+    state, (second,) = decide(state, facts.observe(facts.failed(_requested(state, "spec"))))
+    assert isinstance(first, ResolutionAwaited)
+    assert isinstance(second, ResolutionAwaited)
+    delta = PlanDelta(loop=1, different="d", answers=("x",), signature="s")
+    old: list[Any] = [
+        IncidentFiled(
+            incident_id="t1-1", task_id="t1", path="p", reproducible=True, reason="why", number=first.number
+        ),
+        PlanDeltaRecorded(task_id="t1", delta=delta, number=first.number),
+        StageRetryAdvised(
+            task_id="t1", run_id="t1-verify", stage="verify", retry=1, after_s=60, number=first.number
+        ),
+    ]
+    for news in old:
+        assert decide(state, facts.observe(news))[1] == []
+        assert decide(state, facts.observe(msgspec.structs.replace(news, number=second.number)))[1] != []
 
 
 def test_a_persons_retry_may_raise_the_ceiling_of_memory() -> None:

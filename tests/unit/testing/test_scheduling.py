@@ -161,6 +161,8 @@ def implements(task_id: str) -> tuple[Any, Any]:
         ((claimed("a", "x", "y"), claimed("b", "y")), "b and a hold the same files"),
         (implements("a"), "without holding the files"),
         ((claimed("a", "x"), let_go("a"), *implements("a")), "without holding the files"),
+        ((claimed("a", "x"), ended("a", "task_cancelled")), "a has ended and still holds files"),
+        ((claimed("a", "x"), ended("a"), let_go("a")), ""),
     ],
 )
 def test_files_that_two_change_at_once_are_named(facts: Any, words: str) -> None:
