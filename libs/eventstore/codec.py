@@ -10,7 +10,7 @@ import msgspec
 
 from contracts.message import CARRIER, Meta, Recorded, Registry, category_of
 from libs.eventstore.row import Row, Sealed
-from libs.eventstore.store import Append, Document, Lease, StreamHead, Timer
+from libs.eventstore.store import Append, Beat, Cursor, Document, Lease, StreamHead, Timer
 
 #: Bytes of events that are written as one.
 BUNDLE_BYTES = 8 * 2**20
@@ -207,6 +207,12 @@ def timer(record: asyncpg.Record) -> Timer:
         kind=record["kind"],
         subject=record["subject"],
     )
+
+
+def beat(record: asyncpg.Record) -> Beat:
+    """Read what the holder of a lease is told."""
+    end = Cursor(xid=record["xid"], position=record["position"])
+    return Beat(end=end, left_behind=record["left_behind"], due=record["due"])
 
 
 def lease(record: asyncpg.Record) -> Lease:

@@ -20,6 +20,7 @@ from libs.eventstore.row import Row, Sealed, decode_row, seal, verify_chain, ver
 from libs.eventstore.store import (
     Append,
     Arrival,
+    Beat,
     BusEpoch,
     Condition,
     ConflictError,
@@ -368,11 +369,12 @@ class MemoryStore:
 
     async def pending_outbox(self, service: str, *, older_than_s: float, limit: int = 500) -> list[Recorded]:
         """Read events that were committed but not confirmed as published, to be passed on as they are."""
-        latest = self._clock.now() - timedelta(seconds=older_than_s)
-        positions = sorted(
-            at for at, (owner, since) in self._outbox.items() if owner == service and since <= latest
-        )
+        positions = sorted(self._unpublished(service, older_than_s))
         return [decode_row(self._rows[position], CARRIER) for position in positions[:limit]]
+
+    def _unpublished(self, service: str, older_than_s: float) -> list[int]:
+        latest = self._clock.now() - timedelta(seconds=older_than_s)
+        return [at for at, (owner, since) in self._outbox.items() if owner == service and since <= latest]
 
     async def published(self, positions: Sequence[int]) -> None:
         """Forget outbox rows."""
@@ -442,6 +444,18 @@ class MemoryStore:
     async def renew(self, name: str, epoch: int, ttl_s: float) -> bool:
         """Extend a lease."""
         return self._lapse_at(name, epoch, self._clock.now() + timedelta(seconds=ttl_s))
+
+    async def beat(
+        self, lease: LeaseClaim, ttl_s: float, service: str, *, older_than_s: float
+    ) -> Beat | None:
+        """Extend a lease and look what there is to do for a service."""
+        if not await self.renew(lease.name, lease.epoch, ttl_s):
+            return None
+        return Beat(
+            end=await self.end(),
+            left_behind=bool(self._unpublished(service, older_than_s)),
+            due=await self.next_timer(service),
+        )
 
     async def release(self, name: str, epoch: int) -> None:
         """Let a lease lapse at once."""

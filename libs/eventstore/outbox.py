@@ -16,7 +16,7 @@ from typing import Protocol
 import structlog
 
 from contracts.message import Recorded
-from libs.eventstore.store import LeaseClaim, Store, StoreUnavailableError
+from libs.eventstore.store import Beat, LeaseClaim, Store, StoreUnavailableError
 from libs.messaging.bus import BusError, RefusedError
 
 log = structlog.get_logger(__name__)
@@ -31,8 +31,6 @@ LINGER_S = 0.1
 FORGET_BATCH = 1_000
 #: Age in seconds from which a row counts as left behind.
 SWEEP_AFTER_S = 0.5
-#: Seconds between two sweeps.
-SWEEP_EVERY_S = 0.5
 #: Seconds that a sweeper's lease is valid.
 LEASE_S = 3.0
 #: Seconds of silence after a failed publish; doubled up to the maximum.
@@ -67,7 +65,11 @@ class Relay:
         self._queue: deque[Recorded] = deque()
         self._queue_limit = queue_limit
         self._confirmed: list[int] = []
-        self._wake, self._some_confirmed = asyncio.Event(), asyncio.Event()
+        self._wake, self._some_confirmed, self._left_behind = (
+            asyncio.Event(),
+            asyncio.Event(),
+            asyncio.Event(),
+        )
         self._sending = asyncio.Lock()
         #: A process started again under its name takes the lease of the sweep over at once.
         self._holder = holder or f"{service}-{secrets.token_hex(6)}"
@@ -85,8 +87,13 @@ class Relay:
         self._queue.extend(recorded)
         self._wake.set()
 
+    def heed(self, beat: Beat) -> None:
+        """Sweep soon, if the record says that something was left behind."""
+        if beat.left_behind:
+            self._left_behind.set()
+
     async def run(self) -> None:
-        """Publish and sweep until cancelled."""
+        """Publish, and sweep at first and whenever something was left behind, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._pump())
             group.create_task(self._forget_again_and_again())
@@ -196,7 +203,8 @@ class Relay:
                 swept = 0
             if swept:
                 log.info("outbox_swept", service=self._service, events=swept)
-            await asyncio.sleep(SWEEP_EVERY_S)
+            await self._left_behind.wait()
+            self._left_behind.clear()
 
     async def _lead(self) -> bool:
         """Hold `relay-<service>`: two sweepers would publish the same rows side by side, out of order."""

@@ -24,6 +24,7 @@ from libs.eventstore.sql import queries
 from libs.eventstore.store import (
     Append,
     Arrival,
+    Beat,
     BusEpoch,
     Condition,
     ConflictError,
@@ -44,8 +45,8 @@ from libs.eventstore.store import (
     Timer,
 )
 
-#: Seconds after which a follower looks by itself.
-POLL_S = 0.25
+#: Seconds after which who tails the record looks by itself, doubled each time that it finds nothing, and at most.
+POLL_S, LONGEST_POLL_S = 0.25, 2.0
 #: Seconds in which commits share one hint to followers.
 ANNOUNCE_S = 0.05
 #: How often an append is tried that Postgres chose as the victim of a deadlock.
@@ -295,6 +296,13 @@ class PostgresStore:
         """Extend a lease."""
         return bool(await self._fetch("renew", name, epoch, float(ttl_s)))
 
+    async def beat(
+        self, lease: LeaseClaim, ttl_s: float, service: str, *, older_than_s: float
+    ) -> Beat | None:
+        """Extend a lease and look what there is to do for a service, in one round trip."""
+        rows = await self._fetch("beat", lease.name, lease.epoch, float(ttl_s), service, float(older_than_s))
+        return codec.beat(rows[0]) if rows else None
+
     async def release(self, name: str, epoch: int) -> None:
         """Let a lease lapse at once."""
         await self._fetch("release", name, epoch)
@@ -382,6 +390,7 @@ class PostgresStore:
 
     async def tail(self, after: Cursor) -> AsyncIterator[Recorded]:
         """Follow the record from a place on; an outage only delays it."""
+        pause = POLL_S
         while True:
             hint = self._hints.listen()
             found: list[Recorded] = []
@@ -392,8 +401,10 @@ class PostgresStore:
                 yield event
             if not found:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(POLL_S):
+                    async with asyncio.timeout(pause):
                         await hint.wait()
+            # What was hinted at can be read once every transaction that began before it has ended.
+            pause = POLL_S if found or hint.is_set() else min(2 * pause, LONGEST_POLL_S)
 
     async def ping(self) -> None:
         """Raise StoreUnavailableError unless the record answers within a second."""

@@ -230,6 +230,24 @@ returning name, holder, epoch, until
 -- renew --
 update lease set until = clock_timestamp() + make_interval(secs => $3) where name = $1 and epoch = $2 returning epoch
 
+-- beat --
+-- One statement, and the only one that a service makes while nothing happens: whatever else there is to do is told by it.
+with held as (
+    update lease set until = clock_timestamp() + make_interval(secs => $3) where name = $1 and epoch = $2 returning epoch
+)
+select
+    coalesce(last.xid, 0) as xid, coalesce(last.position, 0) as position,
+    exists (
+        select from outbox
+        where service = $4 and inserted_at <= clock_timestamp() - make_interval(secs => $5)
+    ) as left_behind,
+    (select min(due) from timer where service = $4) as due
+from held left join lateral (
+    select xid, position from events
+    where xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+    order by xid desc, position desc limit 1
+) as last on true
+
 -- release --
 update lease set until = clock_timestamp() where name = $1 and epoch = $2
 

@@ -157,6 +157,24 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime
 
 
+class Cursor(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """A place in the reading order."""
+
+    xid: int = 0
+    position: int = 0
+
+
+class Beat(msgspec.Struct, frozen=True, kw_only=True):
+    """What a leaseholder is told whenever it extends its lease: whether there is anything to look at."""
+
+    #: Place of the last event of finished transactions.
+    end: Cursor
+    #: Whether an event of its service has been in the outbox for so long that its appender will not publish it.
+    left_behind: bool
+    #: When the first timer of its service is due; None where there is none.
+    due: datetime | None
+
+
 class Document(msgspec.Struct, frozen=True, kw_only=True):
     """One row of a read model: disposable, rebuilt from the record."""
 
@@ -178,13 +196,6 @@ class DocumentWrite(msgspec.Struct, frozen=True, kw_only=True):
     #: JSON; None removes it.
     data: bytes | None
     sort: str = ""
-
-
-class Cursor(msgspec.Struct, frozen=True, kw_only=True, order=True):
-    """A place in the reading order."""
-
-    xid: int = 0
-    position: int = 0
 
 
 class CursorMark(msgspec.Struct, frozen=True, kw_only=True):
@@ -449,6 +460,15 @@ class Store(Protocol):
 
     async def renew(self, name: str, epoch: int, ttl_s: float) -> bool:
         """Extend a lease; False when the epoch has been taken over."""
+        ...
+
+    async def beat(
+        self, lease: LeaseClaim, ttl_s: float, service: str, *, older_than_s: float
+    ) -> Beat | None:
+        """Extend a lease and look, in the same step, what there is to do for a service; None when the epoch is taken over.
+
+        `older_than_s` is the age from which an event in the outbox counts as left behind.
+        """
         ...
 
     async def release(self, name: str, epoch: int) -> None:

@@ -24,6 +24,7 @@ from libs.journal.checkpoint import CheckpointError, Signed, fault_between, read
 from libs.journal.ledger import Ledger
 from libs.journal.signing import SigningKey
 from libs.runtime.leadership import Leadership, LeaseLostError
+from libs.runtime.pulse import Pulse
 
 log = structlog.get_logger(__name__)
 
@@ -72,6 +73,11 @@ class Sealer:
                 f"checkpoint {self._last.checkpoint.number} was signed with another key than the one of this stack"
             )
         await asyncio.to_thread(self._catch_up)
+
+    @property
+    def is_done(self) -> bool:
+        """Tell whether the last step left nothing to seal."""
+        return self._closing is None
 
     async def step(self) -> int:
         """Seal what can be sealed now and return how many events that were.
@@ -200,7 +206,8 @@ async def _keep(
     connections = await Connections.open(dsn, 2)
     try:
         store = PostgresStore(connections, Hints(dsn), Registry(()))
-        leadership = Leadership(store, LEASE, holder, time.monotonic)
+        pulse = Pulse()
+        leadership = Leadership(store, LEASE, holder, time.monotonic, service=LEASE, pulse=pulse)
         claim = await leadership.acquire()
         sealer = Sealer(connections, ledger, key, claim)
         await sealer.start()
@@ -208,15 +215,19 @@ async def _keep(
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(leadership.hold(claim))
-                group.create_task(_seal_again_and_again(sealer))
+                group.create_task(_seal_again_and_again(sealer, pulse))
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from errors
     finally:
         await connections.close()
 
 
-async def _seal_again_and_again(sealer: Sealer) -> None:
+async def _seal_again_and_again(sealer: Sealer, pulse: Pulse) -> None:
     while True:
+        end = pulse.end
+        sealed = await sealer.step()
         # What does not fit into one checkpoint is sealed without a pause.
-        if await sealer.step() < CHUNK:
+        if sealed < CHUNK:
             await asyncio.sleep(EVERY_S)
+        if sealer.is_done:
+            await pulse.news(end)

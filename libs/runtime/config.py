@@ -49,6 +49,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     config_memory_reserve_mb: Annotated[int, Constraint(ge=0)] = 512
     #: Seconds after which it is told that nothing starts although tasks are ready and slots are free.
     config_stalled_after_s: Annotated[float, Constraint(gt=0)] = 300.0
+    #: Seconds for which a task may be parked before it is told: where somebody has to do something, and beyond the time at
+    #: which the wait was to end by itself.
+    config_parked_after_s: Annotated[float, Constraint(gt=0)] = 86_400.0
+    config_overdue_after_s: Annotated[float, Constraint(gt=0)] = 300.0
     #: Program of engine `command` where a repository's policy names none; also what `engine: auto` then means.
     config_agent_command: str = ""
     #: Where alerts are posted; empty for the log only.

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -89,6 +89,16 @@ class Following:
             # this, and get most of the time. A full page says that more is there.
             pause = max(self._follower.every_s, min(SHARE * took, LONGEST_S))
             await asyncio.sleep(0 if size == self._follower.batch else pause)
+            if not size:
+                await self._news()
+
+    async def _news(self) -> None:
+        """Wait until there is something behind the cursor, or a stream that is held back is to be tried again."""
+        due = min((held.due for held in self._held.values() if not held.buried), default=None)
+        wait = None if due is None else max((due - self._running.clock.now()).total_seconds(), 0.0)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                await self._running.pulse.news(self._cursor)
 
     async def step(self) -> int:
         """Try what is due of what is held back, then handle one page; return the number of events looked at."""

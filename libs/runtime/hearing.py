@@ -61,6 +61,8 @@ class Hearing:
                 await asyncio.wait_for(self._hint.wait(), pause)
             hinted = self._hint.is_set()
             self._hint.clear()
+            if not hinted and pause >= LOOK_S and not self._running.pulse.has_news(self._cursor):
+                continue
             try:
                 looked = await self.step()
             except StoreUnavailableError as error:

@@ -1,4 +1,4 @@
-"""Holding a lease: acquire, renew twice within its life, stop at once when it is lost."""
+"""Holding a lease: acquire, renew twice within its life, hear what there is to do, stop at once when it is lost."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 import structlog
 
+from libs.eventstore.outbox import SWEEP_AFTER_S
 from libs.eventstore.store import Lease, LeaseClaim, Store, StoreUnavailableError
+from libs.runtime.pulse import Pulse
 
 log = structlog.get_logger(__name__)
 
@@ -22,10 +24,20 @@ class LeaseLostError(Exception):
 
 
 class Leadership:
-    """One lease of one process."""
+    """One lease of one process of a service, whose pulse beats with every renewal."""
 
-    def __init__(self, store: Store, name: str, holder: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        name: str,
+        holder: str,
+        clock: Callable[[], float],
+        *,
+        service: str,
+        pulse: Pulse,
+    ) -> None:
         self._store, self._name, self._holder, self._clock = store, name, holder, clock
+        self._service, self._pulse = service, pulse
         self._good_until = 0.0
         #: Whether another process held the lease when it was last asked for: this one stands by.
         self.standby = False
@@ -58,13 +70,14 @@ class Leadership:
         be written, and after the outage the same holder goes on if nobody took over.
         """
         while True:
-            await asyncio.sleep(RENEW_S)
             asked = self._clock()
             try:
-                renewed = await self._store.renew(claim.name, claim.epoch, LEASE_S)
+                beat = await self._store.beat(claim, LEASE_S, self._service, older_than_s=SWEEP_AFTER_S)
             except StoreUnavailableError as error:
                 log.warning("lease_not_renewed", lease=claim.name, error=str(error))
-                continue
-            if not renewed:
-                raise LeaseLostError(f"lease {claim.name} has left epoch {claim.epoch}")
-            self._good_until = asked + LEASE_S
+            else:
+                if beat is None:
+                    raise LeaseLostError(f"lease {claim.name} has left epoch {claim.epoch}")
+                self._good_until = asked + LEASE_S
+                self._pulse.take(beat)
+            await asyncio.sleep(RENEW_S)

@@ -110,7 +110,15 @@ class Runner:
             running.parts = await self._service.assemble(running)
         store, bus = running.store, running.bus
         name = self._config.holder if self._service.lease_per_replica else self._service.name
-        leadership = Leadership(store, name, self._config.holder, self._monotonic)
+        leadership = Leadership(
+            store,
+            name,
+            self._config.holder,
+            self._monotonic,
+            service=self._service.name,
+            pulse=running.pulse,
+        )
+        running.pulse.listen(relay.heed)
         # Of a standby, too: that nobody leads is told by those that do not.
         observe(running, self._subscriptions, self._registry)
         server = server_for(lambda: self._not_ready(running, bus, leadership))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
+from datetime import datetime
 from typing import Any, TypeVar
 
 from contracts.message import Recorded, stream_name
@@ -13,6 +14,7 @@ from libs.eventstore.store import BusEpoch, ConflictError, InboxMark, LeaseClaim
 from libs.messaging.bus import Bus
 from libs.runtime.clock import Clock, Ids
 from libs.runtime.config import Config
+from libs.runtime.pulse import Pulse
 from libs.runtime.rebuild import Rebuilder
 from libs.runtime.service import Service
 from libs.runtime.snapshots import load_all
@@ -57,8 +59,10 @@ class Running:
         self.rebuilder = Rebuilder(self, service.projection) if service.projection else None
         #: What `Service.assemble` built.
         self.parts: Any = None
-        #: Called when a commit has set timers, so that a sooner one is not slept through.
-        self.on_timer: Callable[[], None] = lambda: None
+        #: Beats while this process leads.
+        self.pulse = Pulse()
+        #: Called when a commit has set timers, with the time of the first, so that it is not slept through.
+        self.on_timer: Callable[[datetime], None] = lambda due: None
         #: By follower: tries a stream that is held back once more, for an actor; only in the process that leads.
         self.redrives: dict[str, Callable[[str, str], Awaitable[tuple[int, str]]]] = {}
         #: Called with the durable when one of its dead letters needs nobody any more.
@@ -86,8 +90,8 @@ class Running:
         """
         async with self._turn:
             work, result = await self._perform(act, cause, inbox, actor, synthetic, conflicts)
-        if work.sets_timers:
-            self.on_timer()
+        if (due := work.first_timer) is not None:
+            self.on_timer(due)
         await work.committed()
         return result
 
@@ -141,6 +145,7 @@ class Running:
                 running=self,
                 # Only at first: after a conflict nothing is taken for granted.
                 presume=remaining == conflicts,
+                alone=not self.service.lease_per_replica,
             )
             if inbox is not None:
                 work.mark(inbox)

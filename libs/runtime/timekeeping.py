@@ -1,22 +1,26 @@
-"""Delivers due timers of a service as ordinary work; only its leader does."""
+"""Delivers due timers of a service as ordinary work; only its leader does.
+
+It sleeps until the first of them is due. Those that this process sets it hears of; whatever else may have set one, or set
+the clock, the next beat of the pulse tells.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
-from libs.eventstore.store import ConflictError, StaleLeaseError, StoreUnavailableError, Timer
+from libs.eventstore.store import Beat, ConflictError, StaleLeaseError, StoreUnavailableError, Timer
 from libs.runtime.running import MAX_CONFLICTS, NotLeaderError, Running
 from libs.runtime.work import Work
 
 log = structlog.get_logger(__name__)
 
-#: Seconds between looks when nothing is known to be due sooner.
-LOOK_S = 0.5
+#: Seconds between two looks at a timer that stays due.
+SHORTEST_S = 0.02
 #: Seconds that a failing timer is put off at most.
 LONGEST_PAUSE_S = 60.0
 
@@ -26,26 +30,52 @@ class Timekeeping:
 
     def __init__(self, running: Running) -> None:
         self._running = running
-        self._hint = asyncio.Event()
+        #: When the first timer is due, as far as is known; None where none is.
+        self._due: datetime | None = None
+        self._changed = asyncio.Event()
         #: How often a timer has failed in this process, by key.
         self._failures: dict[str, int] = {}
-        running.on_timer = self._hint.set
+        running.on_timer = self._expect
+        running.pulse.listen(self._heed)
 
     async def run(self) -> None:
         """Deliver until cancelled."""
+        self._expect(self._running.clock.now())
         while True:
+            await self._until_due()
+            # Before the record is asked: what is set meanwhile may not be among what it says.
+            self._due = None
             try:
                 await self.step()
                 due = await self._running.store.next_timer(self._running.service.name)
             except StoreUnavailableError as error:
                 log.warning("timers_unreachable", error=str(error))
-                due = None
-            wait = LOOK_S
+                continue
             if due is not None:
-                wait = min(max((due - self._running.clock.now()).total_seconds(), 0.02), LOOK_S)
+                now = self._running.clock.now()
+                self._expect(due if due > now else now + timedelta(seconds=SHORTEST_S))
+
+    async def _until_due(self) -> None:
+        while (wait_s := self._wait_s()) is None or wait_s > 0:
+            self._changed.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hint.wait(), wait)
-            self._hint.clear()
+                async with asyncio.timeout(wait_s):
+                    await self._changed.wait()
+
+    def _wait_s(self) -> float | None:
+        return None if self._due is None else (self._due - self._running.clock.now()).total_seconds()
+
+    def _expect(self, due: datetime) -> None:
+        """Look at a time, if not sooner."""
+        if self._due is None or due < self._due:
+            self._due = due
+            self._changed.set()
+
+    def _heed(self, beat: Beat) -> None:
+        if beat.due is not None:
+            self._expect(beat.due)
+        # The clock may have been set.
+        self._changed.set()
 
     async def step(self) -> int:
         """Deliver what is due now and return how many that were."""

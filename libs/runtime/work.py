@@ -71,7 +71,10 @@ class Recent(Generic[Key, Value]):
 
 
 class Cache:
-    """What this process has written and need not read again; an append is refused where it no longer holds."""
+    """What this process has written, or read where it writes alone, and need not read again.
+
+    An append is refused where it no longer holds.
+    """
 
     def __init__(self) -> None:
         #: Head and folded state by stream.
@@ -86,6 +89,8 @@ class _Loaded:
     state: Any
     decider: Decider[Any, Any]
     events: list[NewEvent] = field(default_factory=list)
+    #: Whether it was read, and not taken for new.
+    read: bool = True
 
 
 class _Folded(NamedTuple):
@@ -121,6 +126,7 @@ class Work:
         generation: Generation | None = None,
         running: Any = None,
         presume: bool = False,
+        alone: bool = False,
     ) -> None:
         #: The running service: its configuration and assembled parts.
         self.running = running
@@ -134,6 +140,8 @@ class Work:
         self._simulated = synthetic
         #: Whether a stream that this process does not know is taken for a new one, until its append shows otherwise.
         self._presume = presume
+        #: Whether nobody else writes the streams of this service.
+        self._alone = alone
         self._streams: dict[str, _Loaded] = {}
         self._timers: Revertible[str, Timer] = Revertible()
         self._cleared: Revertible[str, TimerClear] = Revertible()
@@ -265,9 +273,9 @@ class Work:
         return self.running.parts
 
     @property
-    def sets_timers(self) -> bool:
-        """Tell whether a timer is set by this work."""
-        return bool(self._timers)
+    def first_timer(self) -> datetime | None:
+        """Return when the first timer is due that this work sets; None where it sets none."""
+        return min((timer.due for timer in self._timers.values()), default=None)
 
     def after_commit(self, action: Callable[[], Awaitable[None]]) -> None:
         """Call something once the work is true; it must be repeatable from the record if the process dies first."""
@@ -284,7 +292,8 @@ class Work:
         )
         marks = (*self._marks, *self._holds, *((self._cursor,) if self._cursor else ()))
         if not (streams or marks or self._timers or self._cleared or self._documents):
-            self._remember()
+            if self._alone:
+                self._remember()
             return ()
         documents = tuple(
             DocumentWrite(
@@ -334,6 +343,9 @@ class Work:
 
     def _remember(self) -> None:
         for stream, loaded in self._streams.items():
+            if not (loaded.read or loaded.events):
+                # Taken for new, and then nothing came of it.
+                continue
             # What was only read may be older by now than what another work has put there meanwhile.
             known = self._cache.states.get(stream)
             if known is None or known[0].version <= loaded.head.version:
@@ -350,7 +362,7 @@ class Work:
         The append names version 0, so a stream that exists after all is a conflict, and is read then.
         """
         stream = stream_name(decider.category, key)
-        loaded = _Loaded(head=StreamHead(stream=stream), state=decider.initial, decider=decider)
+        loaded = _Loaded(head=StreamHead(stream=stream), state=decider.initial, decider=decider, read=False)
         known = stream in self._streams or self._cache.states.get(stream)
         if not self._presume or known or (self.cause and self.cause.stream == stream):
             return loaded, []

@@ -14,12 +14,14 @@ from contracts.message import Recorded, Unknown
 from libs.eventstore.store import (
     Append,
     Arrival,
+    Beat,
     ChainBrokenError,
     ConflictError,
     Cursor,
     DocumentWrite,
     Due,
     InboxMark,
+    LeaseClaim,
     Store,
     Timer,
     TimerClear,
@@ -292,6 +294,40 @@ class BookkeepingCase:
             timer("a", 5),
         ]
         assert await store.due_timers("other" + service, NOON + timedelta(hours=1)) == []
+
+    async def test_a_beat_extends_a_lease_and_tells_what_there_is_to_do(
+        self, store: Store, elapse: Elapse
+    ) -> None:
+        name, service = fresh(), fresh()
+        lease = await store.acquire(name, "a", 10)
+        assert lease is not None
+        claim = LeaseClaim(name=name, epoch=lease.epoch)
+
+        async def beat() -> Beat:
+            told = await store.beat(claim, 10, service, older_than_s=5)
+            assert told is not None
+            return told
+
+        before = await beat()
+        assert (before.end, before.left_behind, before.due) == (await store.end(), False, None)
+        timer = Timer(service=service, key="k", due=NOON, kind="wake", subject="s")
+        later = Timer(service=service, key="l", due=NOON + timedelta(hours=1), kind="wake", subject="s")
+        stream = first(Noted(case_id=fresh()))
+        (recorded,) = await store.append(Append(service=service, streams=(stream,), timers=(later, timer)))
+        told = await beat()
+        assert (told.end, told.left_behind, told.due) == (place(recorded), False, NOON)
+        await elapse(8)
+        assert (await beat()).left_behind
+        assert await store.beat(claim, 10, "other" + service, older_than_s=5) == Beat(
+            end=place(recorded), left_behind=False, due=None
+        )
+        await store.published([recorded.position])
+        assert not (await beat()).left_behind
+        # It was extended all the while, and is not any more once somebody else has it.
+        await elapse(8)
+        assert await store.acquire(name, "b", 10) is None
+        assert await store.acquire(name, "b", 10, takeover=True) is not None
+        assert await store.beat(claim, 10, service, older_than_s=5) is None
 
     async def test_lease_passes_from_holder_to_holder(self, store: Store, elapse: Elapse) -> None:
         name = fresh()

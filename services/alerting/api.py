@@ -1,16 +1,19 @@
-"""`GET /v1/alerts`: what was raised, who has been told, what is resolved; read from the record itself."""
+"""`GET /v1/alerts`: what was raised, who has been told, what is resolved; and a count. Read from the record itself."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Response
+from prometheus_client.core import GaugeMetricFamily, Metric
 
 from contracts.alert import AlertDelivered, AlertDeliveryFailed, AlertRaised, AlertResolved, Severity
-from contracts.message import Recorded
+from contracts.message import Recorded, key_of
 from libs.runtime.http import bearer, json_response
 from libs.runtime.running import Running
 
@@ -80,6 +83,19 @@ def _fold(shown: AlertView, recorded: Recorded) -> None:
                     sink.attempts, sink.reason = attempts, reason
         case _:
             pass
+
+
+async def open_alerts(running: Running) -> Sequence[Metric]:
+    """Count the alerts that are not resolved, by rule. Raises StoreUnavailableError."""
+    counts: Counter[str] = Counter()
+    after = ""
+    while heads := await running.store.heads("alert", open_only=True, after=after):
+        after = heads[-1].stream
+        counts.update(key_of(head.stream).rpartition("-")[0] for head in heads)
+    family = GaugeMetricFamily("autopilot_alerts_open", "Alerts that are not resolved.", labels=["rule"])
+    for rule, count in sorted(counts.items()):
+        family.add_metric([rule], count)
+    return [family]
 
 
 def routes(running: Running) -> APIRouter:

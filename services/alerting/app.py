@@ -39,8 +39,9 @@ service = Service(
     registry=registry,
     owns=(alert,),
     follows=(Follower(handlers.raise_alert),),
-    timers={"deliver": handlers.deliver},
+    timers={"deliver": handlers.deliver, "tell_of_wait": handlers.tell_of_wait},
     assemble=assemble,
     workers=(watch_conditions,),
     routes=api.routes,
+    gauges=api.open_alerts,
 )

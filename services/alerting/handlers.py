@@ -6,11 +6,14 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from contracts.alert import AlertRaised
+from contracts.message import Recorded, stream_name
+from contracts.task import TaskCancelled, TaskParked, TaskRetried, TaskUnparked
 from libs.eventstore.store import Condition
 from libs.runtime.work import Work
 from services.alerting.domain.alert import LONGEST_PAUSE_S, AlertCommand, alert
 from services.alerting.domain.conditions import judge_condition
 from services.alerting.domain.rules import Watched, judge
+from services.alerting.domain.waiting import MOVES, PARKED, end_wait, judge_wait, told_at
 from services.alerting.ports import Courier, Delivery
 
 #: Seconds after which a delivery that was not recorded as done is made again: the process that made it died.
@@ -23,6 +26,37 @@ async def raise_alert(event: Watched, work: Work) -> None:
     assert work.cause is not None, f"{type(event).__name__} did not come from the record"
     courier: Courier = work.parts
     await _decide(judge(work.cause, courier.sinks), work)
+    if not work.cause.meta.synthetic:
+        await _follow_wait(event, work.cause, work)
+
+
+async def _follow_wait(event: Watched, news: Recorded, work: Work) -> None:
+    """Have it told when a task has been parked for too long, unless it moves before; and when it moves after all."""
+    match event:
+        case TaskParked(task_id=task_id):
+            config = work.running.config
+            due = told_at(
+                event,
+                news.recorded_at,
+                others_s=config.config_parked_after_s,
+                itself_s=config.config_overdue_after_s,
+            )
+            work.set_timer(f"wait:{task_id}", due, "tell_of_wait", f"{task_id} {news.version}")
+        case TaskUnparked(task_id=task_id) | TaskRetried(task_id=task_id) | TaskCancelled(task_id=task_id):
+            work.clear_timer(f"wait:{task_id}")
+            before = await work.running.store.read_stream(news.stream, types=[PARKED], upto=news.version)
+            await _decide([end_wait(parked, event) for parked in before[-1:]], work)
+        case _:
+            pass
+
+
+async def tell_of_wait(subject: str, work: Work) -> None:
+    """Raise an alert about a task that is parked for as long as a timer was set for, if the record says that it still is."""
+    courier: Courier = work.parts
+    task_id, _, version = subject.partition(" ")
+    stream = stream_name("task", task_id)
+    told = await work.running.store.read_stream(stream, int(version) - 1, types=[PARKED, *MOVES])
+    await _decide(judge_wait(told, work.now, courier.sinks), work)
 
 
 async def raise_condition(condition: Condition, work: Work) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: Seconds after which a follower looks by itself, as with Postgres.
 POLL_S = 0.25
 #: What a failed append changes nothing by.
-_WRITES = frozenset({"published", "acquire", "renew", "release", "note_rebuild"})
+_WRITES = frozenset({"published", "acquire", "renew", "beat", "release", "note_rebuild"})
 
 
 class ShakyStore:

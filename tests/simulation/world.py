@@ -37,6 +37,9 @@ REST_S = 900.0
 #: Appends after which a run counts as one that goes in circles; a long one has 3,000.
 MANY_APPENDS = 20_000
 
+#: Kinds of timers that may be set when everything is at rest: nothing goes on with them.
+_LONG_AFTERWARDS = frozenset({"compress", "tell_of_wait"})
+
 
 class _Clock:
     """The wall clock of every process and of the record."""
@@ -262,7 +265,9 @@ class World:
     def unsettled(self) -> list[str]:
         """List what is still under way; empty when everything is at rest."""
         store = self.store
-        waiting = [f"timer {timer.key}" for timer in store._timers.values() if timer.kind != "compress"]
+        waiting = [
+            f"timer {timer.key}" for timer in store._timers.values() if timer.kind not in _LONG_AFTERWARDS
+        ]
         waiting += [f"unpublished {store._recorded[at].stream}" for at in store._outbox]
         for durable in self.server._durables:
             pending, unacknowledged = self.server.lag(durable)

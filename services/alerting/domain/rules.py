@@ -21,7 +21,15 @@ from contracts.message import Recorded
 from contracts.mode import ModeChanged
 from contracts.stage import WallLimitNear
 from contracts.stall import AdmissionFlows, AdmissionStalled
-from contracts.task import InfiniteLoopDetected, StageRequested, TaskGivenUp, TaskParked
+from contracts.task import (
+    InfiniteLoopDetected,
+    StageRequested,
+    TaskCancelled,
+    TaskGivenUp,
+    TaskParked,
+    TaskRetried,
+    TaskUnparked,
+)
 from contracts.workspace import DiskPressureCleared, DiskPressureRaised
 from services.alerting.domain.alert import AlertCommand, Raise, Resolve
 
@@ -35,6 +43,9 @@ Watched: TypeAlias = (
     | StageRequested
     | TaskGivenUp
     | TaskParked
+    | TaskUnparked
+    | TaskRetried
+    | TaskCancelled
     | WallLimitNear
     | AdmissionStalled
     | AdmissionFlows
@@ -205,7 +216,7 @@ def judge(news: Recorded, sinks: tuple[str, ...]) -> Iterator[AlertCommand]:
     for rule in RULES:
         if summary := rule.fires(event):
             yield Raise(
-                alert_id=alert_id(rule, news.stream, news.version),
+                alert_id=alert_id(rule.name, news.stream, news.version),
                 rule=rule.name,
                 severity=rule.severity,
                 summary=summary[:LONGEST_SUMMARY],
@@ -214,10 +225,10 @@ def judge(news: Recorded, sinks: tuple[str, ...]) -> Iterator[AlertCommand]:
                 sinks=told_of(rule.severity, sinks),
             )
         if reason := rule.clears(event):
-            yield Resolve(alert_id=alert_id(rule, news.stream, news.version - 1), reason=reason)
+            yield Resolve(alert_id=alert_id(rule.name, news.stream, news.version - 1), reason=reason)
 
 
-def alert_id(rule: Rule, stream: str, version: int) -> str:
+def alert_id(rule: str, stream: str, version: int) -> str:
     """Name the alert that a rule raises about one event."""
-    digest = hashlib.sha256(f"{rule.name} {stream} {version}".encode()).hexdigest()
-    return f"{rule.name}-{digest[:16]}"
+    digest = hashlib.sha256(f"{rule} {stream} {version}".encode()).hexdigest()
+    return f"{rule}-{digest[:16]}"

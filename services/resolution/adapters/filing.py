@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import structlog
 
@@ -17,8 +18,9 @@ from services.resolution.domain import FileIncident, IncidentCommand, WriteIncid
 
 log = structlog.get_logger(__name__)
 
-#: Seconds between looks for incidents that are not filed: after a crash, or while the disk is full or away.
-LOOK_S = 5.0
+#: Seconds between looks for incidents that are not filed: while there are some, since the disk may be full or away; and
+#: while there are none, since whoever opens one says so.
+LOOK_S, IDLE_S = 5.0, 300.0
 
 
 class Filing:
@@ -45,17 +47,17 @@ class Filing:
         """File incidents until cancelled."""
         while True:
             self._news.clear()
+            some = True
             try:
-                await self.look()
+                some = await self.look()
             except StoreUnavailableError as error:
                 log.warning("filing_waits", error=str(error))
-            try:
-                await asyncio.wait_for(self._news.wait(), LOOK_S)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S if some else IDLE_S):
+                    await self._news.wait()
 
-    async def look(self) -> None:
-        """Begin with every incident that is open in the record and not under way here."""
+    async def look(self) -> bool:
+        """Begin with every incident that is open in the record and not under way here; tell whether there are any."""
         after = ""
         while not self._halted and (
             heads := await self._running.store.heads("incident", open_only=True, after=after)
@@ -67,6 +69,7 @@ class Filing:
                     task = asyncio.create_task(self._guarded(incident_id), name=incident_id)
                     self._tasks[incident_id] = task
                     task.add_done_callback(self._forget)
+        return bool(after)
 
     async def idle(self) -> None:
         """Wait until everything that can be filed now is."""

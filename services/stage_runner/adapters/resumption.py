@@ -28,19 +28,24 @@ TOGETHER = 64
 
 
 async def resume_orphaned_runs(running: Running) -> None:
-    """Look for orphaned runs now and again, and go on with them."""
+    """Look for orphaned runs again and again while there are any runs, and go on with them."""
     while True:
+        some, end = True, running.pulse.end
         try:
-            await look(running)
+            some = await look(running)
         except StoreUnavailableError as error:
             log.warning("resumption_waits", error=str(error))
         await asyncio.sleep(LOOK_S)
+        if not some:
+            # Nobody's lease matters until an event begins a run.
+            await running.pulse.news(end)
 
 
-async def look(running: Running) -> None:
+async def look(running: Running) -> bool:
     """Go on with every run whose holder is gone now, and stop what was to be stopped before it was under way here.
 
     A stop that comes later is heard. Of an earlier one the bus tells any one replica, which need not be this one.
+    Tells whether there are runs at all that have not ended.
     """
     executor: BackgroundExecutor = running.parts
     mine, after = running.config.holder, ""
@@ -66,6 +71,7 @@ async def look(running: Running) -> None:
             orphans.append(state)
     for start in range(0, len(orphans), TOGETHER):
         await _take(running, executor, orphans[start : start + TOGETHER])
+    return bool(after)
 
 
 async def _state(running: Running, run_id: str) -> Run:

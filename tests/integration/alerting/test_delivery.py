@@ -59,8 +59,8 @@ async def consume(world: World) -> None:
     await world._followings["alerting"][0].step()
 
 
-async def started(tmp_path: Path, alerting: Service = service, url: str = "") -> World:
-    world = World((alerting, *OTHERS), str(tmp_path), {"config_webhook_url": url})
+async def started(tmp_path: Path, alerting: Service = service, url: str = "", **settings: Any) -> World:
+    world = World((alerting, *OTHERS), str(tmp_path), {"config_webhook_url": url, **settings})
     await world.start_all()
     return world
 

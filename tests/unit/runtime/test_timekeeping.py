@@ -126,11 +126,11 @@ async def test_only_the_leader_delivers(house: House, alarm: Alarm) -> None:
 
 async def test_a_timer_that_was_set_wakes_the_keeper(house: House) -> None:
     woken: list[Any] = []
-    house.running.on_timer = lambda: woken.append(True)
+    house.running.on_timer = woken.append
     await house.running.perform(lambda work: work.decide(cases, "x", Add(case_id="x", text="one")))
     assert woken == []
     await wake(house, "a", 1)
-    assert woken == [True]
+    assert woken == [house.clock.now() + timedelta(seconds=1)]
 
 
 async def test_what_is_due_together_is_one_append_and_one_by_one_where_that_fails(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import timedelta
 from typing import Any
 
@@ -263,3 +264,45 @@ async def test_a_document_of_a_stream_that_begins_is_taken_for_new_and_read_wher
     found = await document("v", "k")
     assert found is not None
     assert (found.data, found.version) == (b"4", 5)
+
+
+async def test_what_was_only_read_is_not_read_again_where_nobody_else_writes(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, asked = house.store.read_stream, []
+
+    async def reading(stream: str, *args: Any, **options: Any) -> Any:
+        asked.append(stream)
+        return await read(stream, *args, **options)
+
+    monkeypatch.setattr(house.store, "read_stream", reading)
+    for _ in range(3):
+        await house.running.perform(lambda work: work.load(cases, "nothing-of-it"))
+    assert asked == ["case-nothing-of-it"]
+    # Another process of the same service leads afterwards, and reads for itself.
+    await house.running.perform(adding("one"))
+    successor = await house.lead(house.process("keeper-2"))
+    assert (await successor.perform(lambda work: work.load(cases, "a"))).texts == ("one",)
+
+
+async def test_what_was_only_read_is_read_again_where_others_write_too(house: House) -> None:
+    house.running.service = dataclasses.replace(house.service, lease_per_replica=True)
+    other = house.process("keeper-2")
+    other.lead(house.running.lease)  # type: ignore[arg-type]
+    assert (await house.running.perform(lambda work: work.load(cases, "a"))).texts == ()
+    await other.perform(adding("one"))
+    assert (await house.running.perform(lambda work: work.load(cases, "a"))).texts == ("one",)
+
+
+async def test_what_was_taken_for_new_and_undone_is_not_remembered_as_empty(house: House) -> None:
+    other = house.process("keeper-2")
+    other.lead(house.running.lease)  # type: ignore[arg-type]
+    await other.perform(adding("one"))
+
+    async def undone(work: Work) -> None:
+        work.turn(None)
+        await work.decide(cases, "a", Add(case_id="a", text="two"))
+        work.undo()
+
+    await house.running.perform(undone)
+    assert (await house.running.perform(lambda work: work.load(cases, "a"))).texts == ("one",)
