@@ -27,6 +27,8 @@ from libs.messaging.bus import BusError, ConsumerSpec
 from libs.messaging.connection import Connection
 from libs.messaging.jetstream import JetStreamBus
 from libs.messaging.topology import ADMIN, AUDITOR, ServiceDeclaration, derive
+from libs.runtime.leadership import Leadership
+from libs.runtime.pulse import Pulse
 from libs.testing.ids import CountedIds
 from libs.testing.nats import PASSWORD, EmbeddedServer, TestNats
 from libs.testing.postgres import OWNER, TestPostgres
@@ -88,6 +90,11 @@ class House:
             view, record, wanted_by(TOPOLOGY, registry), registry, lambda: datetime.now(UTC), random.Random(1)
         )
         house = cls(nats, dsn, owner_dsn, store, bus, relay, record, connection, auditor)
+        # What is left behind in the outbox is told with the beats of a lease, as in every service.
+        pulse = Pulse()
+        pulse.listen(relay.heed)
+        leadership = Leadership(store, "tester", "tester-1", time.monotonic, service="tester", pulse=pulse)
+        house.tasks.append(asyncio.create_task(leadership.hold(await leadership.acquire())))
         house.tasks.append(asyncio.create_task(relay.run()))
         house.tasks += [asyncio.create_task(house._consume(name)) for name in DURABLES]
         await house.sound()

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from contracts.task import TaskCancelled
 from contracts.workspace import WorkspaceRemoved
 from libs.evidence.store import EvidenceStore
 from libs.messaging.bus import BusUnavailableError, DeadLetter
@@ -152,6 +153,15 @@ async def test_the_system_tells_mode_slots_alerts_and_outcomes(told: World, prog
     assert [disk["pressure"] for disk in system["disks"]] == [False]
     assert system["position"] == (await told.history())[-1].position
     assert (await read(program(told), "mode"))["actor"] == "ada"
+
+
+async def test_simulated_tasks_are_no_outcomes(scenes: World, program: Program) -> None:
+    before = (await read(program(scenes), "system"))["outcomes"]
+    end = TaskCancelled(task_id="t-synthetic", actor="ada", reason="enough")
+    await scenes.pen.write(end, synthetic=True)
+    await scenes.deliver()
+    assert (await read(program(scenes), "tasks/t-synthetic"))["phase"] == "cancelled"
+    assert (await read(program(scenes), "system"))["outcomes"] == before
 
 
 async def test_an_empty_system_is_told_as_such(world: World, program: Program) -> None:
