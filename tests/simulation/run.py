@@ -17,7 +17,6 @@ import structlog
 
 from libs.eventstore.store import StoreUnavailableError
 from libs.forge.error import ForgeUnavailableError
-from libs.runtime import consumption
 from libs.testing.virtualtime import VirtualLoop
 from tests.simulation.faults import Faults, draw
 from tests.simulation.judge import judge, sound_so_far
@@ -61,11 +60,11 @@ def run(seed: int, *, without: tuple[str, ...] = ()) -> Result:
     dice = random.Random(f"plan {seed}")
     faults = draw(dice).without(*without)
     seconds = dice.choice((4.0, 10.0, 20.0))
-    # How many messages are handled side by side is chance, too.
-    consumption.BATCH = dice.choice((1, 2, 4, 4, 8, 64))
+    # How many messages are decided on in one append is chance, too.
+    batch = dice.choice((1, 2, 4, 4, 8, 64))
     loop = VirtualLoop(MOST_STEPS)
     # Nothing is written there; what is looked for is not found.
-    world = World(loop, seed, faults, str(Path(tempfile.gettempdir()) / "autopilot-simulation"))
+    world = World(loop, seed, faults, str(Path(tempfile.gettempdir()) / "autopilot-simulation"), batch)
     _listen(world)
     loop.on_error = partial(_uncaught, world)
     breaches: list[str] = []

@@ -45,15 +45,23 @@ _PROBLEM = Problem(code="simulated", detail="the task asks for it")
 resumption.sweep = lambda *cookies: None  # type: ignore[assignment]
 
 
-def services() -> tuple[Service, ...]:
-    """Return all seven."""
+def services(batch: int) -> tuple[Service, ...]:
+    """Return all seven; each consumer and follower takes so many messages at once at most."""
     changes: dict[str, dict[str, Any]] = {
         "stage-runner": {"assemble": _stage_runner},
         "resolution": {"assemble": _resolution},
         "alerting": {"assemble": _alerting},
         "cleanup": {"assemble": _cleanup, "workers": (_watch_disk,)},
     }
-    return tuple(dataclasses.replace(service, **changes.get(service.name, {})) for service in SERVICES)
+    return tuple(
+        dataclasses.replace(
+            service,
+            consumes=tuple(dataclasses.replace(each, batch=batch) for each in service.consumes),
+            follows=tuple(dataclasses.replace(each, batch=batch) for each in service.follows),
+            **changes.get(service.name, {}),
+        )
+        for service in SERVICES
+    )
 
 
 async def _stage_runner(running: Running) -> BackgroundExecutor:

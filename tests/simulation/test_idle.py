@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 #: Seconds in which the stack begins or comes to rest, and for which it is watched then.
 BEGINNING_S, IDLE_S = 20.0, 300.0
+#: Messages taken at once at most.
+BATCH = 64
 #: By service: what it asks the record besides the beat of its lease while nothing happens, and seconds in between.
 BESIDES = {"alerting": {"conditions": 1.0}, "resolution": {"heads": 300.0}}
 
@@ -41,8 +43,8 @@ class Idle:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         self.loop = VirtualLoop()
-        self.world = World(self.loop, 1, NONE, str(tmp_path))
-        self.world.replicas = [(f"{service.name}-1", service) for service in services()]
+        self.world = World(self.loop, 1, NONE, str(tmp_path), BATCH)
+        self.world.replicas = [(f"{service.name}-1", service) for service in services(BATCH)]
         self.asked: Counter[tuple[str, str]] = Counter()
         ask = Process.ask
 
@@ -123,7 +125,7 @@ def is_little(asked: Counter[tuple[str, str]], seconds: float) -> None:
 def test_an_idle_stack_renews_its_leases_and_asks_the_record_for_nothing_else(idle: Idle) -> None:
     asked = idle.run(lambda: idle.asked_in(IDLE_S))
     is_little(asked, IDLE_S)
-    assert {service for service, what in asked if what == "beat"} == {one.name for one in services()}
+    assert {service for service, what in asked if what == "beat"} == {one.name for one in services(BATCH)}
 
 
 def test_a_stack_that_has_worked_is_idle_again_although_timers_are_set(idle: Idle) -> None:
@@ -145,7 +147,7 @@ def test_after_a_long_silence_new_work_is_begun_at_once_and_seen_by_all_who_foll
         await idle.ended()
         took = idle.loop.time() - began
         end = await idle.world.store.end()
-        behind = {one.durable(service.name) for service in services() for one in service.follows}
+        behind = {one.durable(service.name) for service in services(BATCH) for one in service.follows}
         async with asyncio.timeout(60):
             while behind := {
                 name for name in behind if idle.world.store._followers.get(name, Cursor()) < end

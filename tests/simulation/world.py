@@ -54,12 +54,12 @@ class _Clock:
 class World:
     """Everything there is in a run."""
 
-    def __init__(self, loop: VirtualLoop, seed: int, faults: Faults, data_dir: str) -> None:
+    def __init__(self, loop: VirtualLoop, seed: int, faults: Faults, data_dir: str, batch: int) -> None:
         self.loop, self.dice, self.data_dir = loop, random.Random(f"world {seed}"), data_dir
         self.trace = Trace(loop.time)
         self._plan, self.faults = faults, NONE
         self.clock, self.ids = _Clock(loop), CountedIds()
-        made = services()
+        made = services(batch)
         self.registry = made[0].registry
         self.store = MemoryStore(self.registry, self.clock, self._pace)
         topology = derive([service.declaration for service in made])
