@@ -80,7 +80,11 @@ for _ in range(200): os.write(fd, bytes(1 << 20))
     "in a file that was deleted": """
 fd = os.open("/tmp/x", os.O_CREAT | os.O_RDWR)
 os.unlink("/tmp/x")
-for _ in range(200): os.write(fd, bytes(1 << 20))
+try:
+  for _ in range(200): os.write(fd, bytes(1 << 20))
+except OSError:
+  # The directory holds as much as the ceiling, and may be full before anybody has looked.
+  pass
 """,
     "in segments that nobody has attached": """
 libc = ctypes.CDLL(None)
