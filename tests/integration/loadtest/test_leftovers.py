@@ -14,12 +14,14 @@ import pytest
 from loadtest.chaos import leftovers
 
 ENDS_LATE = """
-import sys
+import sys, time
 from loadtest.chaos import leftovers
 leftovers.end_once()
 try:
     print("ready", flush=True)
-    sys.stdin.readline()
+    while True:
+        # Not one long wait: a signal that comes just before it would be heard after it only.
+        time.sleep(0.05)
 except KeyboardInterrupt:
     print("stopping", flush=True)
     sys.stdin.readline()
