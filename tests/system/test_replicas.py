@@ -187,10 +187,10 @@ async def test_a_second_word_to_stop_does_not_cut_the_clean_up_short(acted: Any)
 
     class Context:
         def __init__(self) -> None:
-            self.request, self.kept = request, []
+            self.request, self.kept, self.exceeded = request, [], []
             self.tokens = SimpleNamespace(waiting=False)
 
-        async def withdraw(self, *, keeps: bool) -> None:
+        async def clean_up(self) -> None:
             begun.set()
             await go_on.wait()
             cleaned.set()
