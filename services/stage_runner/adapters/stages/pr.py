@@ -58,8 +58,7 @@ async def _push(context: StageContext, repo: RepoSpec, change: RepoChange) -> No
     if before == change.commit:
         await context.ledger.settle(effect, "adopted", change.commit)
         return
-    ours = {detail.rpartition(" ")[2] for detail in await context.ledger.meant(effect)}
-    if before is not None and before not in ours:
+    if before is not None and before not in await _pushed(context, effect):
         # A lease on what was seen a moment ago would protect nobody's work but that of the last moment.
         await context.ledger.settle(effect, "refused", before)
         fail(
@@ -82,6 +81,11 @@ async def _push(context: StageContext, repo: RepoSpec, change: RepoChange) -> No
     except GitError as error:
         raise git_failure(error, "push_failed", repo.name) from error
     await context.ledger.settle(effect, "done", change.commit)
+
+
+async def _pushed(context: StageContext, effect: str) -> set[str]:
+    """List the commits that this task's runs have meant to push."""
+    return {detail.rpartition(" ")[2] for detail in await context.ledger.meant(effect)}
 
 
 async def _publish(context: StageContext, repo: RepoSpec, change: RepoChange) -> PullRequest:
