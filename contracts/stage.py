@@ -79,14 +79,18 @@ class WallLimitNear(_Run, frozen=True, kw_only=True):
     elapsed_s: float
 
 
+#: What a run may do to the outside world.
+EffectKind: TypeAlias = Literal[
+    "push", "open_pull_request", "update_pull_request", "close_pull_request", "label", "publish_check"
+]
+
+
 class EffectIntended(_Run, frozen=True, kw_only=True):
     """Something is about to be done to the outside world."""
 
     #: Idempotency key.
     effect: str
-    kind: Literal[
-        "push", "open_pull_request", "update_pull_request", "close_pull_request", "label", "publish_check"
-    ]
+    kind: EffectKind
     target: str
     detail: str
 

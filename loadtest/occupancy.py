@@ -93,8 +93,8 @@ def mean(spans: Sequence[Span], begin: float, end: float) -> float:
 def delays(record: Record) -> list[float]:
     """List the seconds from a slot becoming free to the first stage of the task that got it, where tasks wait for slots alone.
 
-    In the order in which those stages started. Slots are alike: whoever is granted one gets the one that was free longest. Its wait for work is none: it counts from
-    the release, or from when the task was queued if that came later.
+    In the order in which those stages started. Slots are alike: whoever is granted one gets the one that was free longest.
+    Its wait for work is none: it counts from the release, or from when the task was queued if that came later.
     """
     free: deque[float] = deque()
     queued: dict[str, float] = {}

@@ -65,11 +65,8 @@ class Relay:
         self._queue: deque[Recorded] = deque()
         self._queue_limit = queue_limit
         self._confirmed: list[int] = []
-        self._wake, self._some_confirmed, self._left_behind = (
-            asyncio.Event(),
-            asyncio.Event(),
-            asyncio.Event(),
-        )
+        self._wake, self._some_confirmed = asyncio.Event(), asyncio.Event()
+        self._left_behind = asyncio.Event()
         self._sending = asyncio.Lock()
         #: A process started again under its name takes the lease of the sweep over at once.
         self._holder = holder or f"{service}-{secrets.token_hex(6)}"

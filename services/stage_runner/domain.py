@@ -12,6 +12,7 @@ from contracts.stage import (
     CallReserved,
     CallSettled,
     EffectIntended,
+    EffectKind,
     EffectSettled,
     ResourceExceeded,
     StageCancelled,
@@ -26,11 +27,6 @@ from contracts.stage import (
 )
 from contracts.task import Activity, Failure, RunRequest, StageCancelRequested
 from libs.eventsourcing.decider import Decider
-
-EffectKind: TypeAlias = Literal[
-    "push", "open_pull_request", "update_pull_request", "close_pull_request", "label", "publish_check"
-]
-
 
 #: Deaths of its holder that a run survives; one that kills its runner would otherwise take the service down.
 MAX_RESUMPTIONS = 4

@@ -108,6 +108,12 @@ def clip(text: str, limit: int = TEXT_LIMIT) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def cancellation(event: TaskCancelled) -> str:
+    """Say who cancelled a task, why, and what it has left outside."""
+    said = f"cancelled by {event.actor}" + (f": {event.reason}" if event.reason else "")
+    return "; ".join((said, *event.left))
+
+
 def tell(event: Event | Unknown) -> Line:
     """Say what an event means, and whether it is good news."""
     if isinstance(event, Unknown):
@@ -235,8 +241,8 @@ def _task(event: TaskEvent) -> Line:
         case TaskDone(pull_requests=pulls):
             named = ", ".join(f"{pull.repo} #{pull.number}" for pull in pulls)
             return "done" + (f": {named}" if named else ""), "good"
-        case TaskCancelled(actor=actor, reason=reason, left=left):
-            return "; ".join((f"cancelled by {actor}" + (f": {reason}" if reason else ""), *left)), "warn"
+        case TaskCancelled():
+            return cancellation(event), "warn"
         case TaskGivenUp(reason=reason):
             return f"given up: {reason}", "bad"
         case _:

@@ -45,7 +45,7 @@ from services.dashboard.projections.documents import (
     Run,
     TaskDocument,
 )
-from services.dashboard.projections.narrative import clip
+from services.dashboard.projections.narrative import cancellation, clip
 from services.dashboard.projections.repository import pull_of, repo_of
 
 
@@ -118,9 +118,8 @@ def fold_walk(document: TaskDocument, recorded: Recorded, event: TaskEvent) -> T
         case TaskDone(pull_requests=pulls, approvals=approvals):
             shown = tuple(pull_of(pull) for pull in pulls)
             return _ended(document, recorded, "done", pull_requests=shown, approvals=approvals, reason="")
-        case TaskCancelled(actor=actor, reason=reason, left=left):
-            said = "; ".join((f"cancelled by {actor}" + (f": {reason}" if reason else ""), *left))
-            return _ended(document, recorded, "cancelled", reason=clip(said, REASON_LIMIT))
+        case TaskCancelled():
+            return _ended(document, recorded, "cancelled", reason=clip(cancellation(event), REASON_LIMIT))
         case TaskGivenUp(incident_id=incident_id, reason=reason):
             return _ended(
                 document, recorded, "incident", incident_id=incident_id, reason=clip(reason, REASON_LIMIT)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from itertools import count
 
 from contracts.message import Event, Unknown
-from contracts.stage import EffectIntended
+from contracts.stage import EffectIntended, EffectKind
 from contracts.task import RunRequest, run_id_of
 from libs.evidence.redaction import Redactor
 from libs.evidence.store import EvidenceStore
@@ -16,7 +16,7 @@ from libs.runtime.leadership import LEASE_S
 from libs.runtime.running import NotLeaderError, Running
 from services.stage_runner.adapters.stages.context import Effects, Ledger, Outcome, StageContext, holder_of
 from services.stage_runner.adapters.tokens import Tokens
-from services.stage_runner.domain import EffectKind, Intend, Run, SettleEffect, run
+from services.stage_runner.domain import Intend, Run, SettleEffect, run
 
 
 class Workplace:

@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import structlog
 
+from contracts.stage import EffectKind
 from contracts.task import RepoChange, RepoSpec
 from libs.forge.error import ForgeError, ForgeUnavailableError
 from libs.forge.port import PullRequest
 from services.stage_runner.adapters.stages.context import StageContext, forge_failure
 from services.stage_runner.adapters.stages.description import check_for
-from services.stage_runner.domain import EffectKind
 
 log = structlog.get_logger(__name__)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 import msgspec
 
 from contracts.receipt import EvidenceRef, Problem
-from contracts.stage import StageOutput
+from contracts.stage import EffectKind, StageOutput
 from contracts.task import Failure, FailureClass, RepoSpec, RunRequest, StageInput
 from libs.evidence.store import EvidenceStore
 from libs.forge.error import ForgeError, ForgeRefusedError, ForgeUnavailableError, UnknownBaseError
@@ -23,7 +23,7 @@ from libs.forge.port import Forge
 from libs.git.broker import Broker
 from libs.git.error import GitError
 from libs.git.mirror import Mirror
-from services.stage_runner.domain import EffectKind, Exceeded
+from services.stage_runner.domain import Exceeded
 
 if TYPE_CHECKING:
     from services.stage_runner.adapters.tokens import Tokens
