@@ -60,7 +60,8 @@ test-e2e: install
 	@$(BIN)/python -m pytest -q -m "not drill" tests/e2e
 
 test-all: test ## every test there is, long drills included, and every property with examples of its own
-	@$(BIN)/python -m pytest -q -m "drill or hypothesis" --hypothesis-profile roaming tests
+# Hours are usual here; each drill has limits of its own.
+	@$(BIN)/python -m pytest -q -m "drill or hypothesis" --hypothesis-profile roaming -o timeout=0 -o faulthandler_timeout=0 tests
 
 test-web: install ## the page in a real browser (needs Debian's chromium; without one these tests are skipped)
 	@$(BIN)/python -m pytest -q tests/web
