@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from structlog.testing import capture_logs
 
 from contracts.task import StageRequested
-from libs.runtime import http
-from libs.runtime.running import Running
 from libs.runtime.service import Service
 from libs.testing.world import World
 from tests.system.shop import Shop, require_sandbox
 from tests.system.twin import Answer, Script, honest, scripted
-from tests.system.walking import CORE, SERVICES, opened
+from tests.system.walking import CORE, SERVICES, api_of, opened
 
 Make = Callable[..., Awaitable[World]]
 
@@ -54,22 +50,8 @@ async def world(make: Make) -> World:
 
 @pytest.fixture
 async def api(world: World) -> AsyncIterator[httpx.AsyncClient]:
-    """The scheduler's API, of whichever process runs the scheduler at the time."""
-
-    async def ready() -> dict[str, str]:
-        return {}
-
-    built: dict[Running, FastAPI] = {}
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        running = world.running["scheduler"]
-        if running not in built:
-            built[running] = http.build(running, ready)
-        await built[running](scope, receive, send)
-
-    headers = {"authorization": "Bearer token-of-the-tests"}
-    transport = httpx.ASGITransport(app=app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://scheduler", headers=headers) as client:
+    """The scheduler's API."""
+    async with api_of(world) as client:
         yield client
 
 

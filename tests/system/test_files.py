@@ -18,6 +18,7 @@ from services.scheduler.domain.commands import Cancel, Retry
 from tests.system.shop import PYTEST, RIGHT, Shop
 from tests.system.twin import AUDIT, FIX, TEST, Answer, Script, honest, naming, patch_task
 from tests.system.walking import (
+    api_of,
     end,
     facts_of,
     restart,
@@ -133,6 +134,20 @@ async def test_what_ends_without_a_change_lets_the_other_go_on_without_it(acted:
     assert end(events, "t1") != "task_done"
     assert end(events, "t2") == "task_done"
     assert bases(events, "t2") == []
+
+
+async def test_to_retry_who_waits_for_files_is_refused_and_says_whom_it_waits_for(acted: Acted) -> None:
+    planners = Planners()
+    world = await one_behind_the_other(acted, planners)
+    async with api_of(world) as api:
+        answer = await api.post("/v1/tasks/t2/retry", json={"memory_mb": 300})
+    assert answer.status_code == 409
+    assert "t1 done, in monitor, or given up" in answer.json()["detail"]
+    assert (await state_of(world, "t2")).spec.budget.memory_mb != 300
+    planners.shut.clear()
+    await world.settle()
+    await wait_out(world)
+    assert end(await sound(world), "t2") == "task_done"
 
 
 async def test_who_is_planned_anew_lets_go_and_stands_behind_the_other(acted: Acted) -> None:

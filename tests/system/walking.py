@@ -7,10 +7,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
+from fastapi import FastAPI
 
 from contracts.message import Recorded
 from contracts.task import TaskSpec
+from libs.runtime import http
+from libs.runtime.running import Running
 from libs.runtime.service import Service
 from libs.testing.invariants import breaches_at_rest
 from libs.testing.world import World
@@ -48,6 +52,27 @@ async def opened(services: Sequence[Service], data_dir: Path) -> AsyncIterator[W
     finally:
         for name in list(world.running):
             await world.crash(name)
+
+
+@asynccontextmanager
+async def api_of(world: World) -> AsyncIterator[httpx.AsyncClient]:
+    """Open the scheduler's API, of whichever process runs the scheduler at the time."""
+
+    async def ready() -> dict[str, str]:
+        return {}
+
+    built: dict[Running, FastAPI] = {}
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        running = world.running["scheduler"]
+        if running not in built:
+            built[running] = http.build(running, ready)
+        await built[running](scope, receive, send)
+
+    headers = {"authorization": "Bearer token-of-the-tests"}
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://scheduler", headers=headers) as client:
+        yield client
 
 
 def spec(**values: Any) -> TaskSpec:

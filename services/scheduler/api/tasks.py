@@ -152,14 +152,9 @@ def routes(running: Running, outlook: Outlook) -> APIRouter:
     async def retry(task_id: str, request: Request) -> Response:
         """Grant one more allowance to a task that was given up or waits for a person; its ceiling of memory may change."""
         body = parse(await body_of(request) or b"{}", RetryBody)
-        allowed = {"incident", "cancelled", "parked"}
         state = await known_task(task_id)
-        if state.phase not in allowed:
-            raise Problem(
-                409,
-                "Not retryable",
-                f"task {task_id} is {state.phase}; only {', '.join(sorted(allowed))} can be retried",
-            )
+        if not state.retryable:
+            raise Problem(409, "Not retryable", _goes_on_by_itself(state))
         return await apply(
             task_id, Retry(actor=actor(request), memory_mb=body.memory_mb), request, set(), "retried"
         )
@@ -198,6 +193,12 @@ def routes(running: Running, outlook: Outlook) -> APIRouter:
 
 def _unknown(task_id: str) -> Problem:
     return Problem(404, "Not found", f"there is no task {task_id!r}")
+
+
+def _goes_on_by_itself(state: Task) -> str:
+    if state.phase == "parked":
+        return f"task {state.task_id} goes on by itself once {state.waits_for}: {state.reason}"
+    return f"task {state.task_id} is {state.phase}; only cancelled, incident, parked can be retried"
 
 
 def _named(ids: tuple[str, ...]) -> tuple[str, ...]:

@@ -153,6 +153,12 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         return self.phase in ENDS
 
     @property
+    def retryable(self) -> bool:
+        """Tell whether `retry` has it go on: nobody takes files away from the task that changes them."""
+        parked = self.phase == "parked" and self.parked != "files_overlap"
+        return parked or self.phase in ("incident", "cancelled")
+
+    @property
     def fulfilled(self) -> bool:
         """Tell whether what depends on it may start: it is done, or in monitor after a probe that passed."""
         watched = self.monitor_until is not None and not self.ended and self.phase != "cancelling"

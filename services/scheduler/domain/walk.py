@@ -111,19 +111,18 @@ def decide(command: TaskCommand, state: Task) -> Iterator[TaskEvent]:
                 yield TaskPriorityChanged(
                     task_id=state.task_id, priority=priority, before=state.priority, actor=actor
                 )
-        case Retry(actor=actor, memory_mb=memory_mb):
-            retryable = state.phase in ("incident", "cancelled", "parked")
-            if retryable and memory_mb is not None and memory_mb != state.spec.budget.memory_mb:
+        case Retry(actor=actor, memory_mb=memory_mb) if state.retryable:
+            if memory_mb is not None and memory_mb != state.spec.budget.memory_mb:
                 yield MemoryCeilingChanged(
                     task_id=state.task_id,
                     memory_mb=memory_mb,
                     before=state.spec.budget.memory_mb,
                     actor=actor,
                 )
-            if state.phase in ("incident", "cancelled"):
-                yield TaskRetried(task_id=state.task_id, actor=actor)
-            elif state.phase == "parked" and state.parked != "files_overlap":
+            if state.phase == "parked":
                 yield TaskUnparked(task_id=state.task_id, reason=f"retried by {actor}")
+            else:
+                yield TaskRetried(task_id=state.task_id, actor=actor)
 
 
 def _start(state: Task, command: Start) -> Iterator[TaskEvent]:
