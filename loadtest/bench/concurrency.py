@@ -21,13 +21,13 @@ from contracts.task import RepoSpec, TaskSpec
 from loadtest import occupancy
 from loadtest.bench import usage
 from loadtest.ownstack import own_stack
-from loadtest.witness import Witness
+from loadtest.witness import NEWEST, SINCE, Witness, pause_s
 
 PROFILE = Path(__file__).with_name("profile.json")
 #: (slots, tasks, share by which tasks are longer or shorter at most) of each round, in this order.
 ROUNDS = ((1, 20, 0.0), (10, 40, 0.0), (100, 1_000, 0.5))
-#: Tasks of one submission; seconds between looks; seconds for a round beyond what its waiting takes.
-BATCH, LOOK_S, PATIENCE_S = 100, 0.1, 300.0
+#: Tasks of one submission; seconds for a round beyond what its waiting takes.
+BATCH, PATIENCE_S = 100, 300.0
 #: Multiples of it, without their whole parts, are spread evenly over any stretch.
 GOLDEN = 0.618033988749895
 #: Before the first round: connections, prepared statements and caches are there afterwards.
@@ -115,18 +115,20 @@ def _round(client: Client, witness: Witness, slots: int, count: int, share: floa
     waits = profile().waits
     client.scheduler("PUT", "/v1/config", json={"max_concurrent": slots})
     first = witness.ask("select coalesce(max(position), 0) from events")[0][0]
+    newest = witness.ask(NEWEST)[0][0]
     cpu, began = _cpu(client), time.perf_counter()
     for start in range(0, count, BATCH):
         send(client, [spec(waits, place, share) for place in range(start, min(start + BATCH, count))])
     deadline = time.monotonic() + PATIENCE_S + sum(waits.values()) * count / slots
-    done = "select count(*) from events where type = 'task_done' and position > $1"
-    while (ended := witness.ask(done, first)[0][0]) < count:
+    while left := witness.ask(SINCE, newest)[0][0]:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{count - ended} of {count} tasks have not ended")
-        time.sleep(LOOK_S)
+            raise TimeoutError(f"{left} of {count} tasks have not ended")
+        time.sleep(pause_s(left))
     passed = time.perf_counter() - began
     spent = {name: seconds - cpu[name] for name, seconds in _cpu(client).items()}
     record = witness.events(first, _TYPES)
+    if (done := len(record.of("task_done"))) < count:
+        raise RuntimeError(f"{count - done} of {count} tasks have not ended well")
     held, runs = occupancy.slots(record), occupancy.runs(record)
     delays = occupancy.delays(record)
     half = len(delays) // 2

@@ -32,6 +32,7 @@ from contracts.task import RepoSpec, TaskSpec
 from loadtest.bench import usage
 from loadtest.bench.servers import servers
 from loadtest.ownstack import own_stack
+from loadtest.witness import LOOK_S, NEWEST, SINCE, pause_s
 
 IN_FLIGHT = 100
 STAGES = 8
@@ -43,7 +44,6 @@ BATCH = 100
 WARM_UP = 50
 #: Seconds within which a round must end.
 PATIENCE_S = 120.0
-LOOK_S = 0.02
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,7 +172,7 @@ class Ours:
             self.client.scheduler, "PUT", "/v1/config", json={"max_concurrent": in_flight}
         )
         first = await self._record.fetchval("select coalesce(max(position), 0) from events")
-        before = await self._record.fetchval("select coalesce(max(created), 0) from streams")
+        before = await self._record.fetchval(NEWEST)
         cpu, counted = self._cpu(), await self._counters()
         watcher = asyncio.create_task(self._watch_memory())
         began, began_at = time.perf_counter(), time.time()
@@ -210,7 +210,7 @@ class Ours:
     async def crash(self) -> Crash:
         """Kill the stage-runner with -9 once a third of the stages are done; its supervisor starts it again."""
         first = await self._record.fetchval("select coalesce(max(position), 0) from events")
-        before = await self._record.fetchval("select coalesce(max(created), 0) from streams")
+        before = await self._record.fetchval(NEWEST)
         await asyncio.to_thread(self._submit, KILLED)
         count = "select count(*) from events where position > $1 and type = $2"
         while await self._record.fetchval(count, first, "stage_completed") < STAGES * KILLED // 3:  # noqa: ASYNC110
@@ -257,15 +257,12 @@ class Ours:
     async def _wait(self, before: int, count: int) -> None:
         deadline = time.perf_counter() + PATIENCE_S
         while time.perf_counter() < deadline:
-            ((open_, done),) = await self._record.fetch(
-                "select count(*) filter (where not ended), count(*) from streams"
-                " where category = 'task' and created > $1",
-                before,
-            )
-            if done == count and not open_:
+            ((open_, known),) = await self._record.fetch(SINCE, before)
+            left = open_ + count - known
+            if not left:
                 return
-            await asyncio.sleep(LOOK_S)
-        raise TimeoutError(f"after {PATIENCE_S:.0f} s {open_} of {count} tasks have not ended")
+            await asyncio.sleep(pause_s(left))
+        raise TimeoutError(f"after {PATIENCE_S:.0f} s {left} of {count} tasks have not ended")
 
     async def _until_shown(self) -> None:
         deadline = time.perf_counter() + PATIENCE_S
