@@ -135,7 +135,7 @@ def _under_fire(case: Case, stack: Arena, load: Load, options: argparse.Namespac
 def _judge(result: Result, stack: Arena, load: Load, faults: list[Fault]) -> None:
     record, breaches = stack.witness.at_rest(load.accepted)
     result.tasks, result.events = len(load.accepted), len(record.events)
-    breaches += [Breach("forge", detail) for detail in on_the_forge(record)]
+    breaches += [Breach("forge", detail) for detail in on_the_forge(record, load.real)]
     result.pull_requests = sum(len(row.data["pull_requests"]) for row in record.of("task_done"))
     result.breaches = len(breaches)
     result.examples = [str(breach) for breach in {one.rule: one for one in reversed(breaches)}.values()]

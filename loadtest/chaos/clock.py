@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,23 +33,30 @@ def library() -> Path | None:
 
 def missing() -> str:
     """Tell why no clock can be made to jump here; empty where one can."""
-    return "" if library() else "needs libfaketime, which is not installed"
+    if library() is None:
+        return "needs libfaketime, which is not installed"
+    split = any(mark in tempfile.gettempdir() for mark in " :")
+    return "the loader splits a path at blanks and colons: set TMPDIR to one without" if split else ""
 
 
 @contextlib.contextmanager
 def own_clock(data_dir: Path) -> Iterator[None]:
     """Give the services a clock that `jump` can move."""
+    found = library()
+    assert found is not None, "such a case is impossible without libfaketime"
+    # Wherever the library is installed, its path here has no blank at which the loader would split it.
+    (data_dir.parent / _NAME).symlink_to(found)
     (data_dir.parent / _OFFSET).write_text("+0", encoding="ascii")
     yield
 
 
 def environment(data_dir: Path) -> dict[str, str]:
     """What a service needs in its environment to go by that clock; nothing where there is none."""
-    offset, found = data_dir.parent / _OFFSET, library()
-    if found is None or not offset.exists():
+    offset = data_dir.parent / _OFFSET
+    if not offset.exists():
         return {}
     return {
-        "LD_PRELOAD": str(found),
+        "LD_PRELOAD": str(data_dir.parent / _NAME),
         "FAKETIME_TIMESTAMP_FILE": str(offset),
         "FAKETIME_CACHE_DURATION": "1",
         # A jump of the wall clock moves no other: that is what makes it hard to notice.

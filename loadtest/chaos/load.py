@@ -32,6 +32,8 @@ class Load:
         self._arena = arena
         #: Ids that the scheduler has accepted.
         self.accepted: list[str] = []
+        #: Those of them that have to end in a pull request.
+        self.real: list[str] = []
 
     def submit(self, count: int) -> None:
         """Submit some more. Raises what `send` raises: then it is not known whether the last batch was accepted."""
@@ -41,13 +43,15 @@ class Load:
             self.accepted += send(client, [_task(number) for number in numbers[start : start + BATCH]])
 
     def submit_real(self, count: int) -> None:
-        """Submit tasks whose effects reach the outside: the demo's right patch, each to its own pull request."""
-        folder = self._arena.config.data_dir.parent / "real"
-        folder.mkdir()
-        wanted = [spec for spec in demo.tasks(demo.promised(), folder) if spec.key == "right"]
+        """Submit tasks whose effects reach the outside: the demo's right patch, each to its own pull request.
+
+        Each has a repository of its own: of two that plan to change the same file the second finds the change there already.
+        """
         client = Client(self._arena.config)
-        for _ in range(count):
-            self.accepted += send(client, wanted)
+        for number in range(count):
+            folder = self._arena.config.data_dir.parent / f"real-{number}"
+            self.real += send(client, demo.tasks(["right"], folder))
+        self.accepted += self.real
 
     def open(self) -> list[str]:
         """List accepted tasks that have neither ended nor been parked. Raises OSError and asyncpg's errors."""
