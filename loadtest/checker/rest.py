@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
 from loadtest.checker.record import Record, Row
 
 TASK_ENDS = ("task_done", "task_cancelled", "task_given_up")
+#: Last events of a task that waits for its turn, or for what it depends on.
+QUEUED = ("task_submitted", "task_unparked", "task_retried")
 #: Seconds that a due timer may wait for its service.
 LATE_S = 10.0
 
@@ -64,8 +66,9 @@ def cursors_are_true(record: Record) -> Iterator[str]:
 
 
 def tasks(record: Record, accepted: Iterable[str] = ()) -> Iterator[str]:
-    """Every task that was accepted is there and has ended, or is parked with reason, owner and wake-up."""
+    """Every task that was accepted is there and has ended, is parked with reason, owner and wake-up, or queued behind one that is."""
     last: dict[str, Row] = {}
+    needs: dict[str, Sequence[str]] = {}
     held: set[str] = set()
     for row in record.events:
         # Its class changes, and it goes on waiting for what it waited for.
@@ -75,16 +78,32 @@ def tasks(record: Record, accepted: Iterable[str] = ()) -> Iterator[str]:
             held.add(row.data["task_id"])
         elif row.type == "slot_released":
             held.discard(row.data["task_id"])
+        if row.type == "task_submitted":
+            needs[row.data["task_id"]] = row.data.get("depends_on", ())
+    parked = {task for task, row in last.items() if row.type == "task_parked"}
+    queued = {task for task, row in last.items() if row.type in QUEUED}
     for task in sorted(set(accepted) - set(last)):
         yield f"{task} was accepted and is not in the record"
     for task, row in last.items():
-        if row.type == "task_parked":
+        if task in parked:
             if not (row.data["reason"] and row.data["owner"] and row.data["wake_up"]):
                 yield f"{row.place}: parked without a reason, an owner or a wake-up"
-        elif row.type not in TASK_ENDS:
+        elif row.type not in TASK_ENDS and not (task in queued and _behind(task, needs, parked, queued)):
             yield f"{task} has not ended: {row.place}"
         if task in held:
             yield f"{task} holds a slot though {row.place}"
+
+
+def _behind(task: str, needs: Mapping[str, Sequence[str]], parked: Set[str], queued: Set[str]) -> bool:
+    """Tell whether a task waits for a parked one, itself or for others that do."""
+    seen, ahead = set[str](), list(needs[task])
+    while ahead:
+        if (other := ahead.pop()) in parked:
+            return True
+        if other in queued and other not in seen:
+            seen.add(other)
+            ahead += needs[other]
+    return False
 
 
 def effects_are_settled(record: Record) -> Iterator[str]:
