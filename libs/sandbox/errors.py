@@ -6,7 +6,7 @@ SandboxError
 
 
 class SandboxError(Exception):
-    """The sandbox could not be set up or supervised."""
+    """The sandbox could not be set up or supervised, or had no room to work in."""
 
     def __init__(self, stage: str, cause: str) -> None:
         #: the step that failed, for example "user namespace" or "mount /work"

@@ -9,8 +9,9 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TypeAlias
 
-from libs.sandbox import capability
+from libs.sandbox import capability, disk
 from libs.sandbox.command import Command, Outcome
+from libs.sandbox.errors import SandboxError
 from libs.sandbox.launch import launch
 
 #: Is told of each command that has ended, and how.
@@ -33,13 +34,17 @@ async def run(command: Command, output: Path) -> Outcome:
 
     Output beyond the limit is drained and counted but not kept; a last line then says how much was dropped.
     Raises SandboxUnavailableError where commands cannot be isolated: nothing is ever run without a sandbox;
-    and SandboxError when this one could not be set up, which is never reported as an exit of the command.
+    and SandboxError when this one could not be set up, or the command failed while the disk was full: neither is ever
+    reported as an exit of the command.
     Cancelled, it kills all processes of the sandbox, waits for their end and raises again.
     """
     backend = capability.known()
     if backend is None:
         backend = await asyncio.to_thread(capability.discover)
-    outcome = await launch(command, output, backend)
+    async with disk.watched(output.parent) as was_full:
+        outcome = await launch(command, output, backend)
+    if was_full() and outcome.exit_code != 0:
+        raise SandboxError("disk", f"the volume of {output.parent} was full while the command ran")
     if listener := _listener.get():
         listener(command, outcome)
     return outcome

@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 import structlog
 
@@ -13,6 +14,7 @@ from contracts.stage import StageOutput
 from contracts.task import Failure, RunRequest
 from libs.eventstore.store import StaleLeaseError
 from libs.runtime.running import NotLeaderError, Running
+from libs.sandbox import disk
 from libs.sandbox.runner import heard
 from services.stage_runner.adapters.ends import Ends
 from services.stage_runner.adapters.limits import listener, overrun
@@ -26,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 #: Seconds a cancelled run gets to remove its worktree and look its effects up.
 CLEAN_UP_S = 4.0
+#: Seconds for which the end of a run is put off until the disk has room again: made again at once, it would fail again.
+ROOM_S = 120.0
 #: Seconds between two looks whether what is under way only waits.
 LOOK_S = 0.01
 
@@ -48,6 +52,7 @@ class BackgroundExecutor:
         # Without this, a few long suites would keep the short stages of every other task waiting.
         self._heavy = Places(config.config_heavy_places or os.cpu_count() or 1)
         self._memory = Account.of(config)
+        self._data = config.data
         self._runs: dict[str, asyncio.Task[None]] = {}
         self._stopping: dict[str, str] = {}
         self._begun: set[str] = set()
@@ -146,32 +151,44 @@ class BackgroundExecutor:
         await self._ends.record(which, end, synthetic=request.input.spec.synthetic)
 
     async def _carried(self, context: StageContext) -> RunCommand:
-        output = StageOutput()
+        output, request = StageOutput(), context.request
+        was_full = _never
         began = self._monotonic()
         try:
-            async with self._heavy.held(context.request), self._memory.held(context.request):
+            async with (
+                self._heavy.held(request),
+                self._memory.held(request),
+                self._disk_watched(request) as was_full,
+            ):
                 # Waiting for one of the few places is no work of the stage.
                 began = self._monotonic()
                 output, failure = await self._in_time(context), None
         except StageError as error:
             output, failure = error.output, error.failure
         except OverrunError as error:
-            failure = error.box.failure(context.request.stage)
+            failure = error.box.failure(request.stage)
             context.exceeded.append(overrun(error))
             await self._cleaned_up(context)
         except (StaleLeaseError, NotLeaderError):
             raise
         except Exception as error:
-            log.exception("stage_failed", run_id=context.request.run_id)
+            log.exception("stage_failed", run_id=request.run_id)
             detail = f"{type(error).__name__}: {error}; see the stage-runner's log"
             failure = Failure(kind="transient", code="internal_error", detail=detail)
         evidence, exceeded = tuple(context.kept), tuple(context.exceeded)
         duration_s = self._monotonic() - began
+        if failure is not None and was_full():
+            output, failure = StageOutput(), _disk_full(request)
+            await disk.room(self._data, ROOM_S)
         if failure is None:
             return Complete(output=output, evidence=evidence, duration_s=duration_s, exceeded=exceeded)
         return Fail(
             failure=failure, output=output, evidence=evidence, duration_s=duration_s, exceeded=exceeded
         )
+
+    def _disk_watched(self, request: RunRequest) -> AbstractAsyncContextManager[Callable[[], bool]]:
+        # Simulated work needs no room.
+        return nullcontext(_never) if request.input.spec.engine == "noop" else disk.watched(self._data)
 
     async def _in_time(self, context: StageContext) -> StageOutput:
         request, box = context.request, box_of(context.request)
@@ -192,3 +209,12 @@ class BackgroundExecutor:
         except Exception:
             # The next attempt looks for what this one may have done outside.
             log.exception("clean_up_failed", run_id=context.request.run_id)
+
+
+def _never() -> bool:
+    return False
+
+
+def _disk_full(request: RunRequest) -> Failure:
+    detail = f"the disk was full while {request.stage} ran, so how it failed says nothing"
+    return Failure(kind="environmental", code="disk_full", detail=detail)
