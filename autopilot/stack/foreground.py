@@ -9,6 +9,7 @@ import signal
 from autopilot.stack.errors import StackError
 from autopilot.stack.progress import Report
 from autopilot.stack.stack import Stack
+from libs.telemetry import log
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -19,6 +20,7 @@ async def run_until_stopped(stack: Stack, report: Report) -> None:
     A signal during the start ends the start; any signal after the first changes nothing, as each child has a grace
     after which it is killed.
     """
+    log.never_fail()
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
     # Ignored by whoever started us (`nohup`) stays ignored.

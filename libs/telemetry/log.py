@@ -5,11 +5,42 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable, MutableMapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import structlog
 
 REDACTED = "[redacted]"
+
+
+class Unfailing:
+    """A stream for logs on which a failed write loses a line and is no error.
+
+    Whoever logs that the disk is full must not be ended by it: a supervisor was, and its Postgres never came back.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write as much as can be written."""
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Pass on what was written; what cannot be now comes with the next."""
+        with suppress(OSError):
+            self._stream.flush()
+
+
+def never_fail() -> None:
+    """Have structured logs, whatever they look like, never raise for want of room or of a reader."""
+    structlog.configure(logger_factory=_printing())
+
+
+def _printing() -> structlog.PrintLoggerFactory:
+    return structlog.PrintLoggerFactory(cast(TextIO, Unfailing(sys.stdout)))
 
 
 def configure(service: str, secrets: Iterable[str] = ()) -> None:
@@ -40,7 +71,7 @@ def configure(service: str, secrets: Iterable[str] = ()) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=_printing(),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)

@@ -72,3 +72,21 @@ async def test_the_next_start_waits_for_the_remains_and_then_works(
     assert after.pid != background.pid
     assert after.alive
     assert after.processes[POSTGRES].state == "ready"
+
+
+async def test_a_part_comes_back_though_the_supervisor_cannot_write_its_log(used: StackConfig) -> None:
+    log = used.log_file("supervisor")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)
+    log.symlink_to("/dev/full")
+    launch([*RUN_STACK, str(used.data_dir)], used)
+    try:
+        before = live_status(used).processes["gate"].pid
+        assert before is not None
+        os.kill(before, signal.SIGKILL)
+        await eventually(
+            lambda: (now := live_status(used).processes["gate"]).pid != before and now.state == "ready",
+            "the part that was killed to be back",
+        )
+    finally:
+        stop_running(used)
