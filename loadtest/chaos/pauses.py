@@ -54,13 +54,18 @@ def pause_relay(arena: Arena, load: Load) -> list[Fault]:
     """Stop a replica that has committed and not published, let the other sweep its outbox, wake it up."""
     part, lease = "stage-runner", "relay-stage-runner"
     with second(arena, part) as other:
+        supervised = 0
 
         def outage() -> None:
+            nonlocal supervised
             load.keep_at_least(BUSY)
+            # One that was woken up ends for having lost its lease, and what starts anew needs the bus: wait before it is held.
+            until(lambda: _holder(arena, f"{part}-1"), f"{part} leads its runs")
+            supervised = arena.pid(part)
             hold_the_bus_until_something_waits(arena, part)
 
         def sweeper() -> int:
-            return other if _holder(arena, lease) == f"{part}-2" else arena.pid(part)
+            return other if _holder(arena, lease) == f"{part}-2" else supervised
 
         at = _pause(arena, lease, outage, sweeper)
         load.wait_until_open(BUSY // 2)
