@@ -6,7 +6,7 @@ Tests that cannot write their files fail as if the change were wrong, and git ca
 from __future__ import annotations
 
 import asyncio
-import os
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,8 +19,7 @@ LOOK_S = 0.25
 
 def free_bytes(place: Path) -> int:
     """Return what may still be taken of a directory's volume; what is reserved for root is not among it."""
-    volume = os.statvfs(place)
-    return volume.f_bavail * volume.f_frsize
+    return shutil.disk_usage(place).free
 
 
 def is_full(place: Path) -> bool:

@@ -154,7 +154,7 @@ def routes(running: Running, outlook: Outlook) -> APIRouter:
         body = parse(await body_of(request) or b"{}", RetryBody)
         state = await known_task(task_id)
         if not state.retryable:
-            raise Problem(409, "Not retryable", _goes_on_by_itself(state))
+            raise Problem(409, "Not retryable", _not_retryable(state))
         return await apply(
             task_id, Retry(actor=actor(request), memory_mb=body.memory_mb), request, set(), "retried"
         )
@@ -195,7 +195,7 @@ def _unknown(task_id: str) -> Problem:
     return Problem(404, "Not found", f"there is no task {task_id!r}")
 
 
-def _goes_on_by_itself(state: Task) -> str:
+def _not_retryable(state: Task) -> str:
     if state.phase == "parked":
         return f"task {state.task_id} goes on by itself once {state.waits_for}: {state.reason}"
     return f"task {state.task_id} is {state.phase}; only cancelled, incident, parked can be retried"
