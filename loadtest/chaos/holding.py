@@ -14,20 +14,19 @@ from loadtest.chaos.arena import LOOK_S, Arena, ChaosError, until
 HOLDS, HOLD_S, APART_S = 10, 2.0, 3.0
 
 
-def hold_the_bus_until_something_waits(arena: Arena, part: str) -> list[str]:
-    """Hold the bus while runs are under way, until one has ended unheard; return the tasks that wait for its news."""
+def hold_the_bus_until_something_waits(arena: Arena, part: str) -> list[asyncpg.Record]:
+    """Hold the bus while runs are under way, until one has news unheard; return its events: position, stream, task."""
     running = "select from streams where category = 'run' and not ended"
     waiting = (
-        "select distinct e.meta ->> 'correlation_id' as task from outbox o join events e using (position)"
-        " where o.service = $1 and e.recorded_at > to_timestamp($2)"
+        "select position, e.stream, e.meta ->> 'correlation_id' as task from outbox o join events e using (position)"
+        " where o.service = $1 and e.recorded_at > to_timestamp($2) order by position"
     )
     for _ in range(HOLDS):
         until(lambda: len(arena.ask(running)) >= 3 or None, "three runs are under way")
         arena.nats.turn("held")
         held_at = time.time() + LOOK_S
         with contextlib.suppress(ChaosError):
-            rows = until(partial(found, arena, waiting, part, held_at), "something waits", HOLD_S)
-            return [row["task"] for row in rows]
+            return until(partial(found, arena, waiting, part, held_at), "something waits", HOLD_S)
         # All of them had ended by then, and a held bus brings no new ones.
         arena.nats.turn("fair")
         time.sleep(APART_S)

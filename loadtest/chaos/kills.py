@@ -67,7 +67,8 @@ def kill_relay(part: str, times: int = 1) -> Harm:
                 time.sleep(APART_S)
             arena.pid(part)
             load.keep_at_least(BUSY)
-            tasks = hold_the_bus_until_something_waits(arena, part)
+            waiting = hold_the_bus_until_something_waits(arena, part)
+            tasks = sorted({event["task"] for event in waiting})
             try:
                 faults.append(Fault(part="relay", at=arena.kill(part), tasks=tasks))
             finally:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+
+import asyncpg
 
 from loadtest.chaos.arena import Arena, ChaosError, until
 from loadtest.chaos.case import Fault
@@ -19,14 +22,23 @@ PAUSE_S = 7.0
 PAUSES = 5
 
 
+@dataclass(frozen=True)
+class Moment:
+    """What a pause finds: whom it stops, and how one sees that another has taken over from it."""
+
+    pid: int
+    taken_over: Callable[[], bool]
+
+
 def pause_scheduler(arena: Arena, load: Load) -> list[Fault]:
     """Stop the leader past its lease, let the standby take over, wake it up."""
 
-    def busy() -> None:
+    def moment() -> Moment:
         load.keep_at_least(BUSY)
+        return Moment(arena.pid("scheduler"), _passed_on(arena, "scheduler"))
 
     with second(arena, "scheduler"):
-        at = _pause(arena, "scheduler", busy, lambda: arena.pid("scheduler"))
+        at = _pause(arena, moment)
         load.wait_until_open(BUSY // 2)
     arena.pid("scheduler")
     return [Fault(part="paused scheduler", at=at)]
@@ -39,12 +51,13 @@ def pause_stage_runner(arena: Arena, load: Load) -> list[Fault]:
         " and e.type in ('stage_started', 'stage_resumed') and e.data ->> 'replica' = 'stage-runner-1'"
     )
 
-    def busy() -> None:
+    def moment() -> Moment:
         load.keep_at_least(BUSY)
         until(partial(found, arena, mine), "the first stage-runner has a run")
+        return Moment(arena.pid("stage-runner"), _passed_on(arena, "stage-runner-1"))
 
     with second(arena, "stage-runner"):
-        at = _pause(arena, "stage-runner-1", busy, lambda: arena.pid("stage-runner"))
+        at = _pause(arena, moment)
         load.wait_until_open(BUSY // 2)
     arena.pid("stage-runner")
     return [Fault(part="paused stage-runner", at=at)]
@@ -52,42 +65,44 @@ def pause_stage_runner(arena: Arena, load: Load) -> list[Fault]:
 
 def pause_relay(arena: Arena, load: Load) -> list[Fault]:
     """Stop a replica that has committed and not published, let the other sweep its outbox, wake it up."""
-    part, lease = "stage-runner", "relay-stage-runner"
+    part = "stage-runner"
+    first, waits = f"{part}-1", "select from outbox where position = $1"
     with second(arena, part) as other:
-        supervised = 0
 
-        def outage() -> None:
-            nonlocal supervised
+        def moment() -> Moment:
             load.keep_at_least(BUSY)
             # One that was woken up ends for having lost its lease, and what starts anew needs the bus: wait before it is held.
-            until(lambda: _holder(arena, f"{part}-1"), f"{part} leads its runs")
+            until(lambda: _held_by(arena, first), f"{part} leads its runs")
             supervised = arena.pid(part)
-            hold_the_bus_until_something_waits(arena, part)
+            event, *_ = hold_the_bus_until_something_waits(arena, part)
+            # Its own appender is stopped: to the other one, whose own news go out at once, there would be nothing to sweep.
+            pid = supervised if _replica(arena, event["stream"]) == first else other
+            return Moment(pid, lambda: not arena.ask(waits, event["position"]))
 
-        def sweeper() -> int:
-            return other if _holder(arena, lease) == f"{part}-2" else supervised
-
-        at = _pause(arena, lease, outage, sweeper)
+        at = _pause(arena, moment)
         load.wait_until_open(BUSY // 2)
     arena.pid(part)
     return [Fault(part="paused relay", at=at)]
 
 
-def _pause(arena: Arena, lease: str, ready: Callable[[], None], holder: Callable[[], int]) -> float:
-    """Stop the holder of a lease until another has taken it over; return when. A moment without work is drawn again."""
+def _pause(arena: Arena, moment: Callable[[], Moment]) -> float:
+    """Stop a process until another has taken over from it; return when. A moment without work is drawn again."""
     for _ in range(PAUSES):
-        ready()
-        pid, before = holder(), _epoch(arena, lease)
+        drawn = moment()
         at = time.time()
-        with paused(pid, (signal.SIGSTOP, signal.SIGCONT)):
+        with paused(drawn.pid, (signal.SIGSTOP, signal.SIGCONT)):
             arena.nats.turn("fair")
             time.sleep(PAUSE_S)
-            taken = _epoch(arena, lease) > before
-        if taken:
+            taken_over = drawn.taken_over()
+        if taken_over:
             return at
-    raise ChaosError(
-        f"nobody took {lease} over while its holder was stopped for {PAUSE_S:g} s, {PAUSES} times"
-    )
+    raise ChaosError(f"nobody took over from who was stopped for {PAUSE_S:g} s, {PAUSES} times")
+
+
+def _passed_on(arena: Arena, lease: str) -> Callable[[], bool]:
+    """Tell later whether somebody has acquired a lease since now."""
+    before = _epoch(arena, lease)
+    return lambda: _epoch(arena, lease) > before
 
 
 def _epoch(arena: Arena, lease: str) -> int:
@@ -95,6 +110,15 @@ def _epoch(arena: Arena, lease: str) -> int:
     return int(rows[0]["epoch"]) if rows else 0
 
 
-def _holder(arena: Arena, lease: str) -> str | None:
-    rows = arena.ask("select holder from lease where name = $1 and until > clock_timestamp()", lease)
-    return str(rows[0]["holder"]) if rows else None
+def _held_by(arena: Arena, replica: str) -> list[asyncpg.Record] | None:
+    return found(arena, "select from lease where name = $1 and until > clock_timestamp()", replica)
+
+
+def _replica(arena: Arena, run: str) -> str | None:
+    """Tell which replica works on a run."""
+    rows = arena.ask(
+        "select data ->> 'replica' as replica from events where stream = $1"
+        " and type in ('stage_started', 'stage_resumed') order by version desc limit 1",
+        run,
+    )
+    return str(rows[0]["replica"]) if rows else None

@@ -113,7 +113,7 @@ async def test_nothing_moves_when_news_arrives(page: Page, busy: Served) -> None
     await world.deliver()
     await world.deliver(news)
     await page.until(says("mode minimal"))
-    await page.until("document.querySelector('tr[data-key=t-refused]').dataset.phase === 'parked'")
+    await page.until("document.querySelector('tr[data-key=t-refused]')?.dataset.phase === 'parked'")
     assert await page.evaluate(_PLACES) == before
 
 

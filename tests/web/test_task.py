@@ -240,7 +240,7 @@ async def test_stages_asked_for_under_the_plan_before_are_pending_again(page: Pa
     await busy.world.deliver([await pen.write(again)])
     await enter(page, busy)
     await page.until(
-        "document.querySelector('tr[data-key=t-broken] [data-key=plan]').dataset.state === 'requested'"
+        "document.querySelector('tr[data-key=t-broken] [data-key=plan]')?.dataset.state === 'requested'"
     )
     state = "document.querySelector('tr[data-key=t-broken] [data-key=implement]').dataset.state"
     assert await page.evaluate(state) == "pending"
