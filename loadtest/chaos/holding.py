@@ -1,9 +1,11 @@
-"""A moment in which something is committed and not published."""
+"""A bus that says nothing for a while, and moments in which something is committed and not published."""
 
 from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import asyncpg
@@ -12,6 +14,16 @@ from loadtest.chaos.arena import LOOK_S, Arena, ChaosError, until
 
 #: How often and for how many seconds the bus is held until something waits for it, and seconds in between.
 HOLDS, HOLD_S, APART_S = 10, 2.0, 3.0
+
+
+@contextmanager
+def held(arena: Arena) -> Iterator[None]:
+    """Hold the bus for as long as the context lasts: nothing that is said over it arrives before."""
+    arena.nats.turn("held")
+    try:
+        yield
+    finally:
+        arena.nats.turn("fair")
 
 
 def hold_the_bus_until_something_waits(arena: Arena, part: str) -> list[asyncpg.Record]:

@@ -18,11 +18,14 @@ from autopilot.cli.sending import send
 from contracts.task import TaskSpec
 from loadtest.chaos.arena import Arena, ChaosError, until
 from loadtest.chaos.case import Fault
+from loadtest.chaos.holding import held
 from loadtest.chaos.load import BUSY, Load
 from loadtest.chaos.replica import second
 
 #: Stops, one after the other, and seconds within which no process of a stage may be left.
 STOPS, GONE_S = 6, 2.0
+#: Those of them of which nobody hears over the bus, and the one during which a third replica comes.
+UNHEARD, JOINED = {1, 3, 5}, 2
 #: Seconds for which none may appear again, and seconds between looks.
 STILL_S, LOOK_S = 3.0, 0.02
 #: Tasks whose commands do not end by themselves and do not heed a signal that can be ignored, and those of them that are
@@ -48,21 +51,30 @@ def few_places(data_dir: Path) -> Iterator[None]:
 
 
 def stop_and_go(arena: Arena, load: Load) -> list[Fault]:
-    """Stop everything again and again while two stage-runners have simulated and stubborn work in hand."""
+    """Stop everything again and again while stage-runners have simulated and stubborn work in hand.
+
+    The bus says nothing during every other stop, and during one of them another replica joins.
+    """
     client, faults = Client(arena.config), []
     latch = arena.config.data_dir.parent / "stubborn"
     latch.mkdir()
-    with second(arena, "stage-runner"):
+    with contextlib.ExitStack() as replicas:
+        replicas.enter_context(second(arena, "stage-runner"))
         stubborn = send(client, _stubborn(latch))
         load.accepted += stubborn
         for number in range(STOPS):
             load.keep_at_least(BUSY)
             until(lambda: len(_runs(arena)) >= STUBBORN or None, "all stubborn runs have processes")
-            began, at = time.monotonic(), time.time()
-            client.scheduler("PUT", "/v1/mode", json={"mode": "emergency-stop", "reason": f"drill {number}"})
-            took = _until_gone(arena, began)
-            print(f"emergency stop {number}: no process after {took:.2f} s", file=sys.stderr, flush=True)
-            _watch(arena)
+            with held(arena) if number in UNHEARD else contextlib.nullcontext():
+                began, at = time.monotonic(), time.time()
+                client.scheduler(
+                    "PUT", "/v1/mode", json={"mode": "emergency-stop", "reason": f"drill {number}"}
+                )
+                took = _until_gone(arena, began)
+                print(f"emergency stop {number}: no process after {took:.2f} s", file=sys.stderr, flush=True)
+                if number == JOINED:
+                    replicas.enter_context(second(arena, "stage-runner", 3))
+                _watch(arena)
             client.scheduler("PUT", "/v1/mode", json={"mode": "normal", "reason": "the drill is over"})
             faults.append(Fault(part="emergency stop", at=at))
         for number, task in enumerate(stubborn):
