@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from fastapi import FastAPI
@@ -20,7 +20,6 @@ from libs.runtime.service import Service
 from libs.testing.virtualtime import Owner, owner
 from tests.simulation.bus import ShakyBus
 from tests.simulation.store import ShakyStore
-from tests.system.walking import SERVICES
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -87,6 +86,16 @@ class Process(Owner):
         runner = Runner(self.service, settings, monotonic=world.loop.time, registry=CollectorRegistry())
         return await runner.serve(running, relay, lambda _: _Desk(self))
 
+    @cached_property
+    def application(self) -> FastAPI:
+        """The API of the service; what it remembers from one request to the next is gone with the process."""
+        assert self.running is not None
+
+        async def ready() -> dict[str, str]:
+            return {}
+
+        return http.build(self.running, ready)
+
     async def ask(
         self, door: str, what: str, act: Callable[[], Awaitable[T]], *, writes: bool, away: Callable[[], bool]
     ) -> T:
@@ -150,30 +159,8 @@ class _Desk:
             await asyncio.sleep(1.0)
 
 
-class _Serving:
-    """The running service of whichever process a request is handled in."""
-
-    def __init__(self, service: Service, config: Config) -> None:
-        self.service, self.config = service, config
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(present().running, name)
-
-
-@cache
-def _application(service: str) -> FastAPI:
-    """Build the real application of a service, once for all runs: it takes as long as a tenth of one, and keeps nothing."""
-    made = next(one for one in SERVICES if one.name == service)
-
-    async def ready() -> dict[str, str]:
-        return {}
-
-    return http.build(_Serving(made, config(service, service, "")), ready)  # type: ignore[arg-type]
-
-
 async def request(process: Process, method: str, path: str, body: bytes, key: str) -> tuple[int, bytes]:
     """Send one request to a process and return status and body; runs in the context of the process."""
-    app = _application(process.service.name)
     headers = [(b"authorization", f"Bearer {TOKEN}".encode()), (b"idempotency-key", key.encode())]
     scope = {
         "type": "http",
@@ -205,5 +192,5 @@ async def request(process: Process, method: str, path: str, body: bytes, key: st
         elif message["type"] == "http.response.body":
             parts.append(message.get("body", b""))
 
-    await app(scope, receive, send)
+    await process.application(scope, receive, send)
     return status, b"".join(parts)

@@ -56,10 +56,9 @@ class Waits:
         names = tuple(dict.fromkeys(task_ids))
         # One question at a time: who comes meanwhile finds its answer.
         async with self._asking:
-            since = self._clock.now() - FRESH
-            self._known = {name: known for name, known in self._known.items() if known[0] > since}
+            self._known = {name: known for name, known in self._known.items() if self._is_fresh(known[0])}
             if unknown := [name for name in names if name not in self._known]:
-                if self._failed and self._failed[0] > since:
+                if self._failed and self._is_fresh(self._failed[0]):
                     raise SchedulerUnavailableError(self._failed[1])
                 at = self._clock.now()
                 try:
@@ -69,6 +68,10 @@ class Waits:
                     raise
                 self._known |= {one.id: (at, one) for one in answer.tasks}
             return [self._known[name][1] for name in names if name in self._known]
+
+    def _is_fresh(self, at: datetime) -> bool:
+        # What is ahead of the clock was said before it was set back.
+        return timedelta() <= self._clock.now() - at < FRESH
 
     async def _ask(self, task_ids: Sequence[str]) -> _Answer:
         try:

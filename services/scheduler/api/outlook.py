@@ -94,7 +94,8 @@ class Outlook:
 
     def _answers(self) -> dict[Hashable, Any]:
         now = self._running.clock.now()
-        if now - self._since >= FRESH:
+        # A clock that is set back must not keep them alive.
+        if not timedelta() <= now - self._since < FRESH:
             self._since = now
             self.forget()
         return self._known

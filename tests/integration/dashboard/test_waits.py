@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from services.dashboard.adapters.waits import SchedulerUnavailableError
 from tests.integration.dashboard.taskapi import TaskApi
 from tests.integration.dashboard.world import World
 
@@ -82,9 +83,11 @@ async def test_many_who_look_ask_the_scheduler_once_a_second(
     client = program(world)
     await asyncio.gather(*(told(client, waits) for _ in range(30)))
     assert asked == [[waits]]
-    world.clock.advance(1.1)
-    await told(client, waits)
-    assert asked == [[waits]] * 2
+    for later_s in (1.1, -3600):
+        asked.clear()
+        world.clock.advance(later_s)
+        await told(client, waits)
+        assert asked == [[waits]]
 
 
 async def test_without_a_scheduler_it_is_said_at_once_and_not_tried_by_everybody(
@@ -102,6 +105,25 @@ async def test_without_a_scheduler_it_is_said_at_once_and_not_tried_by_everybody
     world.clock.advance(1.1)
     await tasks.open()
     assert waits in await told(program(world), waits)
+
+
+async def test_a_failure_is_told_for_a_second_of_a_clock_that_may_be_set_back(
+    world: World, program: Program, tasks: TaskApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    async def ask(ids: list[str]) -> Any:
+        nonlocal asked
+        asked += 1
+        raise SchedulerUnavailableError("it is away")
+
+    client = program(world)
+    monkeypatch.setattr(world.running.parts.waits, "_ask", ask)
+    for number, later_s in enumerate((0, 1.1, -3600), start=1):
+        world.clock.advance(later_s)
+        answers = [await client.get("/api/v1/waits", params=named("t1")) for _ in range(3)]  # type: ignore[arg-type]
+        assert {answer.status_code for answer in answers} == {503}
+        assert asked == number
 
 
 async def test_a_standby_is_no_scheduler_either(world: World, program: Program, tasks: TaskApi) -> None:
