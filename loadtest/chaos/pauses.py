@@ -75,7 +75,7 @@ def pause_relay(arena: Arena, load: Load) -> list[Fault]:
             until(lambda: _held_by(arena, first), f"{part} leads its runs")
             supervised = arena.pid(part)
             event, *_ = hold_the_bus_until_something_waits(arena, part)
-            # Its own appender is stopped: to the other one, whose own news go out at once, there would be nothing to sweep.
+            # What the other one has committed it publishes by itself as soon as the bus answers: nothing to sweep.
             pid = supervised if _replica(arena, event["stream"]) == first else other
             return Moment(pid, lambda: not arena.ask(waits, event["position"]))
 
