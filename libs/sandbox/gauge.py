@@ -114,23 +114,24 @@ class Gauge:
             elif name == b"Pss_Shmem":
                 shared = int(value.split()[0]) > 0
         if share >= 0:
-            return share - (self._mapped(pid, unnamed) if shared else 0)
+            return self._elsewhere(pid, unnamed) if shared else share
         statm = self._read(f"{pid}/statm").split()
         return int(statm[1]) * _PAGE if statm else 0
 
-    def _mapped(self, pid: str, unnamed: dict[tuple[int, int], int]) -> int:
+    def _elsewhere(self, pid: str, unnamed: dict[tuple[int, int], int]) -> int:
+        # All of it in one look: between two, others map the same pages, and a smaller share would be left out than was in.
         stores = {os.fstat(fd).st_dev for fd in self._scratch}
-        counted, mapped = False, 0
+        counted, share = False, 0
         for line in self._read(f"{pid}/smaps", most=2**24).splitlines():
             words = line.split(None, 5)
-            if words[0] == b"Pss:" and counted:
-                mapped += int(words[1]) * 1024
+            if words[0] == b"Pss:" and not counted:
+                share += int(words[1]) * 1024
             elif len(words) > 4 and b"-" in words[0]:
                 major, _, minor = words[3].partition(b":")
                 device = os.makedev(int(major, 16), int(minor, 16))
                 segment = self._segments and words[-1].startswith(b"/SYSV")
                 counted = segment or device in stores or (device, int(words[4])) in unnamed
-        return mapped
+        return share
 
     def _read(self, path: str, most: int = 4096) -> bytes:
         return read(path, self._proc, most)

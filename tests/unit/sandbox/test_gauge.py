@@ -45,3 +45,19 @@ def test_memory_is_measured_of_as_many_as_there_may_be(gauge: Counting) -> None:
     assert gauge.reads > 0
     assert memory > 0
     assert tasks > 0
+
+
+class Growing(Gauge):
+    """Sees a process that has mapped 60 MiB alone at first, and then with three others."""
+
+    def _read(self, path: str, most: int = 4096) -> bytes:
+        return {
+            "7/smaps_rollup": b"7f00-7fff ---p 00000000 00:00 0 [rollup]\nPss: 62440 kB\nPss_Shmem: 61440 kB\n",
+            "7/smaps": b"5500-5600 r-xp 00000000 08:01 55 /usr/bin/python3\nRss: 2000 kB\nPss: 1000 kB\n"
+            b"7f00-7fff rw-s 00000000 00:01 1234 /memfd:x (deleted)\nRss: 61440 kB\nPss: 15360 kB\n",
+        }[path]
+
+
+def test_what_is_counted_where_it_is_stored_is_left_out_of_one_look_at_a_process() -> None:
+    share = Growing([])._proportional("7", {(os.makedev(0, 1), 1234): 60 << 20})
+    assert share == 1000 * 1024, "nothing of the file, however many have mapped it since the first look"
