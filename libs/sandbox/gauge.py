@@ -8,6 +8,8 @@ import os
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 #: bytes of kernel memory behind a file in memory, even an empty one: inode and directory entry, about
 _INODE = 1024
+#: bytes read of the list of a process's mappings, which are some 20,000 of them
+_MAPPINGS = 2**24
 
 
 class Gauge:
@@ -114,15 +116,19 @@ class Gauge:
             elif name == b"Pss_Shmem":
                 shared = int(value.split()[0]) > 0
         if share >= 0:
-            return self._elsewhere(pid, unnamed) if shared else share
+            return self._elsewhere(pid, unnamed, share) if shared else share
         statm = self._read(f"{pid}/statm").split()
         return int(statm[1]) * _PAGE if statm else 0
 
-    def _elsewhere(self, pid: str, unnamed: dict[tuple[int, int], int]) -> int:
+    def _elsewhere(self, pid: str, unnamed: dict[tuple[int, int], int], whole: int) -> int:
+        """Leave out of a process's whole share what is counted where it is stored."""
         # All of it in one look: between two, others map the same pages, and a smaller share would be left out than was in.
+        text = self._read(f"{pid}/smaps", most=_MAPPINGS)
+        if len(text) >= _MAPPINGS:
+            return whole  # Not read to its end: what is not seen must not be hidden.
         stores = {os.fstat(fd).st_dev for fd in self._scratch}
         counted, share = False, 0
-        for line in self._read(f"{pid}/smaps", most=2**24).splitlines():
+        for line in text.splitlines():
             words = line.split(None, 5)
             if words[0] == b"Pss:" and not counted:
                 share += int(words[1]) * 1024
