@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
@@ -22,6 +22,11 @@ class Ids(Protocol):
     def new(self) -> str:
         """Return a new UUID."""
         ...
+
+
+def is_recent(at: datetime, now: datetime, span: timedelta) -> bool:
+    """Tell whether something was said less than a span ago; what is ahead of the clock was said before it was set back."""
+    return timedelta() <= now - at < span
 
 
 class SystemClock:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 
 import asyncpg
@@ -16,7 +15,7 @@ from loadtest.chaos.arena import LOOK_S, Arena, ChaosError, until
 HOLDS, HOLD_S, APART_S = 10, 2.0, 3.0
 
 
-@contextmanager
+@contextlib.contextmanager
 def held(arena: Arena) -> Iterator[None]:
     """Hold the bus for as long as the context lasts: nothing that is said over it arrives before."""
     arena.nats.turn("held")

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-import asyncpg
-
 from loadtest.chaos.arena import Arena, ChaosError, until
 from loadtest.chaos.case import Fault
 from loadtest.chaos.holding import found, hold_the_bus_until_something_waits
@@ -67,14 +65,15 @@ def pause_relay(arena: Arena, load: Load) -> list[Fault]:
     """Stop a replica that has committed and not published, let the other sweep its outbox, wake it up."""
     part = "stage-runner"
     first, waits = f"{part}-1", "select from outbox where position = $1"
+    leads = "select from lease where name = $1 and until > clock_timestamp()"
     with second(arena, part) as other:
 
         def moment() -> Moment:
             load.keep_at_least(BUSY)
             # One that was woken up ends for having lost its lease, and what starts anew needs the bus: wait before it is held.
-            until(lambda: _held_by(arena, first), f"{part} leads its runs")
+            until(partial(found, arena, leads, first), f"{part} leads its runs")
             supervised = arena.pid(part)
-            event, *_ = hold_the_bus_until_something_waits(arena, part)
+            event = hold_the_bus_until_something_waits(arena, part)[0]
             # What the other one has committed it publishes by itself as soon as the bus answers: nothing to sweep.
             pid = supervised if _replica(arena, event["stream"]) == first else other
             return Moment(pid, lambda: not arena.ask(waits, event["position"]))
@@ -108,10 +107,6 @@ def _passed_on(arena: Arena, lease: str) -> Callable[[], bool]:
 def _epoch(arena: Arena, lease: str) -> int:
     rows = arena.ask("select epoch from lease where name = $1", lease)
     return int(rows[0]["epoch"]) if rows else 0
-
-
-def _held_by(arena: Arena, replica: str) -> list[asyncpg.Record] | None:
-    return found(arena, "select from lease where name = $1 and until > clock_timestamp()", replica)
 
 
 def _replica(arena: Arena, run: str) -> str | None:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import httpx
 import msgspec
 
-from libs.runtime.clock import Clock
+from libs.runtime.clock import Clock, is_recent
 
 #: Seconds for one answer. The page is shown without it and waits for nothing.
 TIMEOUT_S = 3.0
@@ -56,11 +56,13 @@ class Waits:
         names = tuple(dict.fromkeys(task_ids))
         # One question at a time: who comes meanwhile finds its answer.
         async with self._asking:
-            self._known = {name: known for name, known in self._known.items() if self._is_fresh(known[0])}
+            at = self._clock.now()
+            self._known = {
+                name: known for name, known in self._known.items() if is_recent(known[0], at, FRESH)
+            }
             if unknown := [name for name in names if name not in self._known]:
-                if self._failed and self._is_fresh(self._failed[0]):
+                if self._failed and is_recent(self._failed[0], at, FRESH):
                     raise SchedulerUnavailableError(self._failed[1])
-                at = self._clock.now()
                 try:
                     answer = await self._ask(unknown)
                 except SchedulerUnavailableError as error:
@@ -68,10 +70,6 @@ class Waits:
                     raise
                 self._known |= {one.id: (at, one) for one in answer.tasks}
             return [self._known[name][1] for name in names if name in self._known]
-
-    def _is_fresh(self, at: datetime) -> bool:
-        # What is ahead of the clock was said before it was set back.
-        return timedelta() <= self._clock.now() - at < FRESH
 
     async def _ask(self, task_ids: Sequence[str]) -> _Answer:
         try:

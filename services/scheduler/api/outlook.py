@@ -10,6 +10,7 @@ from contracts.admission import SlotGranted, SlotReleased, TaskEnqueued
 from contracts.message import Recorded, stream_name, wire_type
 from contracts.task import Priority
 from libs.eventstore.store import Store
+from libs.runtime.clock import is_recent
 from libs.runtime.running import Running
 from services.scheduler.api.views import TaskView, view
 from services.scheduler.domain.admission import POOL, admission
@@ -94,8 +95,7 @@ class Outlook:
 
     def _answers(self) -> dict[Hashable, Any]:
         now = self._running.clock.now()
-        # A clock that is set back must not keep them alive.
-        if not timedelta() <= now - self._since < FRESH:
+        if not is_recent(self._since, now, FRESH):
             self._since = now
             self.forget()
         return self._known
